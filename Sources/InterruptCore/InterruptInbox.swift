@@ -1,0 +1,43 @@
+/// Merges everything that asks one run to stop: the first cause wins, the stage only rises, nothing counts twice.
+public struct InterruptInbox: Sendable {
+    /// What a received signal means.
+    public enum Reception: Hashable, Sendable {
+        /// The first interrupt: it keeps reason, message and name for good.
+        case first
+        /// A harder one: the stage rises from `previous`.
+        case escalation(previous: InterruptStage)
+        /// Another one, not harder: recorded, nothing changes.
+        case late
+        /// Its request id is known: a repetition, nothing to record.
+        case known
+    }
+
+    /// The first interrupt accepted; keeps reason, message and name.
+    public private(set) var cause: InterruptSignal?
+    /// The hardest stage asked so far.
+    public private(set) var stage: InterruptStage?
+    /// The signals that raised the stage after the first, in order.
+    public private(set) var escalations: [InterruptSignal] = []
+    private var knownIDs: Set<RequestID> = []
+
+    /// An inbox that has received nothing.
+    public init() {}
+
+    /// Takes one signal in. Idempotent by request id.
+    public mutating func receive(_ signal: InterruptSignal) -> Reception {
+        guard let stage else {
+            knownIDs = [signal.id]
+            cause = signal
+            self.stage = signal.stage
+            return .first
+        }
+        // The same id may come again with a harder stage: a record that was escalated keeps its id.
+        if signal.stage > stage {
+            knownIDs.insert(signal.id)
+            self.stage = signal.stage
+            escalations.append(signal)
+            return .escalation(previous: stage)
+        }
+        return knownIDs.insert(signal.id).inserted ? .late : .known
+    }
+}

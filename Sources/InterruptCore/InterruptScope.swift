@@ -1,0 +1,245 @@
+import Synchronization
+
+/// Work that stops as one: where every source's interrupts for one run merge, and where the work asks about them.
+///
+/// A scope is safe to use from any thread. Make one with ``withInterruptScope(run:timeout:_:)``.
+public final class InterruptScope: Sendable {
+    /// The run this scope belongs to.
+    public let run: RunID
+    private let began = ContinuousClock.now
+    private let stageNumber = Atomic<Int>(0)
+    private let state = Mutex(State())
+
+    fileprivate struct State {
+        var inbox = InterruptInbox()
+        var subscribers: [AsyncStream<InterruptSignal>.Continuation] = []
+        var timeout = TimeoutState<ContinuousClock.Instant>()
+        var isFinished = false
+    }
+
+    fileprivate init(run: RunID) {
+        self.run = run
+    }
+
+    /// The hardest stage asked so far, read without a lock; `nil` when nothing was asked.
+    public var stage: InterruptStage? { InterruptStage(rawValue: stageNumber.load(ordering: .acquiring)) }
+
+    /// Whether anything was asked at all, read without a lock.
+    public var isInterrupted: Bool { stage.isInterrupted }
+
+    /// The first interrupt accepted, which keeps reason, message and name.
+    public var cause: InterruptSignal? { state.withLock { $0.inbox.cause } }
+
+    /// Asks this scope's work to stop. Returns at once; idempotent by request id; the first cause wins.
+    @discardableResult
+    public func interrupt(
+        reason: InterruptReason = .userCancelled,
+        message: String? = nil,
+        triggeredBy: String? = nil,
+        stage: InterruptStage = .terminate,
+        savesCheckpoint: Bool = true
+    ) -> InterruptInbox.Reception {
+        receive(
+            InterruptSignal(
+                stage: stage,
+                reason: reason,
+                message: message,
+                triggeredBy: triggeredBy,
+                savesCheckpoint: savesCheckpoint
+            )
+        )
+    }
+
+    /// Merges a signal of any source into the one stream. Returns at once, and says what the signal came to mean.
+    @discardableResult
+    public func receive(_ signal: InterruptSignal) -> InterruptInbox.Reception {
+        state.withLock { $0.receive(signal, publishing: stageNumber) }
+    }
+
+    /// The accepted interrupts: the first one and every escalation, each exactly once and in order, from the first on
+    /// also for a subscriber that comes late. Ends when the scope ends.
+    public var signals: AsyncStream<InterruptSignal> {
+        let (stream, continuation) = AsyncStream.makeStream(of: InterruptSignal.self)
+        state.withLock { state in
+            if let cause = state.inbox.cause { continuation.yield(cause) }
+            for escalation in state.inbox.escalations { continuation.yield(escalation) }
+            if state.isFinished {
+                continuation.finish()
+            } else {
+                state.subscribers.append(continuation)
+            }
+        }
+        return stream
+    }
+
+    /// The only place where an interrupt surfaces in code. Returns at once when nothing was asked at stage 2 or harder.
+    ///
+    /// - Throws: ``InterruptedError`` with the first cause, at every call once the work is to end. Stage 1 does not throw:
+    ///   what runs may finish.
+    public func checkpoint() throws(InterruptedError) {
+        guard stage.shouldTerminateActiveTasks, let cause else { return }
+        throw InterruptedError(cause)
+    }
+
+    /// Waits for `duration`, or until the work is to end, whichever is first. An interrupt wakes it at once.
+    ///
+    /// - Throws: ``InterruptedError`` when stage 2 or harder was asked before or meanwhile, `CancellationError` when the
+    ///   surrounding task was cancelled.
+    public func sleep(for duration: Duration) async throws {
+        try checkpoint()
+        let signals = signals
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await Task.sleep(for: duration, clock: .continuous) }
+            group.addTask {
+                for await signal in signals where signal.stage >= .terminate { return }
+                try Task.checkCancellation()
+            }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+        try checkpoint()
+    }
+
+    /// Interrupts the scope with reason `timeout` once `duration` has passed since the scope began. Replaces an earlier
+    /// timeout; a duration that has passed already fires at once.
+    ///
+    /// - Parameter message: `nil` is "Execution exceeded {n}s timeout".
+    public func setTimeout(_ duration: Duration, message: String? = nil) {
+        let message = message ?? "Execution exceeded \(duration.secondsText)s timeout"
+        let waiter = state.withLock { state in
+            state.timeout.set(deadline: began + duration, message: message)
+        }
+        waiter?.resume()
+    }
+
+    /// Takes the timeout back. Once this has returned it does not fire any more.
+    public func cancelTimeout() {
+        let waiter = state.withLock { $0.timeout.clear() }
+        waiter?.resume()
+    }
+
+    /// Sleeps to each deadline in turn until the scope ends; a child task of `withInterruptScope`.
+    fileprivate func watchTimeout() async {
+        while !Task.isCancelled {
+            guard let deadline = state.withLock({ $0.timeout.deadline }) else {
+                await timeoutChange()
+                continue
+            }
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { try? await Task.sleep(until: deadline, clock: .continuous) }  // cancelled: changed
+                group.addTask { await self.timeoutChange(from: deadline) }
+                await group.next()
+                group.cancelAll()
+            }
+            let now = ContinuousClock.now
+            // Taking the due timeout and merging its signal are one step, so that it cannot fire after `cancelTimeout`.
+            state.withLock { state in
+                guard let message = state.timeout.takeIfDue(now: now) else { return }
+                let signal = InterruptSignal(
+                    reason: .timeout,
+                    message: message,
+                    triggeredBy: "timeout_monitor",
+                    source: .timeout
+                )
+                _ = state.receive(signal, publishing: stageNumber)
+            }
+        }
+    }
+
+    /// Returns when the deadline is no longer `old`, or the task is cancelled.
+    private func timeoutChange(from old: ContinuousClock.Instant? = nil) async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isDone = state.withLock { state in
+                    if state.isFinished || Task.isCancelled || state.timeout.deadline != old { return true }
+                    state.timeout.waiter = continuation
+                    return false
+                }
+                if isDone { continuation.resume() }
+            }
+        } onCancel: {
+            let waiter = state.withLock { $0.timeout.takeWaiter() }
+            waiter?.resume()
+        }
+    }
+
+    fileprivate func finish() {
+        let (subscribers, waiter) = state.withLock { state in
+            state.isFinished = true
+            defer { state.subscribers = [] }
+            return (state.subscribers, state.timeout.clear())
+        }
+        for subscriber in subscribers { subscriber.finish() }
+        waiter?.resume()
+    }
+}
+
+extension InterruptScope.State {
+    /// Decides and publishes under the lock, which is what keeps every subscriber's order the same. Yielding only queues
+    /// the element: no code of a subscriber runs here.
+    fileprivate mutating func receive(
+        _ signal: InterruptSignal,
+        publishing stageNumber: borrowing Atomic<Int>
+    ) -> InterruptInbox.Reception {
+        let reception = inbox.receive(signal)
+        switch reception {
+        case .first, .escalation:
+            stageNumber.store(signal.stage.rawValue, ordering: .releasing)
+            for subscriber in subscribers { subscriber.yield(signal) }
+        case .late, .known:
+            break
+        }
+        return reception
+    }
+}
+
+/// The one timeout of a scope, its deadline counted from the scope's beginning.
+private struct TimeoutState<Instant: InstantProtocol> where Instant.Duration == Duration {
+    private(set) var armed: (deadline: Instant, message: String)?
+    var waiter: CheckedContinuation<Void, Never>?
+
+    var deadline: Instant? { armed?.deadline }
+
+    mutating func takeWaiter() -> CheckedContinuation<Void, Never>? {
+        defer { waiter = nil }
+        return waiter
+    }
+
+    mutating func set(deadline: Instant, message: String) -> CheckedContinuation<Void, Never>? {
+        armed = (deadline, message)
+        return takeWaiter()
+    }
+
+    mutating func clear() -> CheckedContinuation<Void, Never>? {
+        armed = nil
+        return takeWaiter()
+    }
+
+    mutating func takeIfDue(now: Instant) -> String? {
+        guard let armed, armed.deadline <= now else { return nil }
+        self.armed = nil
+        return armed.message
+    }
+}
+
+/// Runs `body` in a new scope and returns its result. The scope's streams end when `body` has returned.
+///
+/// - Parameters:
+///   - run: the id under which the scope's interrupts are known.
+///   - timeout: interrupts the scope with reason `timeout` when `body` is still running after this long.
+public func withInterruptScope<Result>(
+    run: RunID = .random(),
+    timeout: Duration? = nil,
+    _ body: (InterruptScope) async throws -> Result
+) async rethrows -> Result {
+    let scope = InterruptScope(run: run)
+    if let timeout { scope.setTimeout(timeout) }
+    return try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { await scope.watchTimeout() }
+        defer {
+            scope.finish()
+            group.cancelAll()
+        }
+        return try await body(scope)
+    }
+}
