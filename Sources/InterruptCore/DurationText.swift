@@ -15,7 +15,9 @@ extension Duration {
         ]
         for unit in units where text.hasSuffix(unit.suffix) {
             let digits = text.dropLast(unit.suffix.count)
-            let isDecimal = digits.utf8.allSatisfy { $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") || $0 == UInt8(ascii: ".") }
+            let isDecimal = digits.utf8.allSatisfy {
+                $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") || $0 == UInt8(ascii: ".")
+            }
             guard isDecimal, digits.first != ".", digits.last != ".", let number = Double(digits) else { break }
             let nanoseconds = number * unit.nanoseconds
             guard nanoseconds <= 1e9 * Double(Self.longestAccepted.components.seconds) else {

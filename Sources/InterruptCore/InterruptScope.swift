@@ -9,12 +9,18 @@ public final class InterruptScope: Sendable {
     private let began = ContinuousClock.now
     private let stageNumber = Atomic<Int>(0)
     private let state = Mutex(State())
+    private let timeoutChanged = Wakeup()
 
     fileprivate struct State {
         var inbox = InterruptInbox()
         var subscribers: [AsyncStream<InterruptSignal>.Continuation] = []
-        var timeout = TimeoutState<ContinuousClock.Instant>()
+        var timeout: Timeout?
         var isFinished = false
+    }
+
+    fileprivate struct Timeout {
+        var deadline: ContinuousClock.Instant
+        var message: String
     }
 
     fileprivate init(run: RunID) {
@@ -106,38 +112,32 @@ public final class InterruptScope: Sendable {
     /// - Parameter message: `nil` is "Execution exceeded {n}s timeout".
     public func setTimeout(_ duration: Duration, message: String? = nil) {
         let message = message ?? "Execution exceeded \(duration.secondsText)s timeout"
-        let waiter = state.withLock { state in
-            state.timeout.set(deadline: began + duration, message: message)
-        }
-        waiter?.resume()
+        state.withLock { $0.timeout = Timeout(deadline: began + duration, message: message) }
+        timeoutChanged.signal()
     }
 
     /// Takes the timeout back. Once this has returned it does not fire any more.
     public func cancelTimeout() {
-        let waiter = state.withLock { $0.timeout.clear() }
-        waiter?.resume()
+        state.withLock { $0.timeout = nil }
+        timeoutChanged.signal()
     }
 
-    /// Sleeps to each deadline in turn until the scope ends; a child task of `withInterruptScope`.
+    /// Waits for each deadline in turn until its task is cancelled; a child task of `withInterruptScope`.
     fileprivate func watchTimeout() async {
         while !Task.isCancelled {
-            guard let deadline = state.withLock({ $0.timeout.deadline }) else {
-                await timeoutChange()
+            guard let deadline = state.withLock({ $0.timeout?.deadline }) else {
+                await timeoutChanged.wait()
                 continue
             }
-            await withTaskGroup(of: Void.self) { group in
-                group.addTask { try? await Task.sleep(until: deadline, clock: .continuous) }  // cancelled: changed
-                group.addTask { await self.timeoutChange(from: deadline) }
-                await group.next()
-                group.cancelAll()
-            }
+            await timeoutChanged.wait(until: deadline)
             let now = ContinuousClock.now
             // Taking the due timeout and merging its signal are one step, so that it cannot fire after `cancelTimeout`.
             state.withLock { state in
-                guard let message = state.timeout.takeIfDue(now: now) else { return }
+                guard let timeout = state.timeout, timeout.deadline <= now else { return }
+                state.timeout = nil
                 let signal = InterruptSignal(
                     reason: .timeout,
-                    message: message,
+                    message: timeout.message,
                     triggeredBy: "timeout_monitor",
                     source: .timeout
                 )
@@ -146,31 +146,13 @@ public final class InterruptScope: Sendable {
         }
     }
 
-    /// Returns when the deadline is no longer `old`, or the task is cancelled.
-    private func timeoutChange(from old: ContinuousClock.Instant? = nil) async {
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                let isDone = state.withLock { state in
-                    if state.isFinished || Task.isCancelled || state.timeout.deadline != old { return true }
-                    state.timeout.waiter = continuation
-                    return false
-                }
-                if isDone { continuation.resume() }
-            }
-        } onCancel: {
-            let waiter = state.withLock { $0.timeout.takeWaiter() }
-            waiter?.resume()
-        }
-    }
-
     fileprivate func finish() {
-        let (subscribers, waiter) = state.withLock { state in
+        let subscribers = state.withLock { state in
             state.isFinished = true
             defer { state.subscribers = [] }
-            return (state.subscribers, state.timeout.clear())
+            return state.subscribers
         }
         for subscriber in subscribers { subscriber.finish() }
-        waiter?.resume()
     }
 }
 
@@ -190,35 +172,6 @@ extension InterruptScope.State {
             break
         }
         return reception
-    }
-}
-
-/// The one timeout of a scope, its deadline counted from the scope's beginning.
-private struct TimeoutState<Instant: InstantProtocol> where Instant.Duration == Duration {
-    private(set) var armed: (deadline: Instant, message: String)?
-    var waiter: CheckedContinuation<Void, Never>?
-
-    var deadline: Instant? { armed?.deadline }
-
-    mutating func takeWaiter() -> CheckedContinuation<Void, Never>? {
-        defer { waiter = nil }
-        return waiter
-    }
-
-    mutating func set(deadline: Instant, message: String) -> CheckedContinuation<Void, Never>? {
-        armed = (deadline, message)
-        return takeWaiter()
-    }
-
-    mutating func clear() -> CheckedContinuation<Void, Never>? {
-        armed = nil
-        return takeWaiter()
-    }
-
-    mutating func takeIfDue(now: Instant) -> String? {
-        guard let armed, armed.deadline <= now else { return nil }
-        self.armed = nil
-        return armed.message
     }
 }
 

@@ -6,11 +6,15 @@ public protocol InterruptTransport: Sendable {
     /// Holds the connections and watches the runs; returns when its task is cancelled.
     func run() async
 
-    /// Takes the worker's name for this instance.
+    /// Takes the worker's name for this instance, and returns the runs that an earlier instance has left behind.
     ///
-    /// - Throws: ``TransportError/nameInUse(holder:)`` when another live instance holds it,
-    ///   ``TransportError/unavailable(_:)`` when it could not be asked.
-    func enter(_ worker: WorkerDescription) async throws(TransportError)
+    /// - Parameter dead: an earlier holder of the name that is proven dead.
+    /// - Throws: ``TransportError/nameInUse(by:)`` when another instance holds it, ``TransportError/unavailable(_:)`` when
+    ///   it could not be asked.
+    func enter(_ worker: WorkerDescription, replacing dead: String?) async throws(TransportError) -> [LeftRun]
+
+    /// Ends a run that an earlier instance left behind and that is verified to be gone.
+    func lose(_ run: RunID, why: String) async throws(TransportError)
 
     /// Says that the instance is alive. Waits for no reply longer than the transport's command limit.
     func heartbeat(running: Int) async throws(TransportError)
@@ -34,11 +38,11 @@ public protocol InterruptTransport: Sendable {
     /// Ends the deliveries of a run.
     func unwatch(_ run: RunID)
 
-    /// Puts an interrupt that arose in this worker on record.
-    func record(_ signal: InterruptSignal, for run: RunID) async throws(TransportError)
-
-    /// Writes the worker's receipt for an interrupt.
+    /// Writes the worker's receipt for an interrupt, and puts the interrupt on record if nobody has.
     func acknowledge(_ signal: InterruptSignal, way: DeliveryWay, for run: RunID) async throws(TransportError)
+
+    /// Records the leader's process, so that what a dead worker left behind can be found.
+    func spawned(_ run: RunID, process: ProcessIdentity) async throws(TransportError)
 
     /// Adds to the bounded tail of a run's output.
     func append(_ output: [OutputChunk], of run: RunID) async throws(TransportError)
@@ -55,8 +59,8 @@ public struct WorkerDescription: Hashable, Sendable {
     public var instance: String
     /// The host it runs on.
     public var host: String
-    /// Its process id.
-    public var pid: Int32
+    /// Its process.
+    public var process: ProcessIdentity
     /// How many runs it holds at a time.
     public var slots: Int
     /// The program's version.
@@ -64,15 +68,76 @@ public struct WorkerDescription: Hashable, Sendable {
     /// The queues it takes from, the first one first.
     public var queues: [Name]
 
+    /// The longest time between two of its signs of life after which it counts as silent.
+    public var lease: Duration
+
     /// A description from its parts.
-    public init(name: Name, instance: String, host: String, pid: Int32, slots: Int, version: String, queues: [Name]) {
+    public init(
+        name: Name,
+        instance: String,
+        host: String,
+        process: ProcessIdentity,
+        slots: Int,
+        version: String,
+        queues: [Name],
+        lease: Duration
+    ) {
         self.name = name
         self.instance = instance
         self.host = host
-        self.pid = pid
+        self.process = process
         self.slots = slots
         self.version = version
         self.queues = queues
+        self.lease = lease
+    }
+}
+
+/// A process that cannot be taken for another one: ids are reused, starts within one boot are not.
+public struct ProcessIdentity: Hashable, Sendable {
+    /// The boot and the process namespace it lives in.
+    public var boot: String
+    /// The process id.
+    public var pid: Int32
+    /// When it started, in clock ticks since the boot.
+    public var start: UInt64
+
+    /// An identity from its parts.
+    public init(boot: String, pid: Int32, start: UInt64) {
+        self.boot = boot
+        self.pid = pid
+        self.start = start
+    }
+}
+
+/// A run that an earlier instance of a worker had claimed and not ended.
+public struct LeftRun: Hashable, Sendable {
+    /// The run.
+    public var run: RunID
+    /// Its leader, when one was recorded.
+    public var process: ProcessIdentity?
+
+    /// A left run from its parts.
+    public init(run: RunID, process: ProcessIdentity?) {
+        self.run = run
+        self.process = process
+    }
+}
+
+/// Who holds a worker's name.
+public struct NameHolder: Hashable, Sendable {
+    /// That start of the worker.
+    public var instance: String
+    /// Its host.
+    public var host: String
+    /// Its process.
+    public var process: ProcessIdentity
+
+    /// A holder from its parts.
+    public init(instance: String, host: String, process: ProcessIdentity) {
+        self.instance = instance
+        self.host = host
+        self.process = process
     }
 }
 
@@ -232,8 +297,8 @@ public enum TransportError: Error, Hashable, CustomStringConvertible {
     case unavailable(String)
     /// It refused, and would again.
     case refused(String)
-    /// Another live instance has the worker's name.
-    case nameInUse(holder: String)
+    /// Another instance has the worker's name.
+    case nameInUse(by: NameHolder)
     /// Another instance took the worker's name over: this one must stop.
     case replaced
 
@@ -242,7 +307,7 @@ public enum TransportError: Error, Hashable, CustomStringConvertible {
         switch self {
         case .unavailable(let why): "unavailable: \(why)"
         case .refused(let why): "refused: \(why)"
-        case .nameInUse(let holder): "the name is in use by \(holder)"
+        case .nameInUse(let holder): "the name is in use by process \(holder.process.pid) on host \(holder.host)"
         case .replaced: "another instance has taken this worker's name"
         }
     }

@@ -1,0 +1,187 @@
+import Synchronization
+
+/// The transport within one process: for programs that run jobs without a server, and for tests at full speed.
+///
+/// It keeps the same table of states, the same record and the same receipts as the Redis contract.
+public final class InMemoryTransport: InterruptTransport {
+    /// A run as this transport knows it.
+    public struct Run: Sendable {
+        /// What to run.
+        public var order: RunOrder
+        /// Where it is in its life.
+        public var state = RunState.queued
+        /// What was asked, merged.
+        public var inbox = InterruptInbox()
+        /// The receipts, in order.
+        public var receipts: [(signal: InterruptSignal, way: DeliveryWay)] = []
+        /// The output, in order.
+        public var output: [OutputChunk] = []
+        /// How it ended.
+        public var ending: RunEnding?
+    }
+
+    fileprivate struct State {
+        typealias Delivery = @Sendable (InterruptSignal, DeliveryWay) -> Void
+
+        var runs: [RunID: Run] = [:]
+        var waiting: [RunOffer] = []
+        var deliveries: [RunID: Delivery] = [:]
+        var holder: NameHolder?
+    }
+
+    private let state = Mutex(State())
+    private let offered = Wakeup()
+
+    /// A transport without any runs.
+    public init() {}
+
+    // MARK: For those who submit and interrupt
+
+    /// Puts a run in the queue. Returns at once.
+    public func submit(_ order: RunOrder) {
+        state.withLock { state in
+            state.runs[order.run] = Run(order: order)
+            state.waiting.append(RunOffer(run: order.run, queue: order.queue, entry: order.run.rawValue))
+        }
+        offered.signal()
+    }
+
+    /// Asks a run to stop. A queued run ends here; a running one is told. Returns at once, with what the request came to
+    /// mean; `nil` when there is no such run or it has ended.
+    @discardableResult
+    public func interrupt(_ run: RunID, _ signal: InterruptSignal) -> InterruptInbox.Reception? {
+        let (reception, deliver): (InterruptInbox.Reception?, State.Delivery?) = state.withLock { state in
+            guard var entry = state.runs[run], !entry.state.isEnd else { return (nil, nil) }
+            let reception = entry.inbox.receive(signal)
+            if entry.state == .queued {
+                entry.state = .interrupted
+                entry.ending = RunEnding(state: .interrupted)
+                entry.receipts.append((signal, .queued))
+                state.waiting.removeAll { $0.run == run }
+            }
+            state.runs[run] = entry
+            return (reception, state.deliveries[run])
+        }
+        deliver?(signal, .push)
+        return reception
+    }
+
+    /// What is known of a run.
+    public func run(_ run: RunID) -> Run? {
+        state.withLock { $0.runs[run] }
+    }
+
+    // MARK: For the worker
+
+    /// Returns when its task is cancelled; there is nothing to hold.
+    public func run() async {
+        let never = Wakeup()
+        while !Task.isCancelled { await never.wait() }
+    }
+
+    /// Takes the name.
+    public func enter(_ worker: WorkerDescription, replacing dead: String?) async throws(TransportError) -> [LeftRun] {
+        let holder = state.withLock { state -> NameHolder? in
+            if let holder = state.holder, holder.instance != worker.instance, holder.instance != dead { return holder }
+            state.holder = NameHolder(instance: worker.instance, host: worker.host, process: worker.process)
+            return nil
+        }
+        if let holder { throw .nameInUse(by: holder) }
+        return []
+    }
+
+    /// Ends a run without an outcome.
+    public func lose(_ run: RunID, why: String) async throws(TransportError) {
+        finish(run, as: RunEnding(state: .lost, error: why))
+    }
+
+    /// Nothing to do: whoever reads this transport lives in the same process.
+    public func heartbeat(running: Int) async throws(TransportError) {}
+
+    /// Gives the name back.
+    public func leave() async {
+        state.withLock { $0.holder = nil }
+    }
+
+    /// Waits for queued runs.
+    public func offers(limit: Int) async throws(TransportError) -> [RunOffer] {
+        while !Task.isCancelled {
+            let offers = state.withLock { state in
+                let offers = Array(state.waiting.prefix(limit))
+                state.waiting.removeFirst(offers.count)
+                return offers
+            }
+            if !offers.isEmpty { return offers }
+            await offered.wait()
+        }
+        return []
+    }
+
+    /// Claims a queued run.
+    public func start(_ offer: RunOffer) async throws(TransportError) -> StartResult {
+        state.withLock { state in
+            guard let entry = state.runs[offer.run], entry.state.canBecome(.running) else { return .gone }
+            state.runs[offer.run]?.state = .running
+            return .started(entry.order, pending: [])
+        }
+    }
+
+    /// Puts offers back to the end of the queue.
+    public func giveBack(_ offers: [RunOffer]) async throws(TransportError) {
+        state.withLock { $0.waiting += offers }
+        offered.signal()
+    }
+
+    /// Delivers each interrupt, the ones from before the call too.
+    public func watch(_ order: RunOrder, deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void) {
+        let earlier = state.withLock { state in
+            state.deliveries[order.run] = deliver
+            guard let inbox = state.runs[order.run]?.inbox, let cause = inbox.cause else { return [InterruptSignal]() }
+            return [cause] + inbox.escalations
+        }
+        for signal in earlier { deliver(signal, .start) }
+    }
+
+    /// Ends the deliveries of a run.
+    public func unwatch(_ run: RunID) {
+        state.withLock { $0.deliveries[run] = nil }
+    }
+
+    /// Writes the receipt.
+    public func acknowledge(
+        _ signal: InterruptSignal,
+        way: DeliveryWay,
+        for run: RunID
+    ) async throws(TransportError) {
+        state.withLock { state in
+            guard var entry = state.runs[run], !entry.state.isEnd else { return }
+            _ = entry.inbox.receive(signal)
+            entry.receipts.append((signal, way))
+            if entry.inbox.stage.shouldTerminateActiveTasks, entry.state.canBecome(.cancelling) {
+                entry.state = .cancelling
+            }
+            state.runs[run] = entry
+        }
+    }
+
+    /// Nothing to do: a dead worker takes this transport with it.
+    public func spawned(_ run: RunID, process: ProcessIdentity) async throws(TransportError) {}
+
+    /// Keeps the output.
+    public func append(_ output: [OutputChunk], of run: RunID) async throws(TransportError) {
+        state.withLock { $0.runs[run]?.output += output }
+    }
+
+    /// Records how the run ended.
+    public func end(_ run: RunID, as ending: RunEnding) async throws(TransportError) {
+        finish(run, as: ending)
+    }
+
+    private func finish(_ run: RunID, as ending: RunEnding) {
+        state.withLock { state in
+            guard let entry = state.runs[run], entry.state.canBecome(ending.state) else { return }
+            state.runs[run]?.state = ending.state
+            state.runs[run]?.ending = ending
+        }
+    }
+}

@@ -1,0 +1,141 @@
+import NIOCore
+import NIOPosix
+import NIOSSL
+
+/// One attempt to make a connection, all of it within the connect timeout: name, socket, TLS, greeting.
+struct ConnectionAttempt {
+    let endpoint: RedisEndpoint
+    let name: String?
+    let configuration: RedisConnectionConfiguration
+    let group: any EventLoopGroup
+
+    /// A connection on which the server has accepted user and database, and its number on the server.
+    func run() async throws(RedisError) -> (ConnectionLink, clientID: Int64?) {
+        if Task.isCancelled { throw failure(.cancelled, "the task was cancelled") }
+        let deadline = ContinuousClock.now + configuration.connectTimeout
+        let link: ConnectionLink
+        do {
+            link = try await connect()
+        } catch {
+            throw failure(.cannotConnect, FailureText.sentence(for: error), underlying: error)
+        }
+        do throws(RedisError) {
+            let left = max(.milliseconds(1), ContinuousClock.now.duration(to: deadline))
+            return (link, clientID: try await greet(link, within: left))
+        } catch {
+            link.close(error)
+            throw error
+        }
+    }
+
+    private func connect() async throws -> ConnectionLink {
+        let tls = try tlsContext()
+        let configuration = configuration
+        let hostname = hostNameForTLS
+        let bootstrap = ClientBootstrap(group: group).connectTimeout(TimeAmount(configuration.connectTimeout))
+        let initialize: @Sendable (any Channel) -> EventLoopFuture<ConnectionLink> = { channel in
+            channel.eventLoop.makeCompletedFuture {
+                if let tls {
+                    let handler = try NIOSSLClientHandler(context: tls, serverHostname: hostname)
+                    try channel.pipeline.syncOperations.addHandler(handler)
+                }
+                return try ConnectionLink(addingTo: channel, configuration: configuration)
+            }
+        }
+        switch endpoint.address {
+        case .unix(let path):
+            return try await bootstrap.connect(unixDomainSocketPath: path, channelInitializer: initialize)
+        case .tcp(let host, let port):
+            return try await bootstrap.channelOption(.socketOption(.so_keepalive), value: 1)
+                .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+                .channelOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: 15)
+                .channelOption(.tcpOption(.init(rawValue: TCP_KEEPINTVL)), value: 5)
+                .channelOption(.tcpOption(.init(rawValue: TCP_KEEPCNT)), value: 3)
+                .connect(host: host, port: port, channelInitializer: initialize)
+        }
+    }
+
+    private func tlsContext() throws -> NIOSSLContext? {
+        guard endpoint.speaksTLS else { return nil }
+        var tls = TLSConfiguration.makeClientConfiguration()
+        if let path = endpoint.tls?.certificateAuthority { tls.trustRoots = .file(path) }
+        if let path = endpoint.tls?.certificate {
+            tls.certificateChain = try NIOSSLCertificate.fromPEMFile(path).map { .certificate($0) }
+        }
+        if let path = endpoint.tls?.key { tls.privateKey = .privateKey(try NIOSSLPrivateKey(file: path, format: .pem)) }
+        return try NIOSSLContext(configuration: tls)
+    }
+
+    /// The name the certificate must have. An IP address is checked against the address that is connected.
+    private var hostNameForTLS: String? {
+        guard case .tcp(let host, _) = endpoint.address, (try? SocketAddress(ipAddress: host, port: 0)) == nil else {
+            return nil
+        }
+        return host
+    }
+
+    /// Says who we are, in one pipelined write.
+    private func greet(_ link: ConnectionLink, within limit: Duration) async throws(RedisError) -> Int64? {
+        var commands: [RedisCommand] = []
+        if endpoint.username != nil || endpoint.password != nil {
+            let credentials = [endpoint.username, endpoint.password ?? ""].compactMap { $0 }
+            commands.append(RedisCommand("AUTH", credentials.map { .text($0) }))
+        }
+        if endpoint.database != 0 { commands.append(RedisCommand("SELECT", .number(endpoint.database))) }
+        if let name { commands.append(RedisCommand("CLIENT", "SETNAME", .text(name))) }
+        commands.append(RedisCommand("CLIENT", "ID"))
+
+        let replies: [RESPValue]
+        switch await link.send(commands, timeout: limit) {
+        case .success(let values): replies = values
+        case .failure(let error): throw greetingFailure(error)
+        }
+        for (command, reply) in zip(commands, replies) {
+            guard let text = reply.errorText else { continue }
+            let error = RedisError.fromReply(text)
+            switch (command.name, error.code) {
+            case (_, .authenticationFailed), ("AUTH", _):
+                throw failure(.authenticationFailed, error.message, reply: error)
+            // Name and number are for people: a user that may not have them works all the same.
+            case ("CLIENT", .notPermitted): continue
+            case ("SELECT", .notPermitted): throw failure(.notPermitted, error.message, reply: error)
+            case ("SELECT", _):
+                throw failure(.cannotConnect, "database \(endpoint.database): \(error.message)", reply: error)
+            default: throw failure(.cannotConnect, error.message, reply: error)
+            }
+        }
+        return replies.last?.integer
+    }
+
+    private func greetingFailure(_ error: RedisError) -> RedisError {
+        switch error.code {
+        case .notARedisServer, .cancelled, .closed: failure(error.code, error.message, underlying: error.underlying)
+        case .timedOut where endpoint.speaksTLS:
+            failure(.cannotConnect, "no answer in time: does the server speak TLS? If not, use redis://")
+        case .timedOut: failure(.cannotConnect, "no answer in time: is it a Redis server, and is it running?")
+        case .connectionLost where !endpoint.speaksTLS && error.message.contains("without a word"):
+            failure(.notARedisServer, "\(error.message): does it expect TLS (rediss://)?")
+        default:
+            // A server that is asked for TLS without having it hangs up, or says so in plain text.
+            if error.message.contains("does not speak TLS") {
+                failure(.notARedisServer, error.message, underlying: error.underlying)
+            } else {
+                failure(.cannotConnect, error.message, underlying: error.underlying)
+            }
+        }
+    }
+
+    private func failure(
+        _ code: RedisError.Code,
+        _ why: String,
+        underlying: (any Error)? = nil,
+        reply: RedisError? = nil
+    ) -> RedisError {
+        RedisError(
+            code,
+            "cannot connect to \(endpoint): \(why)",
+            underlying: underlying ?? reply,
+            replyPrefix: reply?.replyPrefix
+        )
+    }
+}

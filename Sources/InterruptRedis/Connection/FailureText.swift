@@ -1,0 +1,59 @@
+import NIOCore
+import NIOPosix
+import NIOSSL
+
+/// Says in words a user understands what NIO and BoringSSL report.
+enum FailureText {
+    static func sentence(for error: any Error) -> String {
+        switch error {
+        case let error as NIOConnectionError: sentence(for: error)
+        case let error as IOError: systemText(error.errnoCode)
+        case let error as ChannelError: sentence(for: error)
+        case let error as SocketAddressError: "the address is not usable: \(error)"
+        default: tlsSentence(String(describing: error))
+        }
+    }
+
+    private static func sentence(for error: NIOConnectionError) -> String {
+        if let failure = error.connectionErrors.first {
+            let texts = error.connectionErrors.map { sentence(for: $0.error) }
+            return Set(texts).count == 1 ? sentence(for: failure.error) : texts.joined(separator: "; ")
+        }
+        if error.dnsAError != nil || error.dnsAAAAError != nil { return "the host name cannot be resolved" }
+        return "no address of the host answered"
+    }
+
+    private static func sentence(for error: ChannelError) -> String {
+        if case .connectTimeout = error { return "no answer in time" }
+        return String(describing: error)
+    }
+
+    private static func systemText(_ code: CInt) -> String {
+        switch code {
+        case ECONNREFUSED: "connection refused"
+        case ECONNRESET, EPIPE: "the server reset the connection"
+        case ENOENT: "there is no such socket"
+        case EACCES, EPERM: "permission denied"
+        case ETIMEDOUT: "no answer in time"
+        case EHOSTUNREACH, ENETUNREACH: "the host is unreachable"
+        default: String(describing: IOError(errnoCode: code, reason: "connection"))
+        }
+    }
+
+    /// BoringSSL's reasons are known by their names only.
+    private static func tlsSentence(_ text: String) -> String {
+        let known = [
+            ("CERTIFICATE_VERIFY_FAILED", "the server's certificate is not signed by an accepted authority"),
+            ("failedToValidateHostname", "the server's certificate is for another host name"),
+            ("unableToValidateCertificate", "the server's certificate is for another host"),
+            ("WRONG_VERSION_NUMBER", "the server does not speak TLS: use redis:// instead of rediss://"),
+            ("CERTIFICATE_REQUIRED", "the server asks for a client certificate"),
+            ("UNKNOWN_CA", "the server does not accept the client certificate"),
+            ("uncleanShutdown", "the server closed the connection"),
+            ("noSuchFilesystemObject", "a TLS file does not exist"),
+            ("failedToLoadCertificate", "a certificate file cannot be read"),
+            ("failedToLoadPrivateKey", "the key file cannot be read"),
+        ]
+        return known.first { text.contains($0.0) }?.1 ?? text
+    }
+}

@@ -1,0 +1,83 @@
+import InterruptCore
+import Logging
+import NIOCore
+import Synchronization
+
+/// Keeps one connection up until its task is cancelled. What the connection is for, the closures know.
+struct Reconnector: Sendable {
+    let endpoint: RedisEndpoint
+    let name: String?
+    let configuration: RedisConnectionConfiguration
+    let group: any EventLoopGroup
+    let logger: Logger
+
+    /// Connects again and again.
+    /// - Parameters:
+    ///   - current: holds the connection while there is one, also during `prepare`.
+    ///   - prepare: makes a new connection ready; if it throws, the connection is closed and the attempt has failed.
+    ///   - up: called when a connection is ready.
+    ///   - down: called after every failed attempt and every loss.
+    func run(
+        prepare: (RedisConnection) async throws(RedisError) -> Void,
+        up: (RedisConnection) -> Void,
+        down: (RedisError) -> Void
+    ) async {
+        var backoff = Backoff()
+        var log = LogThrottle<ContinuousClock.Instant>(interval: .seconds(1))
+        while !Task.isCancelled {
+            var connectedAt: ContinuousClock.Instant?
+            let cause: RedisError
+            do throws(RedisError) {
+                let connection = try await connect(prepare)
+                connectedAt = .now
+                logger.debug("connected to Redis", metadata: ["endpoint": "\(endpoint)"])
+                up(connection)
+                cause = await closure(of: connection)
+            } catch {
+                cause = error
+            }
+            down(cause)
+            if Task.isCancelled { return }
+            // What this program closed itself is no trouble.
+            if cause.code != .cancelled, cause.code != .closed, let suppressed = log.line(at: .now) {
+                let more = suppressed == 0 ? "" : " (\(suppressed) more failures since the last such line)"
+                logger.warning("no connection to Redis at \(endpoint): \(cause.message)\(more)")
+            }
+            let lifetime = connectedAt.map { $0.duration(to: .now) }
+            // Cancellation ends the sleep, and then the loop.
+            try? await Task.sleep(for: backoff.delay(afterLifetime: lifetime, random: Double.random(in: 0..<1)))
+        }
+    }
+
+    private func connect(
+        _ prepare: (RedisConnection) async throws(RedisError) -> Void
+    ) async throws(RedisError) -> RedisConnection {
+        let connection = try await RedisConnection.connect(
+            to: endpoint,
+            name: name,
+            configuration: configuration,
+            group: group
+        )
+        do throws(RedisError) {
+            try await prepare(connection)
+        } catch {
+            connection.close(error)
+            throw error
+        }
+        return connection
+    }
+
+    /// Waits until the connection is closed, and closes it when the task is cancelled.
+    private func closure(of connection: RedisConnection) async -> RedisError {
+        await withTaskCancellationHandler {
+            await connection.waitUntilClosed()
+        } onCancel: {
+            connection.close()
+        }
+    }
+}
+
+extension Logger {
+    /// A library is silent unless it is given a logger.
+    static var silent: Logger { Logger(label: "redis") { _ in SwiftLogNoOpLogHandler() } }
+}

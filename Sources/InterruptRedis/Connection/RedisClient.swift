@@ -1,0 +1,166 @@
+public import Logging
+public import NIOCore
+import Synchronization
+
+/// A connection for commands that comes back by itself.
+///
+/// ``run()`` keeps it; commands may be sent from anywhere, also before it runs: they wait for a connection as long as
+/// their timeout allows. What was written and got no reply is never sent again by the client: only the caller knows
+/// whether a repetition does harm (``RedisError/isOutcomeUnknown``).
+public final class RedisClient: Sendable {
+    private typealias Waiter = CheckedContinuation<Result<RedisConnection, RedisError>, Never>
+
+    /// Where the connection goes.
+    public var endpoint: RedisEndpoint { reconnector.endpoint }
+
+    private let reconnector: Reconnector
+    private let prepare: @Sendable (RedisConnection) async throws(RedisError) -> Void
+    private let state = Mutex(ClientState<RedisConnection, Waiter>())
+    private let lastID = Atomic<UInt64>(0)
+
+    /// A client; ``run()`` connects it.
+    ///
+    /// - Parameter prepare: is run with each new connection before commands are let through, to set up what belongs to
+    ///   the connection (`CLIENT TRACKING`). If it throws, the connection is closed and made anew after the backoff.
+    public init(
+        endpoint: RedisEndpoint,
+        name: String? = nil,
+        configuration: RedisConnectionConfiguration = RedisConnectionConfiguration(),
+        group: any EventLoopGroup = RedisConnection.defaultGroup,
+        logger: Logger? = nil,
+        prepare: @escaping @Sendable (RedisConnection) async throws(RedisError) -> Void = { _ in }
+    ) {
+        reconnector = Reconnector(
+            endpoint: endpoint,
+            name: name,
+            configuration: configuration,
+            group: group,
+            logger: logger ?? .silent
+        )
+        self.prepare = prepare
+    }
+
+    /// Keeps the client connected; returns when its task is cancelled, with the connection closed.
+    ///
+    /// Attempts follow each other after 50 ms to 2 s, exponentially and at random; while they fail, at most one line a
+    /// second is logged. A connection that is idle for the ping interval is asked with PING.
+    public func run() async {
+        state.withLock { $0.began() }
+        await reconnector.run(prepare: prepare) { connection in
+            for waiter in state.withLock({ $0.connected(connection) }) {
+                waiter.resume(returning: .success(connection))
+            }
+        } down: { error in
+            state.withLock { $0.failed(error) }
+        }
+        for waiter in state.withLock({ $0.ended() }) {
+            waiter.resume(returning: .failure(RedisError(.closed, "the Redis client has ended")))
+        }
+    }
+
+    /// Whether there is a connection now. It may be lost the next moment.
+    public var isConnected: Bool { state.withLock { $0.current != nil } }
+
+    /// The number of the present connection on the server, if there is one.
+    public var clientID: Int64? { state.withLock { $0.current }?.connection.clientID }
+
+    /// Drops the present connection, if there is one, and makes a new one. Commands under way fail with `.closed`.
+    public func reconnect() { state.withLock { $0.current }?.connection.close() }
+
+    /// Sends commands in one write and returns all replies in order. Error replies are values, not errors.
+    ///
+    /// - Parameter timeout: for the connection and then all replies; `nil` for the configuration's.
+    /// - Throws: `.cannotConnect` if there was no connection in time, with the last failure's message; else as
+    ///   ``RedisConnection/send(_:timeout:)-([RedisCommand],_)``.
+    public func send(_ commands: [RedisCommand], timeout: Duration? = nil) async throws(RedisError) -> [RESPValue] {
+        let limit = timeout ?? reconnector.configuration.commandTimeout
+        if let (connection, generation) = state.withLock({ $0.current }) {
+            switch await connection.attempt(commands, timeout: limit) {
+            case .success(let replies): return replies
+            case .failure(let error):
+                guard isNeverWritten(error) else { throw error }
+                state.withLock { $0.lost(generation: generation, error: error) }
+            }
+        }
+        return try await sendWhenConnected(commands, limit: limit)
+    }
+
+    /// Sends a command and returns its reply.
+    ///
+    /// - Throws: as ``send(_:timeout:)-([RedisCommand],_)``, and for an error reply what ``RedisError/fromReply(_:)`` makes of it.
+    @discardableResult
+    public func send(_ command: RedisCommand, timeout: Duration? = nil) async throws(RedisError) -> RESPValue {
+        try await send([command], timeout: timeout).singleReply()
+    }
+
+    /// Runs a script by its digest; if the server does not have it, sends the source.
+    @discardableResult
+    public func evaluate(
+        _ script: RedisScript,
+        keys: [String],
+        arguments: [RedisArgument] = [],
+        timeout: Duration? = nil
+    ) async throws(RedisError) -> RESPValue {
+        do throws(RedisError) {
+            return try await send(script.byDigest(keys: keys, arguments: arguments), timeout: timeout)
+        } catch {
+            guard error.replyPrefix == "NOSCRIPT" else { throw error }
+            return try await send(script.bySource(keys: keys, arguments: arguments), timeout: timeout)
+        }
+    }
+
+    /// Only calls that a closed connection refused have a known outcome; a cancelled one is not to be tried again.
+    private func isNeverWritten(_ error: RedisError) -> Bool { !error.isOutcomeUnknown && error.code != .cancelled }
+
+    private func sendWhenConnected(_ commands: [RedisCommand], limit: Duration) async throws(RedisError) -> [RESPValue]
+    {
+        let start = ContinuousClock.now
+        while true {
+            let connection = try await connection(within: limit - start.duration(to: .now))
+            switch await connection.attempt(commands, timeout: max(.milliseconds(1), limit - start.duration(to: .now)))
+            {
+            case .success(let replies): return replies
+            case .failure(let error):
+                guard isNeverWritten(error) else { throw error }
+                state.withLock { state in
+                    guard let current = state.current, current.connection === connection else { return }
+                    state.lost(generation: current.generation, error: error)
+                }
+            }
+        }
+    }
+
+    private func connection(within limit: Duration) async throws(RedisError) -> RedisConnection {
+        let id = lastID.add(1, ordering: .relaxed).newValue
+        let result: Result<RedisConnection, RedisError> = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                switch state.withLock({ $0.request(id: id, waiter: continuation) }) {
+                case .use(let connection): continuation.resume(returning: .success(connection))
+                case .refused(let error): continuation.resume(returning: .failure(error))
+                case .wait: giveUp(id, after: limit)
+                }
+                // The handler below may have run before the request was made, and found nothing.
+                if Task.isCancelled { cancelWait(id) }
+            }
+        } onCancel: {
+            cancelWait(id)
+        }
+        return try result.get()
+    }
+
+    private func giveUp(_ id: UInt64, after limit: Duration) {
+        if limit >= .seconds(10 * 365 * 86_400) { return }
+        reconnector.group.any().scheduleTask(in: TimeAmount(max(.zero, limit))) { [self] in
+            let (waiter, failure) = state.withLock { ($0.withdraw(id: id), $0.lastFailure) }
+            let error =
+                failure.map { RedisError(.cannotConnect, "no connection in time: \($0.message)", underlying: $0) }
+                ?? RedisError(.cannotConnect, "no connection to \(endpoint) in time")
+            waiter?.resume(returning: .failure(error))
+        }
+    }
+
+    private func cancelWait(_ id: UInt64) {
+        let error = RedisError(.cancelled, "the task that waited for a connection to \(endpoint) was cancelled")
+        state.withLock { $0.withdraw(id: id) }?.resume(returning: .failure(error))
+    }
+}

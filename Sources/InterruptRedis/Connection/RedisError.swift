@@ -1,0 +1,82 @@
+import InterruptCore
+
+/// Why a command, a connection or a subscription failed.
+public struct RedisError: Error, Sendable, CustomStringConvertible {
+    /// The kind of a failure.
+    public struct Code: Sendable, Hashable, CustomStringConvertible {
+        private enum Kind: String {
+            case cannotConnect, notARedisServer, authenticationFailed, notPermitted, connectionLost, timedOut, reply,
+                closed
+            case cancelled
+        }
+
+        private let kind: Kind
+
+        /// No connection: unknown host, refused, no answer, certificate not accepted.
+        public static let cannotConnect = Code(kind: .cannotConnect)
+        /// Something answered, but not in the protocol of Redis.
+        public static let notARedisServer = Code(kind: .notARedisServer)
+        /// User name or password are wrong or missing (`WRONGPASS`, `NOAUTH`).
+        public static let authenticationFailed = Code(kind: .authenticationFailed)
+        /// The user may not do that (`NOPERM`).
+        public static let notPermitted = Code(kind: .notPermitted)
+        /// The connection broke.
+        public static let connectionLost = Code(kind: .connectionLost)
+        /// There was no reply in time; the connection is closed with it.
+        public static let timedOut = Code(kind: .timedOut)
+        /// Any other error reply of the server.
+        public static let reply = Code(kind: .reply)
+        /// The connection was closed by this program.
+        public static let closed = Code(kind: .closed)
+        /// The waiting task was cancelled; the connection is closed with it if the command was written.
+        public static let cancelled = Code(kind: .cancelled)
+
+        /// The code's name.
+        public var description: String { kind.rawValue }
+    }
+
+    /// The kind of the failure.
+    public var code: Code
+    /// One sentence: what failed and why.
+    public var message: String
+    /// The error below it, if there is one.
+    public var underlying: (any Error)?
+    /// Whether the command may have been executed: it was written before the connection was lost or the time was up.
+    public var isOutcomeUnknown: Bool
+    /// The first word of an error reply if it is a code: `LOADING`, `READONLY`, `MISCONF`, `OOM`, `BUSY`, `NOSCRIPT`, ….
+    public var replyPrefix: String?
+
+    /// An error from its parts.
+    public init(
+        _ code: Code,
+        _ message: String,
+        underlying: (any Error)? = nil,
+        isOutcomeUnknown: Bool = false,
+        replyPrefix: String? = nil
+    ) {
+        self.code = code
+        self.message = message
+        self.underlying = underlying
+        self.isOutcomeUnknown = isOutcomeUnknown
+        self.replyPrefix = replyPrefix
+    }
+
+    /// The error that an error reply stands for. An error reply says that the command was not carried out.
+    public static func fromReply(_ text: String) -> RedisError {
+        let word = text.prefix { $0 != " " }
+        let isCode = !word.isEmpty && word.utf8.allSatisfy { UInt8(ascii: "A")...UInt8(ascii: "Z") ~= $0 }
+        let prefix = isCode ? String(word) : nil
+        let code: Code =
+            switch prefix {
+            case "NOAUTH", "WRONGPASS": .authenticationFailed
+            case "NOPERM": .notPermitted
+            default: .reply
+            }
+        return RedisError(code, text.escapedForDisplay(limit: 400), replyPrefix: prefix)
+    }
+
+    /// The message, and that the outcome is unknown if it is.
+    public var description: String {
+        isOutcomeUnknown ? "\(message) (the command may have been executed)" : message
+    }
+}

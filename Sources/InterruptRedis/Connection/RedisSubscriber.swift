@@ -1,0 +1,91 @@
+public import Logging
+public import NIOCore
+import Synchronization
+
+/// What a subscriber reports.
+public enum RedisSubscriberEvent: Sendable {
+    /// All channels are confirmed: from now on nothing is missed. What was published before may be: read it now. The
+    /// number is the connection's on the server (`CLIENT ID`), `nil` if the user may not ask.
+    case connected(clientID: Int64?)
+    /// A message. One of a channel that is confirmed early may come shortly before ``connected(clientID:)``.
+    case push(RedisPush)
+    /// A gap begins: the connection was lost, or the first attempt failed. Comes once until the next
+    /// ``connected(clientID:)``.
+    case disconnected(RedisError)
+}
+
+/// A subscription that comes back by itself and says when it could not listen.
+///
+/// Events come one after the other, messages on the event loop's thread: `onEvent` must return at once.
+public final class RedisSubscriber: Sendable {
+    private enum Link {
+        /// Nothing was reported yet. Then `up` or `down`.
+        case fresh
+        /// Then `down`.
+        case up(RedisConnection)
+        /// The gap was reported. Then `up`.
+        case down
+    }
+
+    /// The channels.
+    public let channels: [String]
+
+    private let reconnector: Reconnector
+    private let onEvent: @Sendable (RedisSubscriberEvent) -> Void
+    private let link = Mutex(Link.fresh)
+
+    /// A subscriber of at least one channel; ``run()`` connects it.
+    public init(
+        endpoint: RedisEndpoint,
+        name: String? = nil,
+        configuration: RedisConnectionConfiguration = RedisConnectionConfiguration(),
+        group: any EventLoopGroup = RedisConnection.defaultGroup,
+        logger: Logger? = nil,
+        channels: [String],
+        onEvent: @escaping @Sendable (RedisSubscriberEvent) -> Void
+    ) {
+        precondition(!channels.isEmpty, "a subscription has at least one channel")
+        reconnector = Reconnector(
+            endpoint: endpoint,
+            name: name,
+            configuration: configuration,
+            group: group,
+            logger: logger ?? .silent
+        )
+        self.channels = channels
+        self.onEvent = onEvent
+    }
+
+    /// Keeps the subscription; returns when its task is cancelled, with the connection closed. Attempts, log lines and
+    /// PINGs are those of ``RedisClient/run()``.
+    public func run() async {
+        await reconnector.run(prepare: subscribe, up: { _ in }, down: reportGap)
+    }
+
+    /// Drops the present connection, if there is one, and makes a new one; the gap is reported. Returns at once.
+    public func reconnect() {
+        let connection: RedisConnection? = link.withLock { link in
+            if case .up(let connection) = link { connection } else { nil }
+        }
+        connection?.close()
+    }
+
+    private func subscribe(_ connection: RedisConnection) async throws(RedisError) {
+        let onEvent = onEvent
+        try await connection.subscribe(channels) { push in
+            onEvent(.push(push))
+        } onConfirmed: { [self] in
+            link.withLock { $0 = .up(connection) }
+            onEvent(.connected(clientID: connection.clientID))
+        }
+    }
+
+    private func reportGap(_ error: RedisError) {
+        let isNews = link.withLock { link in
+            defer { link = .down }
+            if case .down = link { return false }
+            return true
+        }
+        if isNews { onEvent(.disconnected(error)) }
+    }
+}

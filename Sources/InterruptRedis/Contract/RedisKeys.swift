@@ -1,0 +1,93 @@
+public import InterruptCore
+
+/// Every key and channel of one namespace. Nothing else spells one, in Swift or in Lua.
+public struct RedisKeys: Hashable, Sendable {
+    /// The namespace when none is given.
+    public static let defaultNamespace = "interrupt"
+
+    /// The namespace: `[A-Za-z0-9._-]{1,64}`, optionally in braces (which keeps it in one slot of a Redis Cluster).
+    public let namespace: String
+
+    /// Takes a valid namespace, or says what is allowed.
+    public init(namespace: String = defaultNamespace) throws(NamespaceError) {
+        var inner = Substring(namespace)
+        if inner.hasPrefix("{"), inner.hasSuffix("}") { inner = inner.dropFirst().dropLast() }
+        let isAllowed = inner.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                true
+            default: false
+            }
+        }
+        guard isAllowed, (1...64).contains(inner.utf8.count) else { throw NamespaceError(namespace: namespace) }
+        self.namespace = namespace
+    }
+
+    // MARK: Flags, for anyone to SET
+
+    /// The mailbox of a target.
+    public func flag(_ target: InterruptTarget) -> String { "\(namespace):\(target)" }
+
+    // MARK: Records, written by scripts only
+
+    func job(_ job: Name) -> String { "\(namespace)/job/\(job)" }
+    func run(_ run: RunID) -> String { "\(namespace)/run/\(run)" }
+    func request(_ run: RunID) -> String { "\(namespace)/request/\(run)" }
+    func queue(_ queue: Name) -> String { "\(namespace)/queue/\(queue)" }
+    func output(_ run: RunID) -> String { "\(namespace)/output/\(run)" }
+    func group(_ group: Name) -> String { "\(namespace)/group/\(group)" }
+    func holds(_ worker: Name) -> String { "\(namespace)/holds/\(worker)" }
+    func worker(_ worker: Name) -> String { "\(namespace)/worker/\(worker)" }
+    func gate(_ target: InterruptTarget) -> String { "\(namespace)/gate/\(target)" }
+    var live: String { "\(namespace)/live" }
+    var ended: String { "\(namespace)/ended" }
+    var workers: String { "\(namespace)/workers" }
+    var history: String { "\(namespace)/history" }
+    var meta: String { "\(namespace)/meta" }
+
+    /// The consumer group of every queue.
+    static let consumerGroup = "workers"
+
+    // MARK: Channels
+
+    var signals: String { "\(namespace):signals" }
+    func signals(_ worker: Name) -> String { "\(namespace):signals:\(worker)" }
+    var events: String { "\(namespace):events" }
+    /// Where Redis says which tracked keys have changed.
+    static let invalidations = "__redis__:invalidate"
+
+    /// The same keys for scripts, built from the namespace that every script gets as its first argument.
+    static let lua = """
+        local ns = ARGV[1]
+        local key = {
+          flag = function(target) return ns .. ':' .. target end,
+          job = function(id) return ns .. '/job/' .. id end,
+          run = function(id) return ns .. '/run/' .. id end,
+          env = function(id) return ns .. '/env/' .. id end,
+          request = function(id) return ns .. '/request/' .. id end,
+          queue = function(name) return ns .. '/queue/' .. name end,
+          output = function(id) return ns .. '/output/' .. id end,
+          group = function(name) return ns .. '/group/' .. name end,
+          holds = function(name) return ns .. '/holds/' .. name end,
+          worker = function(name) return ns .. '/worker/' .. name end,
+          gate = function(target) return ns .. '/gate/' .. target end,
+          live = ns .. '/live', ended = ns .. '/ended', workers = ns .. '/workers',
+          history = ns .. '/history', meta = ns .. '/meta',
+          signals = function(name) return ns .. ':signals:' .. name end,
+          events = ns .. ':events',
+        }
+
+        """
+}
+
+/// Why a text is not a namespace.
+public struct NamespaceError: Error, Equatable, CustomStringConvertible {
+    let namespace: String
+
+    /// One sentence: what is wrong and what is allowed.
+    public var description: String {
+        "'\(namespace.escapedForDisplay(limit: 40))' is not a namespace: "
+            + "allowed are A-Z a-z 0-9 . _ -, 1-64 bytes, optionally in braces"
+    }
+}

@@ -1,0 +1,191 @@
+import FoundationEssentials
+public import InterruptCore
+
+/// A run as it is recorded. The names of its fields are the same in Redis, in JSON and over HTTP.
+public struct RunRecord: Hashable, Sendable {
+    /// The fields as they stand in Redis. Values are bytes from elsewhere: not trusted, not printed raw.
+    private let fields: [String: [UInt8]]
+
+    /// Reads the reply of HGETALL; `nil` when there is no such run.
+    init?(reply: RESPValue) {
+        guard let values = reply.array, values.count >= 2 else { return nil }
+        var fields: [String: [UInt8]] = [:]
+        for index in stride(from: 0, to: values.count - 1, by: 2) {
+            if let name = values[index].text, let value = values[index + 1].bytes { fields[name] = value }
+        }
+        guard fields["run"] != nil, fields["job"] != nil else { return nil }
+        self.fields = fields
+    }
+
+    private func text(_ name: String) -> String? {
+        fields[name].flatMap { $0.isEmpty ? nil : String(decoding: $0, as: UTF8.self) }
+    }
+
+    private func number(_ name: String) -> Int64? { text(name).flatMap(Int64.init) }
+
+    private func instant(_ name: String) -> Timestamp? {
+        number(name + "_ms").map(Timestamp.init)
+    }
+
+    /// The execution.
+    public var run: RunID { RunID(rawValue: text("run") ?? "") }
+    /// The job's id.
+    public var job: String { text("job") ?? "" }
+    /// Where it is in its life; a state this program does not know counts as running.
+    public var state: RunState { text("state").flatMap(RunState.init) ?? .running }
+    /// Counts starts.
+    public var attempt: Int { Int(number("attempt") ?? 0) }
+    /// Its queue.
+    public var queue: String { text("queue") ?? "" }
+    /// Its groups.
+    public var groups: [String] { (text("groups") ?? "").split(separator: " ").map(String.init) }
+    /// Program and arguments, as bytes.
+    public var command: [[UInt8]] {
+        (fields["command"] ?? []).split(separator: 0, omittingEmptySubsequences: false).map(Array.init)
+    }
+    /// The command for display, words with spaces quoted.
+    public var commandText: String {
+        command.map { String(decoding: $0, as: UTF8.self) }
+            .map { $0.isEmpty || $0.contains(" ") ? "'\($0)'" : $0 }
+            .joined(separator: " ")
+    }
+    /// The working directory.
+    public var directory: String? { text("cwd") }
+    /// The worker that holds or held it.
+    public var worker: String? { text("worker") }
+    /// The worker's instance.
+    public var instance: String? { text("instance") }
+    /// The leader's process id.
+    public var pid: Int32? { number("pid").map(Int32.init(truncatingIfNeeded:)) }
+    /// The stage that its worker has acknowledged.
+    public var stage: InterruptStage? { number("stage").flatMap { InterruptStage(rawValue: Int($0)) } }
+    /// Why it was interrupted.
+    public var reason: InterruptReason? { text("reason").map(InterruptReason.init) }
+    /// The text of the interrupt.
+    public var message: String? { text("message") }
+    /// Who asked.
+    public var triggeredBy: String? { text("triggered_by") }
+    /// The request that was first.
+    public var requestID: String? { text("request_id") }
+    /// How the interrupt reached the worker.
+    public var way: DeliveryWay? { text("via").flatMap(DeliveryWay.init) }
+    /// When it was submitted.
+    public var submittedAt: Timestamp? { instant("submitted_at") }
+    /// When it was claimed.
+    public var startedAt: Timestamp? { instant("started_at") }
+    /// When the first interrupt was recorded.
+    public var requestedAt: Timestamp? { instant("requested_at") }
+    /// When its worker wrote the receipt.
+    public var acknowledgedAt: Timestamp? { instant("acknowledged_at") }
+    /// When it was verified to be gone because of the interrupt.
+    public var confirmedAt: Timestamp? { instant("confirmed_at") }
+    /// When it ended.
+    public var endedAt: Timestamp? { instant("ended_at") }
+    /// Whether an interrupt came too late to cause the end.
+    public var isLateInterrupt: Bool { text("late_interrupt") == "1" }
+    /// The leader's exit status.
+    public var exitCode: Int32? { number("exit_code").map(Int32.init(truncatingIfNeeded:)) }
+    /// The Unix signal that ended the leader.
+    public var termSignal: Int32? { number("term_signal").map(Int32.init(truncatingIfNeeded:)) }
+    /// Whether a core was dumped.
+    public var dumpedCore: Bool { text("core_dumped") == "1" }
+    /// Why it failed without an exit status.
+    public var error: String? { text("error") }
+    /// The run's own grace period.
+    public var gracePeriod: Duration? { number("grace_ms").map { .milliseconds($0) } }
+    /// The run's timeout.
+    public var timeout: Duration? { number("timeout_ms").map { .milliseconds($0) } }
+
+    /// What a worker needs to run it; `nil` when a field that it needs is broken.
+    func order(environment: RESPValue?) -> RunOrder? {
+        guard let job = try? Name(job), let queue = try? Name(queue), let first = command.first, !first.isEmpty else {
+            return nil  // a record that no submit script wrote
+        }
+        var variables: [String: [UInt8]] = [:]
+        let pairs = environment?.array ?? []
+        for index in stride(from: 0, to: pairs.count - 1, by: 2) {
+            if let name = pairs[index].text, let value = pairs[index + 1].bytes { variables[name] = value }
+        }
+        return RunOrder(
+            run: run,
+            job: job,
+            attempt: attempt,
+            queue: queue,
+            groups: groups.compactMap { try? Name($0) },
+            command: command,
+            directory: directory,
+            environment: variables,
+            gracePeriod: gracePeriod,
+            timeout: timeout
+        )
+    }
+
+    private static let texts = [
+        "previous_run", "queue", "cwd", "worker", "instance", "reason", "message", "triggered_by", "request_id", "via",
+        "submitted_by", "error",
+    ]
+    private static let numbers = ["v", "attempt", "pid", "stage", "exit_code", "term_signal", "grace_ms", "timeout_ms"]
+    private static let booleans = ["save_checkpoint", "core_dumped", "late_interrupt"]
+    private static let instants = [
+        "submitted_at", "started_at", "requested_at", "acknowledged_at", "confirmed_at", "ended_at", "silent_since",
+    ]
+
+    /// The record as JSON: instants as RFC 3339 in UTC, durations in milliseconds, absent fields left out.
+    public var json: JSONValue {
+        var members: [String: JSONValue] = [
+            "job": .string(job), "run": .string(run.rawValue), "state": .string(state.rawValue),
+            "groups": .array(groups.map(JSONValue.string)),
+            "command": .array(command.map { .string(String(decoding: $0, as: UTF8.self)) }),
+        ]
+        for name in Self.texts { members[name] = text(name).map(JSONValue.string) }
+        for name in Self.numbers { members[name] = number(name).map(JSONValue.integer) }
+        for name in Self.booleans { members[name] = text(name).map { .bool($0 == "1") } }
+        for name in Self.instants { members[name] = instant(name).map { .string($0.rfc3339) } }
+        return .object(members)
+    }
+}
+
+/// JSON on its way out.
+public enum JSONValue: Encodable, Hashable, Sendable {
+    /// A text.
+    case string(String)
+    /// A whole number.
+    case integer(Int64)
+    /// A truth value.
+    case bool(Bool)
+    /// Values in order.
+    case array([JSONValue])
+    /// Named values.
+    case object([String: JSONValue])
+    /// Nothing.
+    case null
+
+    /// Encodes the value itself.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .string(let value): try container.encode(value)
+        case .integer(let value): try container.encode(value)
+        case .bool(let value): try container.encode(value)
+        case .array(let values): try container.encode(values)
+        case .object(let members): try container.encode(members)
+        case .null: try container.encodeNil()
+        }
+    }
+
+    /// The value on one line, members in order of their names.
+    public var line: String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // Every case of this type encodes.
+        return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? "null"
+    }
+}
+
+extension Timestamp {
+    /// The instant as RFC 3339 in UTC with milliseconds.
+    public var rfc3339: String {
+        Date(timeIntervalSince1970: Double(milliseconds) / 1_000)
+            .formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
+    }
+}

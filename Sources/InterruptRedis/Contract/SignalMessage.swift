@@ -1,0 +1,124 @@
+import FoundationEssentials
+import InterruptCore
+
+/// An interrupt as JSON: the record in force, a published message, a flag. Every field but one is optional, so that
+/// `{"target":"JOB"}` is enough on a channel and `{}` in a flag; unknown fields are passed over.
+struct SignalMessage: Codable, Sendable {
+    var v: Int?
+    var requestID: String?
+    var target: String?
+    var job: String?
+    var run: String?
+    var stage: Int?
+    var reason: String?
+    var message: String?
+    var triggeredBy: String?
+    var triggeredAtMilliseconds: Int64?
+    var savesCheckpoint: Bool?
+    var graceMilliseconds: Int64?
+    var source: String?
+    var probe: String?
+
+    enum CodingKeys: String, CodingKey {
+        case v, target, job, run, stage, reason, message, source, probe
+        case requestID = "request_id"
+        case triggeredBy = "triggered_by"
+        case triggeredAtMilliseconds = "triggered_at_ms"
+        case savesCheckpoint = "save_checkpoint"
+        case graceMilliseconds = "grace_ms"
+    }
+
+    /// The largest message that is read at all.
+    static let maximumSize = 64 * 1024
+
+    /// Reads JSON from elsewhere.
+    ///
+    /// - Throws: ``MalformedSignal`` with what is wrong, in words without any of the text itself.
+    init(json bytes: some Collection<UInt8>) throws(MalformedSignal) {
+        guard bytes.count <= Self.maximumSize else {
+            throw MalformedSignal(reason: "it has \(bytes.count) bytes, at most \(Self.maximumSize) are read")
+        }
+        do {
+            self = try JSONDecoder().decode(SignalMessage.self, from: Data(bytes))
+        } catch let error as DecodingError {
+            throw MalformedSignal(reason: error.summary)
+        } catch {
+            throw MalformedSignal(reason: "it is not JSON")
+        }
+        if let v, v > RedisScripts.version {
+            throw MalformedSignal(reason: "it has version \(v), this program reads \(RedisScripts.version)")
+        }
+        if let stage, InterruptStage(rawValue: stage) == nil {
+            throw MalformedSignal(reason: "stage \(stage) is not 1, 2 or 3")
+        }
+        if let graceMilliseconds, graceMilliseconds < 0 {
+            throw MalformedSignal(reason: "grace_ms is negative")
+        }
+    }
+
+    /// The message as JSON, the form that ``init(json:)`` reads.
+    init(flag signal: InterruptSignal) {
+        requestID = signal.id.rawValue
+        stage = signal.stage.rawValue
+        reason = signal.reason.rawValue
+        message = signal.message
+        triggeredBy = signal.triggeredBy
+        savesCheckpoint = signal.savesCheckpoint
+    }
+
+    var json: [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // Strings, numbers and booleans always encode.
+        return (try? encoder.encode(self)).map(Array.init) ?? []
+    }
+
+    /// The message with the defaults of a plain request for whatever it leaves out.
+    func signal(source fallback: InterruptSignal.Source, newID: @autoclosure () -> RequestID) -> InterruptSignal {
+        InterruptSignal(
+            id: requestID.flatMap { $0.isEmpty ? nil : RequestID(rawValue: $0) } ?? newID(),
+            stage: stage.flatMap(InterruptStage.init) ?? .terminate,
+            reason: reason.map(InterruptReason.init) ?? .userCancelled,
+            message: message,
+            triggeredBy: triggeredBy,
+            triggeredAt: triggeredAtMilliseconds.map(Timestamp.init) ?? .now,
+            savesCheckpoint: savesCheckpoint ?? true,
+            gracePeriod: graceMilliseconds.map { .milliseconds($0) },
+            source: source.flatMap(InterruptSignal.Source.init) ?? fallback,
+            target: target.flatMap { try? InterruptTarget($0) }  // a target that cannot be read names nothing
+        )
+    }
+}
+
+/// What somebody has SET in a flag.
+enum FlagValue {
+    /// `1` interrupts; `0`, `false` and the empty text are a flag that is down; JSON carries the details.
+    static func read(_ bytes: [UInt8]) throws(MalformedSignal) -> SignalMessage? {
+        switch bytes {
+        case Array("1".utf8), Array("true".utf8): return try SignalMessage(json: Array("{}".utf8))
+        case [], Array("0".utf8), Array("false".utf8): return nil
+        default:
+            guard bytes.first == UInt8(ascii: "{") else {
+                throw MalformedSignal(reason: "it is neither 1 nor a JSON object")
+            }
+            return try SignalMessage(json: bytes)
+        }
+    }
+}
+
+/// Why bytes from elsewhere are not an interrupt. They are ignored, and said once.
+struct MalformedSignal: Error, Hashable {
+    let reason: String
+}
+
+extension DecodingError {
+    /// Names the field, never its content.
+    fileprivate var summary: String {
+        switch self {
+        case .typeMismatch(_, let context), .valueNotFound(_, let context):
+            "\(context.codingPath.last?.stringValue ?? "it") has the wrong type"
+        case .keyNotFound(let key, _): "\(key.stringValue) is missing"
+        default: "it is not JSON"
+        }
+    }
+}

@@ -1,0 +1,212 @@
+public import InterruptCore
+
+/// What became of an interrupt for one run.
+public struct InterruptReceipt: Hashable, Sendable {
+    /// What the record says now.
+    public enum Outcome: String, Sendable {
+        /// It is the first request on record.
+        case accepted
+        /// A softer one was on record: the stage rises.
+        case escalated
+        /// One at least as hard was on record.
+        case already
+        /// This very request was on record.
+        case known
+        /// The run was queued and has ended.
+        case stopped
+        /// The run had ended before.
+        case ended
+        /// There is no such run.
+        case missing
+        /// The job has a newer run than the expected one: nothing was recorded.
+        case replaced
+    }
+
+    /// What the record says now.
+    public var outcome: Outcome
+    /// The run; `nil` when there is none.
+    public var run: RunID?
+    /// The job, as it was named when there is no run.
+    public var job: String
+    /// The run's state now.
+    public var state: RunState?
+    /// The interrupt in force.
+    public var signal: InterruptSignal?
+
+    init?(reply: RESPValue) {
+        guard let values = reply.array, values.count == 5, let outcome = values[0].text.flatMap(Outcome.init) else {
+            return nil
+        }
+        self.outcome = outcome
+        run = values[1].text.flatMap { $0.isEmpty ? nil : RunID(rawValue: $0) }
+        job = values[2].text ?? ""
+        state = values[3].text.flatMap(RunState.init)
+        signal = values[4].bytes.flatMap { bytes in
+            bytes.isEmpty ? nil : try? SignalMessage(json: bytes).signal(source: .remote, newID: .random())
+        }  // a record that cannot be read is shown as none
+    }
+}
+
+/// One job or one run of it.
+public enum RunReference: Hashable, Sendable {
+    /// The newest run of a job.
+    case job(Name)
+    /// This run.
+    case run(RunID)
+
+    fileprivate var arguments: [RedisArgument] {
+        switch self {
+        case .job(let job): ["job", .init(job.description)]
+        case .run(let run): ["run", .init(run.rawValue)]
+        }
+    }
+}
+
+extension InterruptClient {
+    /// How many runs one script touches at most.
+    static let runsPerScript = 100
+
+    /// Records an interrupt for each run and tells their workers. Returns when all are recorded: a receipt each, in
+    /// order. Idempotent by the signal's id, so that an unknown outcome is resolved by asking again.
+    ///
+    /// - Parameter expected: with it, a job whose newest run is another one is not touched.
+    public func interrupt(
+        _ references: [RunReference],
+        _ signal: InterruptSignal,
+        expected: RunID? = nil
+    ) async throws(RedisError) -> [InterruptReceipt] {
+        var receipts: [InterruptReceipt] = []
+        for start in stride(from: 0, to: references.count, by: Self.runsPerScript) {
+            let chunk = references[start..<min(start + Self.runsPerScript, references.count)]
+            let arguments = signal.arguments + [.init(expected?.rawValue ?? "")] + chunk.flatMap(\.arguments)
+            let reply = try await evaluate(RedisScripts.interrupt, arguments)
+            let chunkReceipts = (reply.array ?? []).compactMap(InterruptReceipt.init)
+            guard chunkReceipts.count == chunk.count else { throw unexpected(reply, from: "interrupt") }
+            receipts += chunkReceipts
+        }
+        return receipts
+    }
+
+    /// Interrupts everything that a target stands for: its gate first, then its members.
+    ///
+    /// The gate of a drain stays closed until it is opened; that of a harder stage lasts while members are being listed,
+    /// or on a group until its last live run has ended and a little more.
+    public func interrupt(
+        _ target: InterruptTarget,
+        _ signal: InterruptSignal
+    ) async throws(RedisError) -> [InterruptReceipt] {
+        if case .job(let job) = target { return try await interrupt([.job(job)], signal) }
+        var members = try await liveRuns(of: target)
+        if members.isEmpty, signal.stage > .drain { return [] }
+        try await closeGate(target, signal)
+        // What was submitted before the gate closed is on the list now; what comes after does not start.
+        members = try await liveRuns(of: target)
+        let receipts = try await interrupt(members.map(RunReference.run), signal)
+        if signal.stage > .drain, !target.isGroup { try await openGate(target, closedBy: signal.id, by: nil) }
+        return receipts.filter { $0.outcome != .ended && $0.outcome != .missing }
+    }
+
+    /// The live runs that a target stands for now.
+    public func liveRuns(of target: InterruptTarget) async throws(RedisError) -> [RunID] {
+        switch target {
+        case .job(let job):
+            let run = try await commands.reply(RedisCommand("HGET", .init(keys.job(job)), "run"))
+            return run.text.map { [RunID(rawValue: $0)] } ?? []
+        case .group(let group): return try await runs(RedisCommand("SMEMBERS", .init(keys.group(group))))
+        case .worker(let worker): return try await runs(RedisCommand("SMEMBERS", .init(keys.holds(worker))))
+        case .all: return try await runs(RedisCommand("ZRANGE", .init(keys.live), "0", "-1"))
+        case .queue(let queue):
+            let live = try await liveRuns(of: .all)
+            let queues = try await commands.send(live.map { RedisCommand("HGET", .init(keys.run($0)), "queue") })
+            return zip(live, queues).filter { $0.1.text == queue.description }.map(\.0)
+        }
+    }
+
+    private func runs(_ command: RedisCommand) async throws(RedisError) -> [RunID] {
+        try await commands.reply(command).array?.compactMap(\.text).map(RunID.init) ?? []
+    }
+
+    private func closeGate(_ target: InterruptTarget, _ signal: InterruptSignal) async throws(RedisError) {
+        let duration =
+            switch (signal.stage, target) {
+            case (.drain, _): "open"
+            case (_, .group): "empty"
+            default: "10000"
+            }
+        let reply = try await evaluate(
+            RedisScripts.closeGate,
+            signal.arguments + [.init(target.description), .init(duration)]
+        )
+        guard reply.text == "OK" else { throw unexpected(reply, from: "gate") }
+    }
+
+    /// Opens a gate; answers whether one was closed.
+    ///
+    /// - Parameter closedBy: opens it only if this request closed it.
+    @discardableResult
+    public func openGate(
+        _ target: InterruptTarget,
+        closedBy id: RequestID? = nil,
+        by who: String?
+    ) async throws(RedisError) -> Bool {
+        let reply = try await evaluate(
+            RedisScripts.openGate,
+            [.init(target.description), .init(id?.rawValue ?? ""), .init(who ?? "")]
+        )
+        return reply.integer == 1
+    }
+
+    // MARK: Flags
+
+    /// Takes a job's flag into the record; `nil` when it changed meanwhile or was known.
+    func importFlag(
+        _ signal: InterruptSignal,
+        run: RunID,
+        job: Name,
+        value: [UInt8]
+    ) async throws(RedisError) -> InterruptSignal? {
+        let reply = try await evaluate(
+            RedisScripts.importFlag,
+            signal.arguments + [.init(run.rawValue), .init(job.description), .init(value)]
+        )
+        guard let parts = reply.array, parts.count == 2, let record = parts[1].bytes, !record.isEmpty else {
+            return nil
+        }
+        return try? SignalMessage(json: record).signal(source: .flag, newID: .random())  // written by the script itself
+    }
+
+    /// Turns a flag on many into a request for its members. Whoever sees the flag does this; the request id that the
+    /// first one writes into it makes all of them do the same thing once.
+    func importWideFlag(_ signal: InterruptSignal, target: InterruptTarget, value: [UInt8]) async throws(RedisError) {
+        var signal = signal
+        signal.target = target
+        let adopted = SignalMessage(flag: signal).json
+        if adopted != value {
+            let reply = try await evaluate(
+                RedisScripts.adoptFlag,
+                [.init(target.description), .init(value), .init(adopted)]
+            )
+            guard reply.integer == 1 else { return }
+        }
+        _ = try await interrupt(target, signal)
+        _ = try await evaluate(RedisScripts.dropFlag, [.init(target.description), .init(adopted)])
+    }
+}
+
+extension InterruptTarget {
+    fileprivate var isGroup: Bool {
+        if case .group = self { return true }
+        return false
+    }
+}
+
+extension InterruptSignal {
+    /// The nine arguments that `read_signal` in the scripts reads.
+    var arguments: [RedisArgument] {
+        [
+            .init(id.rawValue), .init(target?.description ?? ""), .init(stage.rawValue), .init(reason.rawValue),
+            .init(message ?? ""), .init(triggeredBy ?? ""), .init(savesCheckpoint ? "1" : "0"),
+            .init(gracePeriod.map { "\($0.milliseconds)" } ?? ""), .init(source.rawValue),
+        ]
+    }
+}

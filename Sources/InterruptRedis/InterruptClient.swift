@@ -1,0 +1,153 @@
+public import InterruptCore
+
+/// What sends commands: one connection, or a client that reconnects.
+public protocol RedisCommands: Sendable {
+    /// Sends the commands in one write and returns their replies in order; an error reply is a value.
+    func send(_ commands: [RedisCommand]) async throws(RedisError) -> [RESPValue]
+    /// Runs a script by its digest, loading it when the server does not know it.
+    func evaluate(
+        _ script: RedisScript,
+        keys: [String],
+        arguments: [RedisArgument]
+    ) async throws(RedisError) -> RESPValue
+}
+
+extension RedisConnection: RedisCommands {
+    /// Sends the commands in one write, with the connection's own time limit.
+    public func send(_ commands: [RedisCommand]) async throws(RedisError) -> [RESPValue] {
+        try await send(commands, timeout: nil)
+    }
+
+    /// Runs a script by its digest, with the connection's own time limit.
+    public func evaluate(
+        _ script: RedisScript,
+        keys: [String],
+        arguments: [RedisArgument]
+    ) async throws(RedisError) -> RESPValue {
+        try await evaluate(script, keys: keys, arguments: arguments, timeout: nil)
+    }
+}
+
+extension RedisClient: RedisCommands {
+    /// Sends the commands in one write, with the client's own time limit.
+    public func send(_ commands: [RedisCommand]) async throws(RedisError) -> [RESPValue] {
+        try await send(commands, timeout: nil)
+    }
+
+    /// Runs a script by its digest, with the client's own time limit.
+    public func evaluate(
+        _ script: RedisScript,
+        keys: [String],
+        arguments: [RedisArgument]
+    ) async throws(RedisError) -> RESPValue {
+        try await evaluate(script, keys: keys, arguments: arguments, timeout: nil)
+    }
+}
+
+extension RedisCommands {
+    /// Sends one command and returns its reply; an error reply is thrown.
+    func reply(_ command: RedisCommand) async throws(RedisError) -> RESPValue {
+        let reply = try await send([command]).first ?? .null
+        if case .error(let text) = reply { throw RedisError.fromReply(text) }
+        return reply
+    }
+}
+
+/// Submits runs, interrupts them, and reads what is on record.
+public struct InterruptClient: Sendable {
+    let commands: any RedisCommands
+    let keys: RedisKeys
+
+    /// A client of one namespace.
+    public init(commands: some RedisCommands, keys: RedisKeys) {
+        self.commands = commands
+        self.keys = keys
+    }
+
+    /// Runs a script with the two arguments that all of them have.
+    func evaluate(_ script: RedisScript, _ arguments: [RedisArgument]) async throws(RedisError) -> RESPValue {
+        try await commands.evaluate(
+            script,
+            keys: [keys.history],
+            arguments: [RedisArgument(keys.namespace)] + arguments
+        )
+    }
+
+    /// The error for a reply that no script of this version gives.
+    func unexpected(_ reply: RESPValue, from what: String) -> RedisError {
+        let parts = reply.array?.compactMap(\.text) ?? []
+        if parts.first == "refused" { return RedisError(.reply, parts.dropFirst().joined(separator: " ")) }
+        return RedisError(.reply, "\(what): unexpected reply from the server")
+    }
+}
+
+// MARK: - Submitting
+
+/// What is asked to run.
+public struct Submission: Sendable {
+    /// The job's id.
+    public var job: Name
+    /// The id of the new run; asking again with the same one submits once.
+    public var run: RunID = .random()
+    /// Where it waits.
+    public var queue: Name
+    /// The groups it belongs to.
+    public var groups: [Name] = []
+    /// Program and arguments, as bytes.
+    public var command: [[UInt8]]
+    /// The working directory.
+    public var directory: String?
+    /// What is set besides the worker's clean base.
+    public var environment: [String: [UInt8]] = [:]
+    /// The time between asking and forcing; `nil` is the worker's default.
+    public var gracePeriod: Duration?
+    /// Interrupts the run with reason `timeout` after this long.
+    public var timeout: Duration?
+    /// Who submits.
+    public var submittedBy: String?
+
+    /// A submission of `command` as `job` to `queue`.
+    public init(job: Name, queue: Name, command: [[UInt8]]) {
+        self.job = job
+        self.queue = queue
+        self.command = command
+    }
+}
+
+/// What became of a submission.
+public enum SubmissionResult: Hashable, Sendable {
+    /// It waits in its queue.
+    case queued(RunID)
+    /// The job is live already, as this run.
+    case live(RunID)
+    /// A gate holds it back: nothing was recorded.
+    case gated(target: String, stage: InterruptStage, closedBy: String, at: Timestamp)
+}
+
+extension InterruptClient {
+    /// Submits a run. Returns when it is recorded. Idempotent by run id.
+    public func submit(_ submission: Submission) async throws(RedisError) -> SubmissionResult {
+        var arguments: [RedisArgument] = [
+            .init(submission.job.description), .init(submission.run.rawValue), .init(submission.queue.description),
+            .init(submission.groups.map(\.description).joined(separator: " ")), .init(submission.submittedBy ?? ""),
+            .init(Array(submission.command.joined(separator: [0]))), .init(submission.directory ?? ""),
+            .init(submission.gracePeriod.map { "\($0.milliseconds)" } ?? ""),
+            .init(submission.timeout.map { "\($0.milliseconds)" } ?? ""),
+        ]
+        for (name, value) in submission.environment { arguments += [.init(name), .init(value)] }
+        let reply = try await evaluate(RedisScripts.submit, arguments)
+        let parts = reply.array?.compactMap(\.text) ?? []
+        switch parts.first {
+        case "queued" where parts.count >= 2: return .queued(RunID(rawValue: parts[1]))
+        case "live" where parts.count >= 2: return .live(RunID(rawValue: parts[1]))
+        case "gated" where parts.count >= 5:
+            return .gated(
+                target: parts[1],
+                stage: Int(parts[2]).flatMap(InterruptStage.init) ?? .drain,
+                closedBy: parts[3],
+                at: Timestamp(milliseconds: Int64(parts[4]) ?? 0)
+            )
+        default: throw unexpected(reply, from: "submit")
+        }
+    }
+}

@@ -1,0 +1,208 @@
+public import InterruptCore
+public import Logging
+
+/// Watches runs for interrupts in four ways, each enough by itself: the published message, tracked keys, the poll, and
+/// the reading that follows every connect.
+///
+/// A worker feeds its scopes from it; a program with its own way of running jobs can use it alone.
+public final class RedisInterruptChecker: Sendable {
+    /// How the checker looks for interrupts.
+    public struct Configuration: Sendable {
+        /// The time between two polls, plus or minus a tenth. 1 s, so that a lost push costs about a second.
+        public var pollInterval: Duration = .seconds(1)
+        /// The time within which the checker's own message must come back through its channel. 3 s: a half-open link
+        /// is noticed long before the kernel notices it.
+        public var probeInterval: Duration = .seconds(3)
+        /// The ways that are in use; tests switch some off to prove the others.
+        package var ways: Set<DeliveryWay> = Set(DeliveryWay.allCases)
+
+        /// The defaults.
+        public init() {}
+    }
+
+    private let client: RedisClient
+    private let subscriber: RedisSubscriber
+    private let interrupts: InterruptClient
+    private let keys: RedisKeys
+    private let worker: Name
+    private let configuration: Configuration
+    private let board: WatchBoard
+    private let logger: Logger
+
+    /// A checker for the runs of `worker`. It watches nothing before ``run()`` runs.
+    ///
+    /// - Parameters:
+    ///   - client: carries the reads; its owner runs it. The subscription is a second connection to the same endpoint.
+    ///   - queues: the queues whose flags are watched too.
+    public init(
+        client: RedisClient,
+        keys: RedisKeys,
+        worker: Name,
+        queues: [Name],
+        configuration: Configuration = Configuration(),
+        connection: RedisConnectionConfiguration = RedisConnectionConfiguration(),
+        logger: Logger
+    ) {
+        self.client = client
+        self.keys = keys
+        self.worker = worker
+        self.configuration = configuration
+        self.logger = logger
+        let board = WatchBoard(keys: keys, worker: worker, queues: queues, ways: configuration.ways, logger: logger)
+        self.board = board
+        interrupts = InterruptClient(commands: client, keys: keys)
+        subscriber = RedisSubscriber(
+            endpoint: client.endpoint,
+            name: "interrupt-push:\(worker)",
+            configuration: connection,
+            logger: logger,
+            channels: [keys.signals, keys.signals(worker)]
+                + (configuration.ways.contains(.tracked) ? [RedisKeys.invalidations] : []),
+            onEvent: { board.receive($0) }
+        )
+    }
+
+    /// Calls `deliver` with each interrupt for the run, from any thread, until ``unwatch(_:)``. One interrupt may come
+    /// several times and in any order. `deliver` must return at once.
+    public func watch(_ order: RunOrder, deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void) {
+        board.watch(order, deliver: deliver)
+    }
+
+    /// Ends the deliveries of a run.
+    public func unwatch(_ run: RunID) {
+        board.unwatch(run)
+    }
+
+    /// Watches until its task is cancelled. Trouble with Redis never ends it: it degrades, says so, and heals.
+    public func run() async {
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.subscriber.run() }
+            group.addTask { await self.readWhenDue() }
+            group.addTask { await self.probe() }
+        }
+    }
+
+    // MARK: Reading
+
+    private func readWhenDue() async {
+        var trackedBy: TrackedConnection?
+        while !Task.isCancelled {
+            switch board.step(pollInterval: configuration.pollInterval.jittered()) {
+            case .wait(let instant): await board.wakeup.wait(until: instant)
+            case .read(let read): await perform(read, &trackedBy)
+            }
+        }
+    }
+
+    /// The pair of connections between which tracking was set up; when either is made anew, it is set up again.
+    private struct TrackedConnection: Equatable {
+        var commands: Int64
+        var subscription: Int64
+        var isAccepted: Bool
+    }
+
+    private func perform(
+        _ read: WatchList<ContinuousClock.Instant>.Read,
+        _ tracked: inout TrackedConnection?
+    ) async {
+        do throws(RedisError) {
+            let isTracked = try await track(&tracked)
+            for chunk in read.keys.chunked(by: 500) {
+                let values = try await values(of: chunk, isTracked: isTracked)
+                for (key, value) in zip(chunk, values) { await consider(value.bytes, of: key, read.way) }
+            }
+        } catch {
+            board.readFailed(read)
+        }
+    }
+
+    /// Redirects invalidations to the subscription, once for each pair of connections: a broken redirect is silent. When
+    /// the connection changes between the question and the command, the next read sees it and sets tracking up again.
+    private func track(_ tracked: inout TrackedConnection?) async throws(RedisError) -> Bool {
+        guard configuration.ways.contains(.tracked), let commands = client.clientID,
+            let subscription = board.subscriberID
+        else { return false }
+        if let tracked, tracked.commands == commands, tracked.subscription == subscription { return tracked.isAccepted }
+        let replies = try await client.send([
+            RedisCommand("CLIENT", "TRACKING", "OFF"),
+            RedisCommand("CLIENT", "TRACKING", "ON", "REDIRECT", .init(subscription), "OPTIN"),
+        ])
+        var isAccepted = true
+        if case .error(let text) = replies[1] {
+            isAccepted = false
+            if tracked == nil {
+                logger.warning("tracked keys are refused, push and poll go on", metadata: ["why": "\(text)"])
+            }
+        }
+        tracked = TrackedConnection(commands: commands, subscription: subscription, isAccepted: isAccepted)
+        return isAccepted
+    }
+
+    private func values(of keys: ArraySlice<String>, isTracked: Bool) async throws(RedisError) -> [RESPValue] {
+        let read = RedisCommand("MGET", keys.map { RedisArgument($0) })
+        let commands = isTracked ? [RedisCommand("CLIENT", "CACHING", "YES"), read] : [read]
+        let reply = try await client.send(commands).last ?? .null
+        if case .error(let text) = reply { throw RedisError.fromReply(text) }
+        return reply.array ?? []
+    }
+
+    private func consider(_ value: [UInt8]?, of key: String, _ way: DeliveryWay) async {
+        guard let role = board.newValue(value, of: key), let value else { return }
+        do {
+            switch role {
+            case .request(let run):
+                board.deliver(try SignalMessage(json: value).signal(source: .remote, newID: .random()), way, to: run)
+            case .jobFlag(let run, let job):
+                guard let message = try FlagValue.read(value) else { return }
+                let signal = message.signal(source: .flag, newID: .random())
+                if let recorded = try await interrupts.importFlag(signal, run: run, job: job, value: value) {
+                    board.deliver(recorded, way, to: run)
+                }
+            case .wideFlag(let target):
+                guard let message = try FlagValue.read(value) else { return }
+                let signal = message.signal(source: .flag, newID: .random())
+                try await interrupts.importWideFlag(signal, target: target, value: value)
+            }
+        } catch let error as MalformedSignal {
+            board.malformed(key, error)
+        } catch {
+            board.forgetValue(of: key)
+            logger.warning("could not take a flag into the record, trying again", metadata: ["why": "\(error)"])
+        }
+    }
+
+    // MARK: Proving the push path
+
+    /// Sends a message to itself. A PING does not prove that a subscription delivers: a just-demoted node answers it.
+    private func probe() async {
+        var count = 0
+        while !Task.isCancelled {
+            try? await Task.sleep(for: configuration.probeInterval, clock: .continuous)  // cancelled: the loop ends
+            guard board.subscriberID != nil, !Task.isCancelled else { continue }
+            count += 1
+            let text = "\(worker)-\(count)"
+            if !board.exchangeProbe(text) {
+                logger.warning("the push path is silent, subscribing anew")
+                board.forgetProbe()
+                subscriber.reconnect()
+                continue
+            }
+            do {
+                try await client.send(RedisCommand("PUBLISH", .init(keys.signals(worker)), "{\"probe\":\"\(text)\"}"))
+            } catch {
+                board.forgetProbe()  // not sent, so its silence says nothing about the subscription
+            }
+        }
+    }
+}
+
+extension Duration {
+    /// The duration plus or minus a tenth, so that many pollers do not fall into step.
+    fileprivate func jittered() -> Duration { self * Double.random(in: 0.9...1.1) }
+}
+
+extension Array {
+    fileprivate func chunked(by size: Int) -> [ArraySlice<Element>] {
+        stride(from: 0, to: count, by: size).map { self[$0..<Swift.min($0 + size, count)] }
+    }
+}

@@ -1,0 +1,160 @@
+import InterruptCore
+
+/// Decides which keys are read when, and what a value that was read means. Never waits, locks or reads a clock.
+struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
+    /// What stands under a key.
+    enum Role: Hashable {
+        case request(RunID)
+        case jobFlag(RunID, Name)
+        case wideFlag(InterruptTarget)
+    }
+
+    struct Read: Equatable {
+        var keys: [String]
+        var way: DeliveryWay
+    }
+
+    enum Step: Equatable {
+        /// Nothing to read before this instant.
+        case wait(until: Instant)
+        case read(Read)
+    }
+
+    private struct Entry {
+        var role: Role
+        var lastValue: [UInt8]?
+        var isMalformed = false
+    }
+
+    /// The least time between two reads that pushes ask for: a full tracking table otherwise feeds itself.
+    static var batchInterval: Duration { .milliseconds(20) }
+    /// A key with a malformed value is read at every this many polls only: it may be huge.
+    static var malformedPollRatio: Int { 30 }
+
+    private let keys: RedisKeys
+    private(set) var orders: [RunID: RunOrder] = [:]
+    private var entries: [String: Entry] = [:]
+    private var groupMembers: [Name: Int] = [:]
+    private var dirty: [String: DeliveryWay] = [:]
+    private var dirtyDue: Instant?
+    private var lastRead: Instant?
+    private var nextPoll: Instant
+    private var polls = 0
+
+    init(keys: RedisKeys, always targets: [InterruptTarget], now: Instant) {
+        self.keys = keys
+        nextPoll = now
+        for target in targets { entries[keys.flag(target)] = Entry(role: .wideFlag(target)) }
+    }
+
+    /// A new run is read once in the next batch, which also arms its keys: a short job pays nothing.
+    mutating func watch(_ order: RunOrder, now: Instant) {
+        orders[order.run] = order
+        add(keys.request(order.run), .request(order.run))
+        add(keys.flag(.job(order.job)), .jobFlag(order.run, order.job))
+        for group in order.groups {
+            groupMembers[group, default: 0] += 1
+            add(keys.flag(.group(group)), .wideFlag(.group(group)))
+        }
+        schedule(now.advanced(by: Self.batchInterval))
+    }
+
+    private mutating func add(_ key: String, _ role: Role) {
+        entries[key] = Entry(role: role)
+        dirty[key] = .start
+    }
+
+    mutating func unwatch(_ run: RunID) {
+        guard let order = orders.removeValue(forKey: run) else { return }
+        remove(keys.request(run))
+        // The job's flag may belong to a newer run of the job by now.
+        if case .jobFlag(run, _) = entries[keys.flag(.job(order.job))]?.role { remove(keys.flag(.job(order.job))) }
+        for group in order.groups {
+            groupMembers[group, default: 1] -= 1
+            if groupMembers[group] == 0 {
+                groupMembers[group] = nil
+                remove(keys.flag(.group(group)))
+            }
+        }
+    }
+
+    private mutating func remove(_ key: String) {
+        entries[key] = nil
+        dirty[key] = nil
+    }
+
+    /// Keys that changed, as Redis says; `nil` means any may have. Answers whether there is something to read earlier.
+    mutating func invalidated(_ changed: [String]?, now: Instant) -> Bool {
+        guard let changed else { return everythingChanged(.tracked, now: now) }
+        let ours = changed.filter { entries[$0] != nil }
+        for key in ours { dirty[key] = .tracked }
+        if ours.isEmpty { return false }
+        return schedule(max(now, lastRead.map { $0.advanced(by: Self.batchInterval) } ?? now))
+    }
+
+    /// A connection was made anew: whatever happened meanwhile is found by reading everything.
+    mutating func reconnected(now: Instant) -> Bool {
+        everythingChanged(.reconnect, now: now)
+    }
+
+    private mutating func everythingChanged(_ way: DeliveryWay, now: Instant) -> Bool {
+        for key in entries.keys { dirty[key] = way }
+        return schedule(max(now, lastRead.map { $0.advanced(by: Self.batchInterval) } ?? now))
+    }
+
+    @discardableResult
+    private mutating func schedule(_ due: Instant) -> Bool {
+        if let dirtyDue, dirtyDue <= due { return false }
+        dirtyDue = due
+        return true
+    }
+
+    /// What to do at `now`. A due poll reads everything, a due batch what is dirty.
+    mutating func step(now: Instant, pollInterval: Duration) -> Step {
+        if nextPoll <= now {
+            nextPoll = now.advanced(by: pollInterval)
+            polls += 1
+            let isFullPoll = polls % Self.malformedPollRatio == 0
+            var read = entries.filter { isFullPoll || !$0.value.isMalformed || dirty[$0.key] != nil }.map(\.key)
+            read.sort()
+            return begin(Read(keys: read, way: .poll), now: now)
+        }
+        if let dirtyDue, dirtyDue <= now {
+            let ways = dirty
+            let way = ways.values.contains(.tracked) ? DeliveryWay.tracked : ways.values.first ?? .tracked
+            return begin(Read(keys: ways.keys.sorted(), way: way), now: now)
+        }
+        return .wait(until: dirtyDue.map { min($0, nextPoll) } ?? nextPoll)
+    }
+
+    private mutating func begin(_ read: Read, now: Instant) -> Step {
+        lastRead = now
+        dirty = [:]
+        dirtyDue = nil
+        return read.keys.isEmpty ? .wait(until: nextPoll) : .read(read)
+    }
+
+    /// The read failed: the same keys are due again with the next poll.
+    mutating func readFailed(_ read: Read) {
+        for key in read.keys where entries[key] != nil { dirty[key] = read.way }
+    }
+
+    /// A value that was read: its role when it is new, `nil` when it is gone, unchanged or no longer watched.
+    mutating func newValue(_ value: [UInt8]?, of key: String) -> Role? {
+        guard var entry = entries[key], entry.lastValue != value else { return nil }
+        entry.lastValue = value
+        entry.isMalformed = false
+        entries[key] = entry
+        return value == nil ? nil : entry.role
+    }
+
+    /// The value could not be read as an interrupt: it is read seldom from now on.
+    mutating func malformed(_ key: String) {
+        entries[key]?.isMalformed = true
+    }
+
+    /// What was to be done about the value failed: it counts as new at the next poll.
+    mutating func forgetValue(of key: String) {
+        entries[key]?.lastValue = nil
+    }
+}

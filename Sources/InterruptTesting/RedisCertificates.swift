@@ -1,0 +1,65 @@
+public import InterruptRedis
+import Subprocess
+import SystemPackage
+
+/// Certificates for a TLS server and its clients, signed by an authority of their own, made with `openssl`.
+public struct RedisCertificates: Sendable {
+    /// The directory all files are in.
+    public let directory: String
+    /// The authority that signed the server's and the client's certificate.
+    public var authority: String { "\(directory)/ca.crt" }
+    /// The server's certificate, for `localhost` and 127.0.0.1 if nothing else was asked for.
+    public var serverCertificate: String { "\(directory)/server.crt" }
+    /// The server's key.
+    public var serverKey: String { "\(directory)/server.key" }
+    /// What a client needs: authority, certificate and key.
+    public var clientFiles: RedisEndpoint.TLSFiles {
+        RedisEndpoint.TLSFiles(
+            certificateAuthority: authority,
+            certificate: "\(directory)/client.crt",
+            key: "\(directory)/client.key"
+        )
+    }
+
+    /// Makes new certificates in a directory.
+    /// - Parameter serverNames: what the server's certificate is for, as openssl writes it.
+    public static func make(
+        in directory: String,
+        serverNames: String = "DNS:localhost,IP:127.0.0.1"
+    ) async throws -> RedisCertificates {
+        let files = RedisCertificates(directory: directory)
+        try await files.request("ca", subject: "/CN=test authority", extensions: ["basicConstraints=critical,CA:TRUE"])
+        try await files.request(
+            "server",
+            subject: "/CN=server",
+            extensions: ["subjectAltName=\(serverNames)"],
+            signed: true
+        )
+        try await files.request(
+            "client",
+            subject: "/CN=client",
+            extensions: ["subjectAltName=DNS:client"],
+            signed: true
+        )
+        return files
+    }
+
+    private func request(_ name: String, subject: String, extensions: [String], signed: Bool = false) async throws {
+        var arguments = [
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        ]
+        arguments += ["-subj", subject, "-keyout", "\(directory)/\(name).key", "-out", "\(directory)/\(name).crt"]
+        for text in extensions { arguments += ["-addext", text] }
+        if signed { arguments += ["-CA", authority, "-CAkey", "\(directory)/ca.key"] }
+        if signed { arguments += ["-addext", "basicConstraints=critical,CA:FALSE"] }
+        let result = try await run(
+            .name("openssl"),
+            arguments: Arguments(arguments),
+            output: .discarded,
+            error: .string(limit: 16_384)
+        )
+        guard result.terminationStatus.isSuccess else {
+            throw TestRedisError(description: "openssl failed: \(result.standardError)")
+        }
+    }
+}

@@ -1,0 +1,205 @@
+import Glibc
+public import InterruptRedis
+import Subprocess
+import Synchronization
+import SystemPackage
+
+/// A real `redis-server` for the length of a test. ``withRedis(arguments:tcp:certificates:_:)`` makes it.
+public final class TestRedis: Sendable {
+    private struct Server {
+        var pid: pid_t?
+        var isEnding = false
+        var failure: String?
+    }
+
+    /// The server's own directory; removed at the end.
+    public let directory: String
+    /// The TCP port on the loopback addresses, if one was asked for; with certificates it speaks TLS.
+    public let port: Int?
+    /// The files of the TLS port, if there is one.
+    public let certificates: RedisCertificates?
+
+    private let arguments: [String]
+    private let server = Mutex(Server())
+
+    init(directory: String, port: Int?, certificates: RedisCertificates?, arguments: [String]) {
+        self.directory = directory
+        self.port = port
+        self.certificates = certificates
+        var all = ["--dir", directory, "--unixsocket", "\(directory)/redis.sock", "--logfile", "\(directory)/log"]
+        all += ["--save", "", "--bind", "127.0.0.1"]
+        if let certificates, let port {
+            all += ["--port", "0", "--tls-port", "\(port)", "--tls-ca-cert-file", certificates.authority]
+            all += ["--tls-cert-file", certificates.serverCertificate, "--tls-key-file", certificates.serverKey]
+        } else {
+            all += ["--port", "\(port ?? 0)"]
+        }
+        self.arguments = all + arguments
+    }
+
+    /// The Unix socket.
+    public var socketPath: String { "\(directory)/redis.sock" }
+
+    /// The server through its Unix socket.
+    public var endpoint: RedisEndpoint { RedisEndpoint(address: .unix(path: socketPath)) }
+
+    /// The server through its TCP port, with `localhost` as host; traps if there is none.
+    public var tcpEndpoint: RedisEndpoint {
+        RedisEndpoint(address: .tcp(host: "localhost", port: port!), tls: certificates?.clientFiles)
+    }
+
+    /// The process id of the server; `nil` while it restarts.
+    public var pid: Int32? { server.withLock { $0.pid } }
+
+    /// Stops the server with SIGSTOP: connections stay open and nothing answers.
+    public func stop() { signal(SIGSTOP) }
+
+    /// Lets a stopped server go on.
+    public func resume() { signal(SIGCONT) }
+
+    /// Kills the server with SIGKILL, starts it again in the same directory, and returns when it answers.
+    public func restart() async throws {
+        let old = pid
+        signal(SIGKILL)
+        while pid == old { try await Task.sleep(for: .milliseconds(1)) }
+        try await waitUntilReady()
+    }
+
+    /// Runs one command on a connection of its own, through the Unix socket. An error reply is thrown.
+    @discardableResult
+    public func command(_ arguments: String...) async throws -> RESPValue {
+        let connection = try await RedisConnection.connect(to: endpoint)
+        defer { connection.close() }
+        return try await connection.send(RedisCommand(arguments: arguments.map { Array($0.utf8) }))
+    }
+
+    /// Starts the server, and again whenever it ends, until ``end()``.
+    func serve() async {
+        while !server.withLock({ $0.isEnding }) {
+            do {
+                let result = try await run(
+                    .name("redis-server"),
+                    arguments: Arguments(arguments),
+                    input: .none,
+                    output: .discarded,
+                    error: .discarded
+                ) { execution in
+                    let pid = execution.processIdentifier.value
+                    let isEnding = server.withLock { server in
+                        server.pid = pid
+                        return server.isEnding
+                    }
+                    if isEnding { kill(pid, SIGKILL) }
+                }
+                server.withLock { server in
+                    server.pid = nil
+                    if case .exited(let code) = result.terminationStatus {
+                        server.failure = "redis-server exited with status \(code); see \(directory)/log"
+                    }
+                }
+            } catch {
+                server.withLock { $0.failure = "redis-server cannot be started: \(error)" }
+            }
+            if server.withLock({ $0.failure }) != nil { return }
+        }
+    }
+
+    func end() {
+        server.withLock { $0.isEnding = true }
+        signal(SIGKILL)
+    }
+
+    /// Asks until the server answers: a server says in no other way that its socket is ready.
+    func waitUntilReady() async throws {
+        let deadline = ContinuousClock.now + .seconds(20)
+        while true {
+            if let failure = server.withLock({ $0.failure }) { throw TestRedisError(description: failure) }
+            do {
+                try await command("PING")
+                return
+            } catch let error as RedisError where error.code == .authenticationFailed {
+                // It answers; the test has the password.
+                return
+            } catch {
+                guard ContinuousClock.now < deadline else { throw error }
+                try await Task.sleep(for: .milliseconds(5))
+            }
+        }
+    }
+
+    private func signal(_ number: Int32) {
+        server.withLock { server in
+            if let pid = server.pid { _ = kill(pid, number) }
+        }
+    }
+}
+
+/// Why a test has no server.
+public struct TestRedisError: Error, CustomStringConvertible {
+    /// One sentence.
+    public let description: String
+}
+
+/// Runs `body` with a fresh `redis-server` that answers on a Unix socket; ends the server and removes its directory
+/// afterwards, also when `body` throws.
+///
+/// - Parameters:
+///   - arguments: more arguments for the server, after ours: the last one of a kind counts.
+///   - tcp: whether it also listens on a free port of 127.0.0.1.
+///   - certificates: makes that port a TLS port.
+public func withRedis<R>(
+    arguments: [String] = [],
+    tcp: Bool = false,
+    certificates: RedisCertificates? = nil,
+    _ body: (TestRedis) async throws -> R
+) async throws -> R {
+    try await withTemporaryDirectory { directory in
+        let port = tcp || certificates != nil ? try freeLoopbackPort() : nil
+        let redis = TestRedis(directory: directory, port: port, certificates: certificates, arguments: arguments)
+        return try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await redis.serve() }
+            defer { redis.end() }
+            try await redis.waitUntilReady()
+            return try await body(redis)
+        }
+    }
+}
+
+/// Runs `body` with a new directory below `/tmp`, short enough for socket paths, and removes it with all it holds.
+public func withTemporaryDirectory<R>(_ body: (String) async throws -> R) async throws -> R {
+    var template = Array("/tmp/interrupt-test-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw Errno(rawValue: errno) }
+    let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    defer { removeTree(path) }
+    return try await body(path)
+}
+
+/// Removes a file or a directory with all it holds. What cannot be removed stays in /tmp, which is no failure of the test.
+private func removeTree(_ path: String) {
+    // Symbolic links and files go at once, and so do empty directories.
+    guard remove(path) != 0, let directory = opendir(path) else { return }
+    while let entry = readdir(directory) {
+        let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        if name != ".", name != ".." { removeTree("\(path)/\(name)") }
+    }
+    closedir(directory)
+    remove(path)
+}
+
+/// A TCP port of 127.0.0.1 that nobody listened on a moment ago.
+public func freeLoopbackPort() throws -> Int {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    guard descriptor >= 0 else { throw Errno(rawValue: errno) }
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let result = withUnsafeMutablePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+            bind(descriptor, pointer, length) == 0 ? getsockname(descriptor, pointer, &length) : -1
+        }
+    }
+    guard result == 0 else { throw Errno(rawValue: errno) }
+    return Int(UInt16(bigEndian: address.sin_port))
+}

@@ -1,0 +1,126 @@
+internal import Dispatch
+internal import Glibc
+internal import InterruptCore
+internal import Logging
+internal import Synchronization
+internal import SystemPackage
+
+/// Reads a run's two pipes as fast as the file takes it, and offers what it read to the feed.
+///
+/// The job waits for the disk at most, never for the feed's consumer.
+final class OutputSpool: Sendable {
+    /// How much is read after the end at most, in case a process outside the group goes on writing.
+    private static let drainLimit = 1 << 20
+    private static let drainTime = Duration.milliseconds(200)
+    private static let readSize = 65_536
+    private static let readsPerEvent = 16
+
+    private enum Reading: Equatable { case more, empty, ended }
+
+    private struct State: ~Copyable {
+        var file: OutputFile
+        var isFailureLogged = false
+    }
+
+    private struct Pipe {
+        let descriptor: Int32
+        let stream: OutputChunk.Stream
+        let source: ReadSource
+    }
+
+    private let queue = DispatchQueue(label: "interrupt.output")
+    private let feed: OutputFeed
+    private let logger: Logger
+    private let state: Mutex<State>
+    private let pipes: [Pipe]
+    private let closed = DispatchGroup()
+
+    /// Starts to read `output` and `error`, non-blocking descriptors that it closes at the end.
+    init(file: consuming OutputFile, feed: OutputFeed, output: Int32, error: Int32, logger: Logger) {
+        self.feed = feed
+        self.logger = logger
+        state = Mutex(State(file: file))
+        pipes = [(output, OutputChunk.Stream.output), (error, .error)].map { [queue] descriptor, stream in
+            Pipe(
+                descriptor: descriptor,
+                stream: stream,
+                source: ReadSource(descriptor, queue: queue)
+            )
+        }
+        for pipe in pipes { start(pipe) }
+    }
+
+    /// Reads what is still in the pipes without waiting for more, closes everything and ends the feed.
+    func finish() async {
+        await withCheckedContinuation { continuation in
+            queue.async {
+                self.drain()
+                self.closed.notify(queue: self.queue) {
+                    self.endFile()
+                    self.feed.finish()
+                    continuation.resume()
+                }
+            }
+        }
+    }
+
+    private func start(_ pipe: Pipe) {
+        let (descriptor, stream, source) = (pipe.descriptor, pipe.stream, pipe.source)
+        closed.enter()
+        source.dispatch.setEventHandler { [unowned self] in
+            for _ in 0..<Self.readsPerEvent {
+                switch read(descriptor, of: stream) {
+                case .more: continue
+                case .empty: return
+                case .ended: return source.cancel()
+                }
+            }
+        }
+        source.dispatch.setCancelHandler { [closed] in
+            close(descriptor)
+            closed.leave()
+        }
+        source.dispatch.activate()
+    }
+
+    private func drain() {
+        let deadline = ContinuousClock.now + Self.drainTime
+        for pipe in pipes {
+            var rest = Self.drainLimit / Self.readSize
+            while !pipe.source.dispatch.isCancelled, rest > 0, .now < deadline {
+                guard read(pipe.descriptor, of: pipe.stream) == .more else { break }
+                rest -= 1
+            }
+            pipe.source.cancel()
+        }
+    }
+
+    private func read(_ descriptor: Int32, of stream: OutputChunk.Stream) -> Reading {
+        withUnsafeTemporaryAllocation(byteCount: Self.readSize, alignment: 16) { buffer in
+            let count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
+            guard count > 0 else {
+                return count < 0 && (errno == EAGAIN || errno == EINTR) ? .empty : .ended
+            }
+            keep(UnsafeRawBufferPointer(rebasing: buffer[..<count]), of: stream)
+            return .more
+        }
+    }
+
+    private func keep(_ bytes: UnsafeRawBufferPointer, of stream: OutputChunk.Stream) {
+        let (offset, failure) = state.withLock { state in
+            let offset = state.file.append(bytes)
+            let failure = state.isFailureLogged ? nil : state.file.failure
+            if failure != nil { state.isFailureLogged = true }
+            return (offset, failure)
+        }
+        feed.append(bytes, of: stream, at: offset)
+        if let failure { logger.error("\(failure.text)") }
+    }
+
+    /// Says in the output itself, as its last chunk, that some of it was not kept.
+    private func endFile() {
+        let (failure, end) = state.withLock { ($0.file.failure, $0.file.end) }
+        guard let failure else { return }
+        Array((failure.text + "\n").utf8).withUnsafeBytes { feed.append($0, of: .error, at: end) }
+    }
+}

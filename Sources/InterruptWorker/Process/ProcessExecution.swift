@@ -1,0 +1,154 @@
+internal import Glibc
+internal import InterruptCore
+internal import Logging
+internal import Subprocess
+internal import SystemPackage
+
+/// One run from its pipes to its verified end: the shell around ``RunTeardown``, ``OutputSpool`` and swift-subprocess.
+struct ProcessExecution: Sendable {
+    let runner: ProcessRunner
+    let order: RunOrder
+    let command: JobCommand
+    let scope: InterruptScope
+    let signals: AsyncStream<InterruptSignal>
+    let cancellations: AsyncStream<Void>
+    let started: @Sendable (Int32) async -> Void
+    let output: @Sendable ([OutputChunk]) async -> Void
+
+    /// What is known when the leader has exited and its group has been sent SIGKILL for what was left.
+    private struct LeaderEnd {
+        let teardown: RunTeardown
+        let group: ProcessGroup
+        let status: JobOutcome.WaitStatus?
+    }
+
+    private var logger: Logger {
+        var logger = runner.logger
+        logger[metadataKey: "run"] = "\(order.run)"
+        return logger
+    }
+
+    /// Runs it all. A leader that outlives SIGKILL is reported to `early`, and then waited for nevertheless.
+    func run(reportingSurvivors early: EndingPromise) async -> RunEnding {
+        let pipes: JobPipes
+        do {
+            pipes = try JobPipes()
+        } catch {
+            return SpawnFailure(text: "no pipe for the output: \(error)").ending
+        }
+        let feed = OutputFeed()
+        let spool = OutputSpool(
+            file: makeFile(),
+            feed: feed,
+            output: pipes.output.read,
+            error: pipes.error.read,
+            logger: logger
+        )
+        return await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                while let chunks = await feed.next() { await output(chunks) }
+            }
+            let ending = await spawn(pipes, early)
+            await spool.finish()
+            return ending
+        }
+    }
+
+    private func makeFile() -> OutputFile {
+        // A run id is random text of our own making, but it came over the wire.
+        guard let name = FilePath.Component(order.run.rawValue + ".log") else {
+            return OutputFile(failed: .invalidArgument)
+        }
+        return OutputFile(creating: runner.outputDirectory.appending(name))
+    }
+
+    private func spawn(_ pipes: JobPipes, _ early: EndingPromise) async -> RunEnding {
+        var options = PlatformOptions()
+        options.createSession = true
+        let configuration = Configuration(
+            executable: .path(command.program),
+            arguments: Arguments(
+                executablePathOverride: command.arguments[0],
+                remainingValues: Array(command.arguments.dropFirst())
+            ),
+            environment: .custom(command.environment),
+            workingDirectory: command.directory,
+            platformOptions: options
+        )
+        do {
+            let end = try await Subprocess.run(
+                configuration,
+                input: .fileDescriptor(FileDescriptor(rawValue: pipes.input), closeAfterSpawningProcess: true),
+                output: .fileDescriptor(FileDescriptor(rawValue: pipes.output.write), closeAfterSpawningProcess: true),
+                error: .fileDescriptor(FileDescriptor(rawValue: pipes.error.write), closeAfterSpawningProcess: true)
+            ) { execution in
+                await watch(execution.processIdentifier, early)
+            }.closureResult
+            return await ending(end)
+        } catch {
+            return SpawnFailure(error, program: command.program, directory: command.directory).ending
+        }
+    }
+
+    /// Returns when the leader has exited and its group has been dealt with. The leader is unreaped all the while, which
+    /// is what makes signalling its group safe.
+    private func watch(_ process: ProcessIdentifier, _ early: EndingPromise) async -> LeaderEnd {
+        let processGroup = ProcessGroup(leader: process.value, leaderDescriptor: process.processDescriptor)
+        let teardown = RunTeardown(of: processGroup, giveUpAfter: runner.giveUpAfter)
+        // Not in the group: it must not be cancelled because the job was short.
+        async let isTold: Void = started(process.value)
+        let end = await withTaskGroup(of: Void.self) { group in
+            group.addTask { await follow(signals, teardown) }
+            group.addTask {
+                for await _ in cancellations { _ = teardown.interrupt(stage: .kill, gracePeriod: .zero) }
+            }
+            if await !teardown.exited(processGroup.leaderDescriptor) {
+                early.fulfil(report(survivors: processGroup.liveMembers(), in: RunEnding(state: .failed)))
+                await DescriptorWatch(processGroup.leaderDescriptor).readable()
+            }
+            if teardown.leaderExited() { _ = await teardown.waitForMembers(isForced: false) }
+            // Whatever is left: of a job that ended by itself everything, else nothing or what was forked just now.
+            processGroup.send(SIGKILL)
+            group.cancelAll()
+            return LeaderEnd(teardown: teardown, group: processGroup, status: processGroup.leaderStatus())
+        }
+        await isTold
+        return end
+    }
+
+    /// Carries out interrupts as they arrive. Nothing may be awaited or logged between the stream and the Unix signal.
+    private func follow(_ signals: AsyncStream<InterruptSignal>, _ teardown: RunTeardown) async {
+        await withDiscardingTaskGroup { deadlines in
+            for await signal in signals {
+                let gracePeriod = signal.gracePeriod ?? order.gracePeriod ?? runner.defaultGracePeriod
+                guard let killAt = teardown.interrupt(stage: signal.stage, gracePeriod: gracePeriod) else { continue }
+                deadlines.addTask {
+                    do {
+                        try await Task.sleep(until: killAt, clock: .continuous)
+                        teardown.deadlineReached()
+                    } catch {
+                        // Cancelled: the run is over.
+                    }
+                }
+            }
+        }
+    }
+
+    /// Verifies that the group is empty, now that its leader is reaped, and decides the ending.
+    private func ending(_ end: LeaderEnd) async -> RunEnding {
+        guard let status = end.status else {
+            return RunEnding(state: .failed, error: "how the process ended could not be read")
+        }
+        let survivors = end.group.isProvenEmpty ? [] : await end.teardown.waitForMembers(isForced: true)
+        let ending = end.teardown.outcome(status, wasInterruptAsked: scope.stage.shouldTerminateActiveTasks).ending
+        return survivors.isEmpty ? ending : report(survivors: survivors, in: ending)
+    }
+
+    private func report(survivors: [ProcessStatus], in ending: RunEnding) -> RunEnding {
+        let list = survivors.map { "\($0.pid) (\($0.name), \($0.state), \($0.waitChannel ?? "not waiting"))" }
+        var ending = ending
+        ending.error = "still there after SIGKILL: \(list.joined(separator: ", "))".escapedForDisplay(limit: 1_000)
+        logger.error("\(ending.error ?? "")")
+        return ending
+    }
+}

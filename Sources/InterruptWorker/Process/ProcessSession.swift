@@ -1,0 +1,75 @@
+import Glibc
+public import InterruptCore
+
+/// The session of a run whose worker is dead: nobody holds the leader unreaped any more, so numbers alone mean nothing.
+///
+/// Unsafe here: a pid is signalled by number only in the one call that follows the check of its session and start time;
+/// the window between the two is that of any `kill(2)`.
+struct ProcessSession {
+    /// The leader, whose pid is the session's id.
+    let leader: ProcessIdentity
+
+    /// The processes of the session that still run. A process that started before the leader belongs to another one
+    /// that had the same number.
+    func members() -> [pid_t] {
+        guard leader.boot == ProcessIdentity.currentBoot else { return [] }
+        return ProcessStatus.allProcesses().filter { pid in
+            guard getsid(pid) == leader.pid, let status = ProcessStatus(of: pid), status.isAlive else { return false }
+            return status.start >= leader.start
+        }
+    }
+
+    /// Kills every member, and whoever they fork meanwhile, until none is left or `limit` has passed.
+    func kill(within limit: Duration) async -> Bool {
+        let deadline = ContinuousClock.now + limit
+        while ContinuousClock.now < deadline {
+            let pids = members()
+            if pids.isEmpty { return true }
+            let descriptors = pids.compactMap(ProcessGroup.openDescriptor)
+            defer { for descriptor in descriptors { close(descriptor) } }
+            for pid in pids where getsid(pid) == leader.pid { Glibc.kill(pid, SIGKILL) }
+            for descriptor in descriptors { await Self.exit(of: descriptor, before: deadline) }
+        }
+        return members().isEmpty
+    }
+
+    private static func exit(of descriptor: Int32, before deadline: ContinuousClock.Instant) async {
+        let watch = DescriptorWatch(descriptor)
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await watch.readable() }
+            group.addTask {
+                try? await Task.sleep(until: deadline, clock: .continuous)  // cancelled: it has exited
+                watch.stop()
+            }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+}
+
+extension ProcessIdentity {
+    /// The boot and the process namespace of this process; a pid means something only there.
+    static let currentBoot: String = {
+        let boot = ProcessStatus.read("/proc/sys/kernel/random/boot_id", limit: 64) ?? ""
+        var link = [UInt8](repeating: 0, count: 64)
+        let count = readlink("/proc/self/ns/pid", &link, link.count)
+        return boot.prefix { $0 != "\n" } + "/" + String(decoding: link.prefix(max(0, count)), as: UTF8.self)
+    }()
+
+    /// The identity of a process that runs now; `nil` when there is none.
+    public init?(pid: Int32) {
+        guard let status = ProcessStatus(of: pid) else { return nil }
+        self.init(boot: Self.currentBoot, pid: pid, start: status.start)
+    }
+
+    /// Whether it is certain that the process is gone. What lives in another boot or namespace cannot be seen from here.
+    ///
+    /// - Parameter isThisMachine: the process is known to belong to this machine, so that another boot is a proof.
+    func isProvenDead(isThisMachine: Bool) -> Bool {
+        let kernel = boot.prefix { $0 != "/" }
+        if isThisMachine, kernel != Self.currentBoot.prefix(while: { $0 != "/" }) { return true }
+        guard boot == Self.currentBoot else { return false }
+        guard let status = ProcessStatus(of: pid), status.isAlive else { return true }
+        return status.start != start
+    }
+}

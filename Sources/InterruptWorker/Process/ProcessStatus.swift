@@ -1,0 +1,91 @@
+internal import Glibc
+
+/// What `/proc` tells about one process. Every answer is a snapshot and may be out of date when it arrives.
+///
+/// Unsafe here: a pid may be reused between two reads, so nothing is ever signalled because of an answer of this type.
+struct ProcessStatus {
+    /// The process id.
+    let pid: pid_t
+    /// The program's short name, as the kernel has it.
+    let name: String
+    /// The kernel's letter: `R`, `S`, `D`, `T`, `Z`, …
+    let state: Character
+    /// Its process group.
+    let group: pid_t
+    /// When it started, in clock ticks since the boot.
+    let start: UInt64
+
+    /// Reads the status of `pid`; `nil` when there is no such process.
+    init?(of pid: pid_t) {
+        guard let text = Self.read("/proc/\(pid)/stat", limit: 1_024) else { return nil }
+        // The name stands in parentheses and may hold any byte, so the fields are counted from the last one.
+        guard let open = text.firstIndex(of: "("), let close = text.lastIndex(of: ")"), open < close else { return nil }
+        let fields = text[text.index(after: close)...].split(separator: " ", maxSplits: 20)
+        guard fields.count > 19, let state = fields[0].first, let group = pid_t(fields[2]),
+            let start = UInt64(fields[19])
+        else { return nil }
+        self.pid = pid
+        self.name = String(text[text.index(after: open)..<close])
+        self.state = state
+        self.group = group
+        self.start = start
+    }
+
+    /// Whether it still runs, which a zombie does not.
+    var isAlive: Bool { state != "Z" && state != "X" }
+
+    /// Where in the kernel it waits, `nil` when it does not or the kernel does not say.
+    var waitChannel: String? {
+        guard let text = Self.read("/proc/\(pid)/wchan", limit: 256), text != "0", !text.isEmpty else { return nil }
+        return text
+    }
+
+    /// Whether `pid` has a handler of its own for `signal`. Asked right before the first Unix signal of a run, so it is
+    /// done in C's terms, without a `String`.
+    static func handles(_ signal: Int32, pid: pid_t) -> Bool {
+        let label = "\nSigCgt:"
+        let set = withBytes(of: "/proc/\(pid)/status", limit: 4_096) { text -> UInt64 in
+            guard let line = strstr(text, label) else { return 0 }
+            return UInt64(strtoull(line + label.utf8.count, nil, 16))  // skips the tab
+        }
+        return (set ?? 0) >> UInt64(signal - 1) & 1 == 1
+    }
+
+    /// The ids of all processes that `/proc` shows.
+    static func allProcesses() -> [pid_t] {
+        guard let directory = opendir("/proc") else { return [] }
+        defer { closedir(directory) }
+        var result: [pid_t] = []
+        while let entry = readdir(directory) {
+            let isDigit = UInt8(bitPattern: entry.pointee.d_name.0) &- UInt8(ascii: "0") <= 9
+            guard isDigit else { continue }
+            let pid = withUnsafePointer(to: &entry.pointee.d_name) { name in
+                name.withMemoryRebound(to: CChar.self, capacity: 256) { atoi($0) }
+            }
+            result.append(pid)
+        }
+        return result
+    }
+
+    static func read(_ path: String, limit: Int) -> String? {
+        withBytes(of: path, limit: limit) { String(cString: $0) }
+    }
+
+    /// Calls `body` with what the file holds and a NUL; `nil` when it cannot be read or is empty.
+    private static func withBytes<Result>(
+        of path: String,
+        limit: Int,
+        _ body: (UnsafePointer<CChar>) -> Result
+    ) -> Result? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        return withUnsafeTemporaryAllocation(of: CChar.self, capacity: limit + 1) { buffer in
+            // One read: the kernel makes each of these files in one piece.
+            let count = Glibc.read(descriptor, buffer.baseAddress, limit)
+            guard count > 0, let start = buffer.baseAddress else { return nil }
+            buffer[count] = 0
+            return body(start)
+        }
+    }
+}

@@ -1,0 +1,295 @@
+public import InterruptCore
+public import Logging
+import Synchronization
+
+/// Takes runs from a transport and sees each of them to its recorded end, several at a time.
+public final class Worker<Transport: InterruptTransport>: Sendable {
+    /// What a worker is told beforehand.
+    public struct Configuration: Sendable {
+        /// Who it is.
+        public var description: WorkerDescription
+        /// Whether every worker of this transport runs on this machine, as with an embedded Redis.
+        public var isOnlyMachine = false
+        /// Says why a run must not be started here; `nil` lets it.
+        public var refusal: @Sendable (RunOrder) -> String? = { _ in nil }
+
+        /// A configuration that starts every run.
+        public init(description: WorkerDescription) {
+            self.description = description
+        }
+    }
+
+    private struct State {
+        var decisions: WorkerState
+        var scopes: [RunID: @Sendable (InterruptSignal) -> Void] = [:]
+        var own: InterruptSignal?
+        var isReplaced = false
+    }
+
+    private let configuration: Configuration
+    private let transport: Transport
+    private let runner: ProcessRunner
+    private let logger: Logger
+    private let report: @Sendable (WorkerEvent) -> Void
+    private let state: Mutex<State>
+    private let slotFreed = Wakeup()
+    private let drained = Wakeup()
+
+    /// A worker; ``run()`` runs it.
+    ///
+    /// - Parameter report: called with each event, from any thread; it must return at once.
+    public init(
+        configuration: Configuration,
+        transport: Transport,
+        runner: ProcessRunner,
+        logger: Logger,
+        report: @escaping @Sendable (WorkerEvent) -> Void = { _ in }
+    ) {
+        self.configuration = configuration
+        self.transport = transport
+        self.runner = runner
+        self.logger = logger
+        self.report = report
+        state = Mutex(State(decisions: WorkerState(slots: configuration.description.slots)))
+    }
+
+    /// How many runs the worker holds now.
+    public var heldCount: Int { state.withLock { $0.decisions.heldCount } }
+
+    /// Works until it was interrupted and everything it held has ended and is recorded. Cancelling its task is stage 3.
+    ///
+    /// - Throws: ``WorkerError`` when the worker's name is another's. An unreachable transport is waited for.
+    public func run() async throws(WorkerError) {
+        let result = await withTaskCancellationHandler {
+            await withTaskGroup(of: Void.self, returning: Result<Void, WorkerError>.self) { group in
+                group.addTask { await self.transport.run() }
+                defer { group.cancelAll() }
+                do throws(WorkerError) {
+                    guard let left = try await enter() else { return .success(()) }
+                    report(.entered)
+                    await LeftBehind(runs: left, transport: transport, logger: logger).end()
+                    group.addTask { await self.beat() }
+                    await work()
+                    if state.withLock({ $0.isReplaced }) { throw .replaced }
+                    await transport.leave()
+                    return .success(())
+                } catch {
+                    return .failure(error)
+                }
+            }
+        } onCancel: {
+            interrupt(.kill, reason: .systemShutdown)
+        }
+        try result.get()
+    }
+
+    /// Interrupts the worker itself: from stage 1 on it takes nothing new; stage 2 and 3 reach every run it holds.
+    /// Returns at once. The stage only rises.
+    public func interrupt(
+        _ stage: InterruptStage,
+        reason: InterruptReason,
+        message: String? = nil,
+        triggeredBy: String? = nil,
+        gracePeriod: Duration? = nil
+    ) {
+        let signal = InterruptSignal(
+            stage: stage,
+            reason: reason,
+            message: message,
+            triggeredBy: triggeredBy,
+            gracePeriod: gracePeriod,
+            source: .unixSignal,
+            target: .worker(configuration.description.name)
+        )
+        let (escalation, held, scopes) = state.withLock { state in
+            let escalation = state.decisions.escalate(to: stage)
+            if escalation != .none { state.own = signal }
+            return (escalation, state.decisions.heldCount, Array(state.scopes.values))
+        }
+        guard case .raised(let previous) = escalation else { return }
+        drained.signal()
+        slotFreed.signal()
+        report(.stage(from: previous, to: stage, held: held))
+        for interrupt in scopes { interrupt(signal) }
+    }
+
+    // MARK: The worker's own life
+
+    /// Takes the name, waiting for an unreachable transport; `nil` when the worker was interrupted first.
+    private func enter() async throws(WorkerError) -> [LeftRun]? {
+        var dead: String?
+        var backoff = RetryPause()
+        while state.withLock({ $0.decisions.stage == nil }) {
+            do throws(TransportError) {
+                return try await transport.enter(configuration.description, replacing: dead)
+            } catch {
+                switch error {
+                case .nameInUse(let holder):
+                    // Only a process that is proven dead loses its name.
+                    guard dead == nil,
+                        holder.process.isProvenDead(isThisMachine: configuration.isOnlyMachine)
+                    else { throw .nameInUse(holder) }
+                    dead = holder.instance
+                case .replaced: throw .replaced
+                case .refused(let why): throw .refused(why)
+                case .unavailable(let why):
+                    logger.warning("cannot enter yet", metadata: ["why": "\(why.escapedForDisplay())"])
+                    await backoff.wait(orUntil: drained)
+                }
+            }
+        }
+        return nil
+    }
+
+    private func beat() async {
+        let interval = configuration.description.lease / 3
+        while !Task.isCancelled {
+            try? await Task.sleep(for: interval, clock: .continuous)  // cancelled: the loop ends
+            do throws(TransportError) {
+                try await transport.heartbeat(running: heldCount)
+            } catch .replaced {
+                state.withLock { $0.isReplaced = true }
+                interrupt(.kill, reason: .systemShutdown, message: "another instance has taken this worker's name")
+                return
+            } catch {
+                logger.debug("heartbeat failed", metadata: ["why": "\(error)"])
+            }
+        }
+    }
+
+    private func work() async {
+        await withDiscardingTaskGroup { runs in
+            while let offers = await nextOffers() {
+                for offer in offers where state.withLock({ $0.decisions.take(offer.run) }) {
+                    runs.addTask {
+                        await self.process(offer)
+                        self.state.withLock { $0.decisions.release(offer.run) }
+                        self.slotFreed.signal()
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for a free slot and then for offers; `nil` once the worker takes nothing new.
+    private func nextOffers() async -> [RunOffer]? {
+        var pause = RetryPause()
+        while true {
+            let (stage, free) = state.withLock { ($0.decisions.stage, $0.decisions.freeSlots) }
+            if stage != nil { return nil }
+            if free == 0 {
+                await slotFreed.wait()
+                continue
+            }
+            let result = await withTaskGroup(of: Result<[RunOffer], TransportError>?.self) { group in
+                group.addTask {
+                    do throws(TransportError) {
+                        return .success(try await self.transport.offers(limit: free))
+                    } catch {
+                        return .failure(error)
+                    }
+                }
+                group.addTask {
+                    await self.drained.wait()
+                    return nil
+                }
+                let first = await group.next() ?? nil
+                group.cancelAll()
+                // What was offered while the worker was told to take nothing new goes back; see `leave`.
+                return first
+            }
+            switch result {
+            case .success(let offers): return offers
+            case .failure(let error):
+                logger.info("the queue is out of reach", metadata: ["why": "\(error.description.escapedForDisplay())"])
+                await pause.wait(orUntil: drained)
+            case nil: return nil
+            }
+        }
+    }
+
+    // MARK: One run
+
+    private func process(_ offer: RunOffer) async {
+        var pause = RetryPause()
+        while true {
+            do throws(TransportError) {
+                switch try await transport.start(offer) {
+                case .gone: return
+                case .started(let order, let pending): return await execute(order, pending: pending)
+                }
+            } catch {
+                // Unknown whether it was claimed: asking again is safe, the claim is this instance's own.
+                guard case .unavailable = error, stage == nil else {
+                    logger.error("could not start a run", metadata: ["run": "\(offer.run)", "why": "\(error)"])
+                    return
+                }
+                await pause.wait(orUntil: nil)
+            }
+        }
+    }
+
+    private var stage: InterruptStage? { state.withLock { $0.decisions.stage } }
+
+    private func execute(_ order: RunOrder, pending: [InterruptSignal]) async {
+        let receipts = Receipts(order: order, transport: transport, logger: logger)
+        let ending = await withInterruptScope(run: order.run, timeout: order.timeout) { scope in
+            let report = report
+            let deliver: @Sendable (InterruptSignal, DeliveryWay) -> Void = { signal, way in
+                let reception = scope.receive(signal)
+                guard reception != .known else { return }
+                receipts.add(signal, way)
+                if reception != .late { report(.interrupted(order, signal, way)) }
+            }
+            for signal in pending { deliver(signal, .start) }
+            let own = state.withLock { state in
+                state.scopes[order.run] = { deliver($0, .local) }
+                return state.own
+            }
+            if let own { deliver(own, .local) }
+            transport.watch(order, deliver: deliver)
+            let signals = scope.signals
+            return await withTaskGroup(of: Void.self, returning: RunEnding.self) { group in
+                group.addTask { await receipts.write() }
+                group.addTask {
+                    for await signal in signals where signal.source == .timeout {
+                        receipts.add(signal, .local)
+                        report(.interrupted(order, signal, .local))
+                    }
+                }
+                let ending = await spawn(order, scope)
+                transport.unwatch(order.run)
+                state.withLock { $0.scopes[order.run] = nil }
+                report(.ended(order, ending, cause: scope.cause))
+                receipts.finish()
+                group.cancelAll()
+                return ending
+            }
+        }
+        await receipts.record(ending)
+    }
+
+    private func spawn(_ order: RunOrder, _ scope: InterruptScope) async -> RunEnding {
+        // What was asked before the spawn means that it does not start, whatever the stage.
+        if scope.isInterrupted { return RunEnding(state: .interrupted) }
+        if let refusal = configuration.refusal(order) { return RunEnding(state: .failed, error: refusal) }
+        let transport = transport
+        let report = report
+        let logger = logger
+        return await runner.run(order, scope: scope) { pid in
+            report(.started(order, pid: pid))
+            guard let process = ProcessIdentity(pid: pid) else { return }
+            do throws(TransportError) {
+                try await transport.spawned(order.run, process: process)
+            } catch {
+                logger.debug("could not record a process", metadata: ["run": "\(order.run)", "why": "\(error)"])
+            }
+        } output: { chunks in
+            do throws(TransportError) {
+                try await transport.append(chunks, of: order.run)
+            } catch {
+                logger.debug("output left out", metadata: ["run": "\(order.run)", "why": "\(error)"])
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+public import InterruptCore
+
+/// What a worker reports as it happens.
+public enum WorkerEvent: Sendable {
+    /// It has its name and takes runs.
+    case entered
+    /// A run was claimed and its process runs.
+    case started(RunOrder, pid: Int32)
+    /// An interrupt was accepted for a run.
+    case interrupted(RunOrder, InterruptSignal, DeliveryWay)
+    /// A run has ended; its tree is verified to be gone, or its survivors are named in the ending.
+    case ended(RunOrder, RunEnding, cause: InterruptSignal?)
+    /// The worker's own stage rose; `held` is how many runs it still has.
+    case stage(from: InterruptStage?, to: InterruptStage, held: Int)
+}
+
+/// Why a worker could not go on.
+public enum WorkerError: Error, Hashable, CustomStringConvertible {
+    /// Another live instance has its name.
+    case nameInUse(NameHolder)
+    /// Another instance has taken its name over.
+    case replaced
+    /// The transport refuses it.
+    case refused(String)
+
+    /// One sentence.
+    public var description: String {
+        switch self {
+        case .nameInUse(let holder):
+            "the worker's name is in use by process \(holder.process.pid) on host \(holder.host.escapedForDisplay())"
+        case .replaced: "another instance has taken this worker's name: its runs were ended"
+        case .refused(let why): "refused: \(why.escapedForDisplay())"
+        }
+    }
+}

@@ -1,0 +1,137 @@
+import Glibc
+import InterruptCore
+import InterruptRedis
+import InterruptWorker
+import Logging
+import SystemPackage
+import UnixSignals
+
+/// One worker on one Redis, with its Unix signals and its terminal.
+struct Daemon {
+    let settings: DaemonSettings
+    let endpoint: RedisEndpoint
+    let keys: RedisKeys
+    let state: StateDirectory
+    let logger: Logger
+
+    func run() async throws {
+        try await warnIfNotDurable()
+        // Before the worker begins, so that a signal right after the start is not lost.
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
+        let worker = try makeWorker()
+        let result = await withTaskGroup(of: Result<Void, WorkerError>?.self) { group in
+            group.addTask {
+                do throws(WorkerError) {
+                    try await worker.run()
+                    return .success(())
+                } catch {
+                    return .failure(error)
+                }
+            }
+            group.addTask {
+                await SignalPolicy(worker: worker, gracePeriod: settings.gracePeriod, logger: logger).apply(signals)
+                return nil
+            }
+            // The signals end only when the worker has: whichever child is first, the worker's result is the answer.
+            while let result = await group.next() {
+                group.cancelAll()
+                if let result { return result }
+            }
+            return .success(())
+        }
+        do {
+            try result.get()
+        } catch {
+            let hint: String? = if case .nameInUse = error { "pass another --name" } else { nil }
+            throw StartFailure(status: 1, message: "worker \(name): \(error)", hint: hint)
+        }
+    }
+
+    private var name: Name { settings.name ?? Self.hostName }
+
+    /// The host's name with every character that a worker's name may not have replaced.
+    private static var hostName: Name {
+        let allowed = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-")
+        let text = String(host.prefix(Name.maximumLength).map { allowed.contains($0) ? $0 : "-" })
+        // A host without a usable name gets one that always is.
+        return (try? Name(text)) ?? (try! Name("worker"))
+    }
+
+    private static var host: String {
+        var buffer = [CChar](repeating: 0, count: 256)
+        gethostname(&buffer, buffer.count - 1)
+        return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    private func makeWorker() throws -> Worker<RedisTransport> {
+        guard let process = ProcessIdentity(pid: getpid()) else {
+            throw StartFailure(status: 1, message: "/proc is not mounted: no process can be identified")
+        }
+        let instance = RunID.random().rawValue
+        let description = WorkerDescription(
+            name: name,
+            instance: instance,
+            host: Self.host,
+            process: process,
+            slots: settings.concurrency,
+            version: Interruptd.version,
+            queues: settings.queues,
+            lease: settings.lease
+        )
+        var configuration = Worker<RedisTransport>.Configuration(description: description)
+        configuration.isOnlyMachine = settings.endpoint.usesEmbeddedServer
+        if !settings.endpoint.usesEmbeddedServer, !settings.allowsAnyCommand {
+            configuration.refusal = { _ in
+                "this worker takes no free-form commands: it was started without --allow-any-command"
+            }
+        }
+        var checking = RedisInterruptChecker.Configuration()
+        checking.pollInterval = settings.pollInterval
+        return Worker(
+            configuration: configuration,
+            transport: RedisTransport(
+                endpoint: endpoint,
+                keys: keys,
+                worker: name,
+                instance: instance,
+                queues: settings.queues,
+                checking: checking,
+                logger: logger
+            ),
+            runner: ProcessRunner(
+                outputDirectory: FilePath(try state.directory("output")),
+                defaultGracePeriod: settings.gracePeriod,
+                baseEnvironment: Environment.current,
+                logger: logger
+            ),
+            logger: logger,
+            report: Reporter(logger: logger, queues: settings.queues, name: name).report
+        )
+    }
+
+    /// Says aloud when the record would not survive the server.
+    private func warnIfNotDurable() async throws {
+        let reply: RESPValue
+        do throws(RedisError) {
+            let connection = try await RedisConnection.connect(to: endpoint)
+            defer { connection.close() }
+            reply = try await connection.send(RedisCommand("INFO"))
+        } catch {
+            switch error.code {
+            case .authenticationFailed, .notARedisServer:
+                throw StartFailure(status: error.code == .notARedisServer ? 69 : 77, message: error.description)
+            case .notPermitted: return  // the role may not ask; nothing is known then
+            default:
+                logger.warning("Redis cannot be reached yet", metadata: ["why": "\(error)"])
+                return
+            }
+        }
+        let info = reply.text ?? ""
+        if info.contains("aof_enabled:0") {
+            logger.warning("not durable: this Redis has no append-only file; a restart of it loses requests")
+        }
+        if info.contains("maxmemory_policy:"), !info.contains("maxmemory_policy:noeviction") {
+            logger.warning("not durable: this Redis may evict keys; set maxmemory-policy noeviction")
+        }
+    }
+}

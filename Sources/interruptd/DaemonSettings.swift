@@ -1,0 +1,125 @@
+import InterruptCore
+import InterruptRedis
+import Logging
+
+/// Everything the daemon is told, checked: flag, then environment, then file, then default.
+struct DaemonSettings {
+    var endpoint: EndpointSettings
+    var queues: [Name]
+    var concurrency: Int
+    /// `nil` lets the daemon take the host's name.
+    var name: Name?
+    var gracePeriod: Duration
+    var pollInterval: Duration
+    var lease: Duration
+    var allowsAnyCommand: Bool
+    var stateDirectory: String?
+    var logFormat: LogFormat
+    var logLevel: Logger.Level
+
+    enum LogFormat: String, CaseIterable {
+        case text, json
+    }
+
+    /// - Parameter sources: the strongest first.
+    init(
+        sources: [SettingsSource],
+        environment: [String: String],
+        processorCount: Int
+    ) throws(InvalidSetting) {
+        let settings = Layers(sources: sources)
+        endpoint = EndpointSettings(
+            redisURL: settings.text(.redis),
+            passwordFile: settings.text(.redisPasswordFile),
+            tlsCA: settings.text(.tlsCA),
+            tlsCert: settings.text(.tlsCert),
+            tlsKey: settings.text(.tlsKey),
+            namespace: settings.text(.namespace),
+            environment: environment
+        )
+        queues = try settings.names(.queue) ?? [.defaultQueue]
+        // Three quarters of the cores, at least one.
+        concurrency = try settings.number(.concurrency, in: 1...10_000) ?? max(1, processorCount * 3 / 4)
+        name = try settings.names(.name)?.last
+        gracePeriod = try settings.duration(.grace, in: .zero ... .seconds(86_400)) ?? .seconds(10)
+        pollInterval = try settings.duration(.pollInterval, in: .milliseconds(100) ... .seconds(3_600)) ?? .seconds(1)
+        lease = try settings.duration(.lease, in: .seconds(3) ... .seconds(3_600)) ?? .seconds(30)
+        allowsAnyCommand = try settings.flag(.allowAnyCommand) ?? false
+        stateDirectory = settings.text(.stateDirectory)
+        logFormat = try settings.choice(.logFormat) ?? .text
+        logLevel = try settings.choice(.logLevel) ?? .info
+    }
+}
+
+extension Name {
+    /// The queue of those who name none.
+    static let defaultQueue = try! Name("default")  // a literal of ours, and a valid name
+}
+
+/// The sources on top of each other: the first one that has a value gives it.
+private struct Layers {
+    let sources: [SettingsSource]
+
+    func values(_ key: SettingsSource.Key) -> [SettingsSource.Value] {
+        sources.lazy.compactMap { $0.values[key] }.first { !$0.isEmpty } ?? []
+    }
+
+    func text(_ key: SettingsSource.Key) -> String? { values(key).last?.text }
+
+    func names(_ key: SettingsSource.Key) throws(InvalidSetting) -> [Name]? {
+        let values = values(key)
+        if values.isEmpty { return nil }
+        return try values.map { value throws(InvalidSetting) in
+            do throws(NameError) {
+                return try Name(value.text)
+            } catch {
+                throw InvalidSetting("\(value.origin): \(error)")
+            }
+        }
+    }
+
+    func number(_ key: SettingsSource.Key, in range: ClosedRange<Int>) throws(InvalidSetting) -> Int? {
+        guard let value = values(key).last else { return nil }
+        guard let number = Int(value.text), range.contains(number) else {
+            throw wrong(value, "a whole number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return number
+    }
+
+    func duration(_ key: SettingsSource.Key, in range: ClosedRange<Duration>) throws(InvalidSetting) -> Duration? {
+        guard let value = values(key).last else { return nil }
+        let duration: Duration
+        do throws(DurationError) {
+            duration = try Duration(text: value.text)
+        } catch {
+            throw InvalidSetting("\(value.origin): \(error)")
+        }
+        guard range.contains(duration) else {
+            throw wrong(value, "\(range.lowerBound.displayText) to \(range.upperBound.displayText)")
+        }
+        return duration
+    }
+
+    func flag(_ key: SettingsSource.Key) throws(InvalidSetting) -> Bool? {
+        guard let value = values(key).last else { return nil }
+        switch value.text {
+        case "true", "1", "yes": return true
+        case "false", "0", "no": return false
+        default: throw wrong(value, "true or false")
+        }
+    }
+
+    func choice<Choice: RawRepresentable & CaseIterable>(
+        _ key: SettingsSource.Key
+    ) throws(InvalidSetting) -> Choice? where Choice.RawValue == String {
+        guard let value = values(key).last else { return nil }
+        guard let choice = Choice(rawValue: value.text) else {
+            throw wrong(value, Choice.allCases.map(\.rawValue).joined(separator: ", "))
+        }
+        return choice
+    }
+
+    private func wrong(_ value: SettingsSource.Value, _ allowed: String) -> InvalidSetting {
+        InvalidSetting("\(value.origin): '\(value.text.escapedForDisplay(limit: 40))' is not allowed: \(allowed)")
+    }
+}

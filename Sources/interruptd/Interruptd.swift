@@ -1,0 +1,165 @@
+import ArgumentParser
+import Glibc
+import InterruptCore
+import InterruptRedis
+import InterruptWorker
+import Logging
+import SystemPackage
+
+/// The worker daemon. This file wires the parts together; each part has a file or a module of its own.
+@main
+struct Interruptd: AsyncParsableCommand {
+    static let version = "0.1.0"
+
+    static let configuration = CommandConfiguration(
+        commandName: "interruptd",
+        abstract: "Runs jobs in parallel, and ends any of them when it is interrupted.",
+        discussion: """
+            Without --redis it starts a private Redis for this user; interruptctl finds it by itself.
+
+              interruptd                                        one machine, no set-up
+              interruptd --concurrency 8 --grace 30s            more at a time, more time to end
+              interruptd --redis redis://db:6379 --allow-any-command
+                                                                a worker of a fleet
+
+            Ctrl-C once finishes what runs, twice ends it, three times kills it. SIGTERM does the first two within the
+            grace period.
+            """,
+        version: version
+    )
+
+    @Option(help: "Redis to use: redis://, rediss:// or unix://. Default: an embedded one.")
+    var redis: String?
+    @Option(help: "File that holds the Redis password.")
+    var redisPasswordFile: String?
+    @Option(help: "File with the certificates that may sign the server's.")
+    var tlsCa: String?
+    @Option(help: "File with this client's certificate.")
+    var tlsCert: String?
+    @Option(help: "File with this client's key.")
+    var tlsKey: String?
+    @Option(help: "Namespace of all keys. Default: interrupt.")
+    var namespace: String?
+    @Option(help: "Queue to take from; repeated, in strict order. Default: default.")
+    var queue: [String] = []
+    @Option(help: "How many jobs run at a time. Default: three quarters of the cores.")
+    var concurrency: String?
+    @Option(help: "Name of this worker. Default: the host's name.")
+    var name: String?
+    @Option(help: "Time between asking a job to end and killing it. Default: 10s.")
+    var grace: String?
+    @Option(help: "Time between two polls for interrupts. Default: 1s.")
+    var pollInterval: String?
+    @Option(help: "How long this worker may be silent. Default: 30s.")
+    var lease: String?
+    @Flag(help: "Run any command that is submitted, also on a Redis that others can reach.")
+    var allowAnyCommand = false
+    @Option(help: "Directory for output files and the embedded Redis.")
+    var stateDir: String?
+    @Option(help: "YAML file with these settings; names with _ for -.")
+    var config: String?
+    @Option(help: "text or json. Default: text.")
+    var logFormat: String?
+    @Option(help: "debug, info, warning or error. Default: info.")
+    var logLevel: String?
+
+    func run() async throws {
+        // A reader of our output that goes away is no reason to die with it.
+        signal(SIGPIPE, SIG_IGN)
+        do {
+            try await serve()
+        } catch let failure as StartFailure {
+            failure.print()
+            throw ExitCode(failure.status)
+        }
+    }
+
+    private var flags: SettingsSource {
+        var flags: [SettingsSource.Key: [String]] = [:]
+        let single: [(SettingsSource.Key, String?)] = [
+            (.redis, redis), (.redisPasswordFile, redisPasswordFile), (.tlsCA, tlsCa), (.tlsCert, tlsCert),
+            (.tlsKey, tlsKey), (.namespace, namespace), (.concurrency, concurrency), (.name, name), (.grace, grace),
+            (.pollInterval, pollInterval), (.lease, lease), (.stateDirectory, stateDir), (.logFormat, logFormat),
+            (.logLevel, logLevel),
+        ]
+        for (key, value) in single { if let value { flags[key] = [value] } }
+        if !queue.isEmpty { flags[.queue] = queue }
+        if allowAnyCommand { flags[.allowAnyCommand] = ["true"] }
+        return SettingsSource(flags: flags)
+    }
+
+    private func serve() async throws {
+        let environment = Environment.current
+        let settings = try StartFailure.asUsage {
+            var sources = [flags, SettingsSource(environment: environment)]
+            if let config { sources.append(try SettingsFile.read(config)) }
+            return try DaemonSettings(
+                sources: sources,
+                environment: environment,
+                processorCount: Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+            )
+        }
+        LoggingSystem.bootstrap { _ in LineLogHandler(format: settings.logFormat, level: settings.logLevel) }
+        let logger = Logger(label: "interruptd")
+        let state = try StateDirectory(settings.stateDirectory, environment: environment)
+        let keys = try StartFailure.asUsage { try settings.endpoint.keys() }
+        guard settings.endpoint.usesEmbeddedServer else {
+            let endpoint = try StartFailure.asUsage { try settings.endpoint.endpoint() }
+            return try await Daemon(settings: settings, endpoint: endpoint, keys: keys, state: state, logger: logger)
+                .run()
+        }
+        let runtime = settings.endpoint.runtimeDirectory
+        try StartFailure.asUsage { try runtime.create() }
+        let embedded = EmbeddedRedis(
+            socketPath: runtime.socketPath(namespace: keys.namespace),
+            lockPath: runtime.lockPath(namespace: keys.namespace),
+            dataDirectory: try state.directory("redis-\(keys.namespace.filter { $0 != "{" && $0 != "}" })"),
+            logger: logger
+        )
+        do {
+            try await embedded.run {
+                let endpoint = try StartFailure.asUsage { try settings.endpoint.endpoint() }
+                try await Daemon(settings: settings, endpoint: endpoint, keys: keys, state: state, logger: logger).run()
+            }
+        } catch let failure as EmbeddedRedis.Failure {
+            throw StartFailure(status: 69, message: failure.description, hint: failure.hint)
+        }
+    }
+}
+
+/// Why the daemon does not start: what is printed, and the exit status.
+struct StartFailure: Error {
+    var status: Int32
+    var message: String
+    var hint: String?
+
+    func print() {
+        StandardError.write("error: \(message.escapedForDisplay())\n")
+        if let hint { StandardError.write("hint: \(hint.escapedForDisplay())\n") }
+    }
+
+    /// Turns the errors of settings into status 64.
+    static func asUsage<Value>(_ body: () throws -> Value) throws -> Value {
+        do {
+            return try body()
+        } catch let error as InvalidSetting {
+            throw StartFailure(status: 64, message: error.description)
+        } catch let error as SettingsError {
+            throw StartFailure(status: 64, message: error.description, hint: error.hint)
+        }
+    }
+}
+
+/// The environment of this process.
+enum Environment {
+    static var current: [String: String] {
+        var variables: [String: String] = [:]
+        var entry = environ
+        while let text = entry.pointee {
+            let parts = String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if parts.count == 2 { variables[String(parts[0])] = String(parts[1]) }
+            entry += 1
+        }
+        return variables
+    }
+}

@@ -1,0 +1,19 @@
+import InterruptCore
+
+/// Turns presses of Ctrl-C into stages. Presses within 300 ms of the last one count as one, so that key repeat is no
+/// escalation.
+struct PressCounter<Instant: InstantProtocol> where Instant.Duration == Duration {
+    static var window: Duration { .milliseconds(300) }
+
+    private var lastPress: Instant?
+    private(set) var stage: InterruptStage?
+
+    /// The stage that this press asks for; `nil` when it counts with the one before or there is nothing harder.
+    mutating func press(at now: Instant) -> InterruptStage? {
+        if let lastPress, lastPress.duration(to: now) < Self.window { return nil }
+        lastPress = now
+        guard let next = stage.map(\.next) ?? .drain else { return nil }
+        stage = next
+        return next
+    }
+}

@@ -1,0 +1,91 @@
+import InterruptCore
+import Yams
+
+/// One place where settings come from: the flags, the environment or the file. Every value is text and knows its origin.
+struct SettingsSource {
+    /// A value and where it stands, for messages.
+    struct Value: Equatable {
+        var text: String
+        var origin: String
+    }
+
+    /// The settings that exist. The raw value is the key in the file; flags spell `_` as `-`, the environment in capitals.
+    enum Key: String, CaseIterable {
+        case redis
+        case redisPasswordFile = "redis_password_file"
+        case tlsCA = "tls_ca"
+        case tlsCert = "tls_cert"
+        case tlsKey = "tls_key"
+        case namespace, queue, concurrency, name, grace
+        case pollInterval = "poll_interval"
+        case lease
+        case allowAnyCommand = "allow_any_command"
+        case stateDirectory = "state_dir"
+        case logFormat = "log_format"
+        case logLevel = "log_level"
+
+        var environmentName: String {
+            self == .redis ? "INTERRUPT_REDIS_URL" : "INTERRUPT_" + rawValue.uppercased()
+        }
+        var flag: String { "--" + rawValue.replacing("_", with: "-") }
+    }
+
+    private(set) var values: [Key: [Value]] = [:]
+
+    /// What was given on the command line.
+    init(flags: [Key: [String]]) {
+        for (key, texts) in flags { values[key] = texts.map { Value(text: $0, origin: key.flag) } }
+    }
+
+    /// What the environment says.
+    init(environment: [String: String]) {
+        for key in Key.allCases {
+            guard let text = environment[key.environmentName], !text.isEmpty else { continue }
+            values[key] = [Value(text: text, origin: key.environmentName)]
+        }
+    }
+
+    /// What a YAML file says.
+    ///
+    /// - Throws: ``InvalidSetting`` with file, line and column.
+    init(yaml: String, file: String) throws(InvalidSetting) {
+        let root: Node?
+        do {
+            root = try Yams.compose(yaml: yaml)
+        } catch let error as YamlError {
+            throw InvalidSetting("\(file): \("\(error)".split(separator: "\n").first ?? "not YAML")")
+        } catch {
+            throw InvalidSetting("\(file): not YAML")
+        }
+        guard let root, root.null == nil else { return }
+        guard let mapping = root.mapping else {
+            throw InvalidSetting("\(file):1:1: expected 'name: value' lines")
+        }
+        for (nameNode, valueNode) in mapping {
+            let place = nameNode.mark.map { "\(file):\($0.line):\($0.column)" } ?? file
+            let name = nameNode.string ?? ""
+            guard let key = Key(rawValue: name) else {
+                let known = Key.allCases.map(\.rawValue).joined(separator: ", ")
+                throw InvalidSetting(
+                    "\(place): unknown setting '\(name.escapedForDisplay(limit: 40))': known are \(known)"
+                )
+            }
+            let nodes = valueNode.sequence.map(Array.init) ?? [valueNode]
+            values[key] = try nodes.map { node throws(InvalidSetting) in
+                guard let text = node.scalar?.string else {
+                    throw InvalidSetting("\(place): \(name) takes a value or a list of values")
+                }
+                return Value(text: text, origin: place)
+            }
+        }
+    }
+}
+
+/// A setting that cannot be used: one line that says where it stands, what is wrong and what is allowed.
+struct InvalidSetting: Error, Equatable, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}

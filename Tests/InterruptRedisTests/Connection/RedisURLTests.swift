@@ -1,0 +1,66 @@
+import InterruptRedis
+import Testing
+
+@Suite struct `A Redis URL` {
+    @Test(arguments: [
+        ("redis://host", "redis://host:6379/0"),
+        ("redis://host:7000/3", "redis://host:7000/3"),
+        ("redis://host/", "redis://host:6379/0"),
+        ("rediss://:secret@host", "rediss://:***@host:6379/0"),
+        ("redis://user:secret@host:1/2", "redis://user:***@host:1/2"),
+        ("redis://user@host", "redis://user@host:6379/0"),
+        ("redis://u%40x:p%40%3A%2F@host", "redis://u%40x:***@host:6379/0"),
+        ("redis://user:s@cret@host", "redis://user:***@host:6379/0"),
+        ("redis://[::1]:6380", "redis://[::1]:6380/0"),
+        ("redis://[fe80::1]", "redis://[fe80::1]:6379/0"),
+        ("redis+unix:///run/a%20b.sock", "redis+unix:///run/a b.sock"),
+        ("unix:///run/redis.sock?db=7", "redis+unix:///run/redis.sock?db=7"),
+        ("unix://user:secret@/run/redis.sock", "redis+unix://user:***@/run/redis.sock"),
+    ])
+    func `is shown without its password`(url: String, shown: String) throws {
+        #expect(try RedisEndpoint(url: url).description == shown)
+    }
+
+    @Test func `is decoded into its parts`() throws {
+        let endpoint = try RedisEndpoint(url: "rediss://u%40x:p%40%3A%2F%25@host:1/2")
+        #expect(endpoint.username == "u@x")
+        #expect(endpoint.password == "p@:/%")
+        #expect(endpoint.address == .tcp(host: "host", port: 1))
+        #expect(endpoint.database == 2)
+        #expect(endpoint.usesTLS && endpoint.tls == nil)
+        #expect(try RedisEndpoint(url: "redis://[::1]").address == .tcp(host: "::1", port: 6379))
+    }
+
+    @Test func `turns TLS on when a certificate authority is named`() throws {
+        var endpoint = try RedisEndpoint(url: "redis://host")
+        endpoint.tls = RedisEndpoint.TLSFiles(certificateAuthority: "/ca.crt")
+        #expect(endpoint.usesTLS)
+    }
+
+    @Test(arguments: [
+        ("localhost:6379", "scheme"), ("", "scheme"), ("http://host", "'http'"), ("redis://host:0", "port"),
+        ("redis://host:65536", "port"), ("redis://host:abc", "port"), ("redis://host:", "port"),
+        ("redis://host:+1", "port"), ("redis://host/-1", "database"), ("redis://host/65536", "database"),
+        ("redis://host/x", "database"), ("redis://", "host"), ("redis://:6379", "host"), ("redis://ho st", "host"),
+        ("redis://::1:6379", "brackets"), ("redis://[::1", "bracket"), ("redis://[::1]x", "port"),
+        ("redis://[host]", "brackets"), ("redis://user:%zz@host", "password"), ("redis://%+1@host", "user"),
+        ("redis+unix://", "path"), ("redis+unix:///", "path"), ("redis+unix://run/redis.sock", "three slashes"),
+        ("unix:///a?x=1", "?db=N"), ("unix:///a?db=-1", "database"),
+        ("unix:///" + String(repeating: "a", count: 107), "108 bytes"),
+        ("redis+sentinel://a,b/main", "redis+sentinel:// is not supported yet"),
+    ])
+    func `that is wrong is refused with the part that is wrong`(url: String, part: String) throws {
+        let error = #expect(throws: RedisURLError.self) { try RedisEndpoint(url: url) }
+        #expect(error?.description.contains(part) == true, "\(error?.description ?? "")")
+    }
+
+    @Test(arguments: [
+        "redis://user:secret@host:x", "redis://user:secret@", "redis://u:secret@[::1", "redis://u:%secret@h",
+        "redis://u:secret@ho st", "redis://u:secret@host/x", "user:secret@host", "unix://u:secret@x/y",
+        "redis://user:secret#x", "redis://u:secret/y@host:1:2",
+    ])
+    func `that is wrong never has its password in the error`(url: String) throws {
+        let error = #expect(throws: RedisURLError.self) { try RedisEndpoint(url: url) }
+        #expect(error?.description.contains("secret") == false)
+    }
+}

@@ -1,0 +1,245 @@
+import Glibc
+import InterruptCore
+import Synchronization
+import SystemPackage
+import Testing
+
+@testable import InterruptWorker
+
+@Suite(.timeLimit(.minutes(2))) struct `Interrupted job` {
+    private static let endless = "while :; do sleep 1; done"
+
+    @Test func `terminate ends it`() async throws {
+        let job = try JobUnderTest(bash: "echo ready; exec sleep 1000")
+        #expect(await job.runInterrupted() == RunEnding(state: .interrupted, termSignal: SIGTERM))
+    }
+
+    @Test func `drain lets it finish`() async throws {
+        let job = try JobUnderTest(bash: "echo ready; read -t 0.3 < <(sleep 10); exit 0")
+        #expect(await job.runInterrupted(.drain) == RunEnding(state: .completed, exitCode: 0))
+    }
+
+    @Test func `a handler that saves and exits with 0 makes it interrupted`() async throws {
+        let job = try JobUnderTest(bash: "trap 'echo saved; exit 0' TERM; echo ready; \(Self.endless)")
+        #expect(await job.runInterrupted() == RunEnding(state: .interrupted, exitCode: 0))
+        #expect(job.seen.text().hasSuffix("saved\n"))
+    }
+
+    @Test func `a deaf one is forced after its grace period`() async throws {
+        var job = try JobUnderTest(bash: "trap '' TERM; echo ready; \(Self.endless)")
+        job.order.gracePeriod = .milliseconds(300)
+        let start = ContinuousClock.now
+        #expect(await job.runInterrupted() == RunEnding(state: .interrupted, termSignal: SIGKILL))
+        #expect(.now - start >= .milliseconds(300))
+    }
+
+    @Test func `the interrupt's own grace period comes first`() async throws {
+        let job = try JobUnderTest(bash: "trap '' TERM; echo ready; \(Self.endless)")
+        let ending = await job.run { scope, seen in
+            await seen.wait(for: "ready")
+            scope.receive(InterruptSignal(gracePeriod: .milliseconds(100)))
+        }
+        #expect(ending.termSignal == SIGKILL)
+    }
+
+    @Test func `one that ignores SIGTERM but finishes in time ended by itself`() async throws {
+        let job = try JobUnderTest(
+            bash: "trap '' TERM; echo ready; while ! [ -e go ]; do read -t 0.05 < <(sleep 1); done; exit 0"
+        )
+        var placed = job
+        placed.order.directory = job.directory.path.string
+        let ending = await placed.run { scope, seen in
+            await seen.wait(for: "ready")
+            scope.interrupt()
+            _ = try? job.directory.write("", to: "go")  // a failure shows as a test that runs into its limit
+        }
+        #expect(ending == RunEnding(state: .completed, exitCode: 0, isLateInterrupt: true))
+    }
+
+    @Test func `a stopped one reacts to terminate`() async throws {
+        let job = try JobUnderTest(bash: "trap 'echo woken; exit 7' TERM; echo ready; kill -STOP $$; \(Self.endless)")
+        #expect(await job.runInterrupted() == RunEnding(state: .interrupted, exitCode: 7))
+    }
+
+    @Test func `kill is at once, and an escalation does not wait for the grace period`() async throws {
+        let job = try JobUnderTest(bash: "trap '' TERM; echo ready; \(Self.endless)")
+        #expect(await job.runInterrupted(.kill) == RunEnding(state: .interrupted, termSignal: SIGKILL))
+        let escalated = try JobUnderTest(bash: "trap '' TERM; echo ready; \(Self.endless)")
+        let ending = await escalated.run { scope, seen in
+            await seen.wait(for: "ready")
+            scope.interrupt(stage: .terminate)
+            scope.interrupt(stage: .kill)
+        }
+        #expect(ending == RunEnding(state: .interrupted, termSignal: SIGKILL))
+    }
+
+    @Test func `a whole pipeline with its background children is gone afterwards`() async throws {
+        let job = try JobUnderTest(
+            bash: "sleep 999 | sleep 998 & (sleep 997 & sleep 996) & echo leader=$$ ready; sleep 995 | cat; wait"
+        )
+        #expect(await job.runInterrupted().state == .interrupted)
+        let leader = try #require(numbers(after: "leader", in: job.seen.text()).first)
+        #expect(ProcessGroup(leader: leader, leaderDescriptor: -1).liveMembers().isEmpty)
+    }
+
+    @Test func `children keep their grace period after the leader ended of the interrupt`() async throws {
+        let child = "trap 'echo cleaned; exit 0' TERM; echo child=$BASHPID ready; while :; do sleep 0.1; done"
+        let job = try JobUnderTest(bash: "(\(child)) & wait")
+        #expect(await job.runInterrupted() == RunEnding(state: .interrupted, termSignal: SIGTERM))
+        #expect(job.seen.text().contains("cleaned"))
+    }
+
+    @Test func `children that are deaf are forced after the grace period though the leader ended`() async throws {
+        var job = try JobUnderTest(bash: "(trap '' TERM; echo child=$BASHPID ready; exec sleep 1000) & wait")
+        job.grace = .milliseconds(200)
+        #expect(await job.runInterrupted() == RunEnding(state: .interrupted, termSignal: SIGTERM))
+        let child = try #require(numbers(after: "child", in: job.seen.text()).first)
+        #expect(!isRunning(child))
+    }
+
+    @Test func `left-overs of one that ended by itself are killed at once`() async throws {
+        let job = try JobUnderTest(bash: "(trap '' TERM; exec sleep 1000) & echo child=$!; exit 4")
+        #expect(await job.run() == RunEnding(state: .failed, exitCode: 4))
+        let child = try #require(numbers(after: "child", in: job.seen.text()).first)
+        #expect(!isRunning(child))
+    }
+
+    @Test func `a grandchild outside the group that holds the pipe does not hold up the end`() async throws {
+        let job = try JobUnderTest(bash: "setsid sleep 300 & echo child=$! ; exit 0")
+        let start = ContinuousClock.now
+        #expect(await job.run() == RunEnding(state: .completed, exitCode: 0))
+        #expect(.now - start < .seconds(60))
+        for child in numbers(after: "child", in: job.seen.text()) { kill(child, SIGKILL) }
+    }
+
+    @Test func `an interrupt after the exit is late`() async throws {
+        let job = try JobUnderTest("true")
+        let ending = await withInterruptScope(run: job.order.run) { scope in
+            await job.runner.run(job.order, scope: scope) { pid in
+                // The leader is a zombie from here on, and `run` has not looked at its end yet, or just now.
+                while isRunning(pid) { await Task.yield() }
+                scope.interrupt()
+            } output: { _ in
+            }
+        }
+        #expect(ending == RunEnding(state: .completed, exitCode: 0, isLateInterrupt: true))
+    }
+
+    @Test func `processes that outlive the wait are named, with what they wait for`() async throws {
+        let job = try JobUnderTest(bash: "sleep 1000 & echo ready; wait")
+        let survivors = Mutex<[ProcessStatus]>([])
+        let hasExited = Mutex<Bool?>(nil)
+        let ending = await withInterruptScope(run: job.order.run) { scope in
+            await job.runner.run(job.order, scope: scope) { pid in
+                await job.seen.wait(for: "ready")
+                // Nobody kills them here, which is how a process looks that is stuck in the kernel.
+                let group = ProcessGroup(leader: pid, leaderDescriptor: -1)
+                let teardown = RunTeardown(of: group, giveUpAfter: .milliseconds(20))
+                let left = await teardown.waitForMembers(isForced: true)
+                survivors.withLock { $0 = left }
+                if let descriptor = ProcessGroup.openDescriptor(of: pid) {
+                    let isOver = await teardown.exited(descriptor)
+                    hasExited.withLock { $0 = isOver }
+                    close(descriptor)
+                }
+                scope.interrupt(stage: .kill)
+            } output: { chunks in
+                job.seen.take(chunks)
+            }
+        }
+        #expect(ending.state == .interrupted)
+        #expect(survivors.withLock { $0.count } == 2)
+        #expect(survivors.withLock { $0.first?.name } == "bash")
+        #expect(hasExited.withLock { $0 } == false)
+    }
+
+    @Test func `cancelling the task kills it and leaves nothing`() async throws {
+        let job = try JobUnderTest(bash: "trap '' TERM; sleep 1000 & echo child=$! leader=$$ ready; wait")
+        let task = Task { await job.run() }  // awaited below
+        await job.seen.wait(for: "ready")
+        task.cancel()
+        #expect(await task.value == RunEnding(state: .interrupted, termSignal: SIGKILL))
+        for label in ["child", "leader"] {
+            let pid = try #require(numbers(after: label, in: job.seen.text()).first)
+            #expect(!isRunning(pid))
+        }
+    }
+
+    @Test func `an exit that races with terminate ends consistently, 200 times`() async throws {
+        let directory = try TemporaryDirectory()
+        var states: [RunState: Int] = [:]
+        for round in 0..<200 {
+            let job = try JobUnderTest("true", in: directory)
+            let ending = await withInterruptScope(run: job.order.run) { scope in
+                await job.runner.run(job.order, scope: scope) { _ in
+                    for _ in 0..<(round * 5) { await Task.yield() }
+                    scope.interrupt()
+                } output: { _ in
+                }
+            }
+            states[ending.state, default: 0] += 1
+            switch ending.state {
+            case .interrupted: #expect(ending == RunEnding(state: .interrupted, termSignal: SIGTERM))
+            default: #expect(ending == RunEnding(state: .completed, exitCode: 0, isLateInterrupt: true))
+            }
+        }
+        #expect(states.values.reduce(0, +) == 200)
+    }
+}
+
+@Suite(.timeLimit(.minutes(2)), .serialized) struct `Output of a job` {
+    @Test func `two hundred megabytes are kept whole while memory stays flat`() async throws {
+        let job = try JobUnderTest(bash: "head -c 200000000 /dev/zero")
+        let before = residentBytes()
+        let total = Mutex(0)
+        let ending = await withInterruptScope(run: job.order.run) { scope in
+            await job.runner.run(job.order, scope: scope) { chunks in
+                #expect(chunks.reduce(0) { $0 + $1.bytes.count } <= 65_536)
+                total.withLock { $0 += chunks.count }
+            }
+        }
+        #expect(ending == RunEnding(state: .completed, exitCode: 0))
+        var status = stat()
+        #expect(stat("\(job.directory.path)/\(job.order.run).log", &status) == 0)
+        #expect(status.st_size == 200_000_000)
+        #expect(residentBytes() - before < 64 << 20)
+    }
+
+    @Test func `a slow consumer does not hold up the job, and the gap shows`() async throws {
+        let job = try JobUnderTest(bash: "echo ready; until [ -e go ]; do :; done; seq 1 200000; echo last > done")
+        var placed = job
+        placed.order.directory = job.directory.path.string
+        let done = "\(job.directory.path)/done"
+        let firstCalls = Mutex(0)
+        let ending = await placed.run(output: { chunks in
+            // Stays in its first call until the job has written everything.
+            guard chunks.first?.offset == 0 else { return }
+            firstCalls.withLock { $0 += 1 }
+            _ = try? job.directory.write("", to: "go")  // a failure shows as a test that runs into its limit
+            while access(done, F_OK) != 0 { await Task.yield() }
+        })
+        #expect(ending.state == .completed)
+        #expect(firstCalls.withLock { $0 } == 1)
+        let chunks = job.seen.chunks
+        let hasGap = zip(chunks, chunks.dropFirst()).contains { $0.offset + Int64($0.bytes.count) < $1.offset }
+        #expect(hasGap)
+        #expect(job.seen.text().hasSuffix("199999\n200000\n"))
+        #expect(try job.file.count == 1_288_895 + 6)
+    }
+
+    @Test func `the first bytes come at once`() async throws {
+        let job = try JobUnderTest(bash: "echo ready; read -t 5 < <(sleep 10)")
+        let start = ContinuousClock.now
+        let ending = await job.run { scope, seen in
+            await seen.wait(for: "ready")
+            scope.interrupt(stage: .kill)
+        }
+        #expect(ending.state == .interrupted)
+        #expect(.now - start < .seconds(4))
+    }
+
+    private func residentBytes() -> Int {
+        guard let status = ProcessSelf.statusLine("VmRSS:") else { return 0 }
+        return (Int(status.split(separator: " ").first ?? "") ?? 0) * 1_024
+    }
+}
