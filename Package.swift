@@ -6,7 +6,9 @@ let strict: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
     .enableUpcomingFeature("ExistentialAny"),  // SE-0335
     .enableUpcomingFeature("InternalImportsByDefault"),  // SE-0409
-    .enableUpcomingFeature("MemberImportVisibility"),  // SE-0444
+    // SE-0444. Not in release builds: with a static standard library the compiler looks for the initializers of C
+    // structs in a module that cannot be imported.
+    .enableUpcomingFeature("MemberImportVisibility", .when(configuration: .debug)),
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),  // SE-0461
 ]
 

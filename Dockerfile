@@ -1,0 +1,24 @@
+# Both programs in one small image. Build: docker build -t interrupt .
+FROM swift:6.2-bookworm AS build
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libhiredis-dev && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY Package.swift ./
+COPY Sources Sources
+COPY Tests Tests
+RUN swift build -c release --static-swift-stdlib --product interruptd \
+    && swift build -c release --static-swift-stdlib --product interruptctl \
+    && install -D -t /out "$(swift build -c release --show-bin-path)/interruptd" \
+        "$(swift build -c release --show-bin-path)/interruptctl"
+
+FROM debian:bookworm-slim
+RUN apt-get update -qq \
+    && apt-get install -y -qq --no-install-recommends libhiredis0.14 ca-certificates redis-server \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --create-home --shell /usr/sbin/nologin interrupt \
+    && install -d -o interrupt -g interrupt -m 0700 /var/lib/interrupt
+COPY --from=build /out/ /usr/local/bin/
+USER interrupt
+VOLUME /var/lib/interrupt
+# SIGTERM drains and then ends what is left within the grace period.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["interruptd", "--state-dir", "/var/lib/interrupt"]

@@ -1,0 +1,155 @@
+import Foundation
+import InterruptCore
+import InterruptRedis
+import InterruptTesting
+import Subprocess
+import SystemPackage
+import Testing
+
+/// The real programs on one real Redis: what a user has, in a directory of its own.
+struct Fleet: Sendable {
+    /// What a finished command left.
+    struct Output: Sendable {
+        var status: TerminationStatus
+        var text: String
+        var errors: String
+
+        var exitCode: Int32? { if case .exited(let code) = status { code } else { nil } }
+    }
+
+    let redis: TestRedis
+    let directory: String
+
+    var client: InterruptClient {
+        get async throws {
+            InterruptClient(commands: try await RedisConnection.connect(to: redis.endpoint), keys: try RedisKeys())
+        }
+    }
+
+    /// The variables that both programs get; nothing of the caller's own settings reaches them.
+    var environment: Environment {
+        .inherit.updating([
+            "INTERRUPT_REDIS_URL": "unix://\(redis.socketPath)", "INTERRUPT_NAMESPACE": nil, "NO_COLOR": "1",
+            "LC_ALL": "C.UTF-8", "XDG_RUNTIME_DIR": directory,
+        ])
+    }
+
+    /// Where the build has put the programs: beside the tests.
+    static let programs: FilePath = {
+        var bundle = FilePath(Bundle.main.executablePath ?? CommandLine.arguments[0])
+        // The test runner may live elsewhere; the test bundle is among its arguments then.
+        for argument in CommandLine.arguments where argument.hasSuffix(".xctest") { bundle = FilePath(argument) }
+        return bundle.removingLastComponent()
+    }()
+
+    /// Runs interruptctl to its end.
+    func control(_ arguments: String..., input: String = "") async throws -> Output {
+        try await control(arguments)
+    }
+
+    func control(_ arguments: [String]) async throws -> Output {
+        let result = try await run(
+            .path(Self.programs.appending("interruptctl")),
+            arguments: Arguments(arguments),
+            environment: environment,
+            input: .none,
+            output: .string(limit: 16 << 20),
+            error: .string(limit: 16 << 20)
+        )
+        return Output(status: result.terminationStatus, text: result.standardOutput, errors: result.standardError)
+    }
+
+    /// Runs `body` beside a worker that is ready, and ends the worker with SIGTERM afterwards.
+    func worker<Result: Sendable>(
+        _ name: String,
+        _ arguments: [String] = [],
+        takesAnyCommand: Bool = true,
+        _ body: @Sendable (_ pid: Int32) async throws -> Result
+    ) async throws -> Result {
+        var all = ["--name", name, "--state-dir", "\(directory)/\(name)", "--grace", "2s"]
+        if takesAnyCommand { all.append("--allow-any-command") }
+        let log = try FileDescriptor.open(
+            "\(directory)/\(name).log",
+            .writeOnly,
+            options: [.create, .append],
+            permissions: .ownerReadWrite
+        )
+        return try await run(
+            .path(Self.programs.appending("interruptd")),
+            arguments: Arguments(all + arguments),
+            environment: environment,
+            input: .none,
+            output: .fileDescriptor(log, closeAfterSpawningParentSide: false),
+            error: .fileDescriptor(log, closeAfterSpawningParentSide: true)
+        ) { execution in
+            let pid = execution.processIdentifier.value
+            do {
+                try await isReady(name, pid)
+                let result = try await body(pid)
+                try? execution.send(signal: .terminate)  // the test may have ended it
+                return result
+            } catch {
+                try? execution.send(signal: .kill)  // the test may have ended it
+                throw error
+            }
+        }.closureResult
+    }
+
+    /// Waits for the worker's own word that it has its name.
+    private func isReady(_ name: String, _ pid: Int32) async throws {
+        let client = try await client
+        try await eventually("worker \(name) is ready") { try await client.worker(name)?.pid == pid }
+    }
+
+    /// Waits until the run of `job` is in one of `states`.
+    @discardableResult
+    func wait(for job: String, _ states: RunState...) async throws -> RunRecord {
+        let client = try await client
+        let name = try Name(job)
+        try await eventually("\(job) is \(states)") {
+            try await client.newestRun(of: name).map { states.contains($0.state) } ?? false
+        }
+        return try #require(try await client.newestRun(of: name))
+    }
+
+    /// What the job has written so far.
+    func output(of job: String) async throws -> String {
+        try await control("logs", job).text
+    }
+}
+
+/// Asks again until `condition` holds; what is asked has no event to wait for.
+func eventually(
+    _ what: String,
+    within limit: Duration = .seconds(20),
+    _ condition: () async throws -> Bool
+) async throws {
+    let deadline = ContinuousClock.now + limit
+    while try await !condition() {
+        guard ContinuousClock.now < deadline else { throw NeverHappened(what: what) }
+        try await Task.sleep(for: .milliseconds(10))
+    }
+}
+
+struct NeverHappened: Error, CustomStringConvertible {
+    let what: String
+    var description: String { "never happened: \(what)" }
+}
+
+/// Runs `body` with a Redis and a directory that are gone afterwards.
+func withFleet<Result>(_ body: (Fleet) async throws -> Result) async throws -> Result {
+    try await withTemporaryDirectory { directory in
+        try await withRedis(arguments: ["--appendonly", "yes"]) { redis in
+            try await body(Fleet(redis: redis, directory: directory))
+        }
+    }
+}
+
+/// The processes that carry `variable` in their environment.
+func processes(with variable: String) -> [Int32] {
+    let entries = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []  // /proc is always there
+    return entries.compactMap(Int32.init).filter { pid in
+        guard let data = FileManager.default.contents(atPath: "/proc/\(pid)/environ") else { return false }
+        return data.split(separator: 0).contains { Array($0) == Array(variable.utf8) }
+    }
+}

@@ -1,0 +1,130 @@
+import Glibc
+import InterruptCore
+import InterruptRedis
+import InterruptTesting
+import Testing
+
+@Suite(.timeLimit(.minutes(3)))
+struct `A fleet of workers` {
+    @Test
+    func `is reached as a whole by group, queue, worker and all`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1", ["--concurrency", "3"]) { _ in
+                try await fleet.worker("w2", ["--concurrency", "3"]) { _ in
+                    for target in ["group:etl", "queue:default", "all"] {
+                        for number in 1...6 {
+                            let submitted = try await fleet.control(
+                                "submit",
+                                "--id",
+                                "job\(number)",
+                                "--group",
+                                "etl",
+                                "--",
+                                "sleep",
+                                "300"
+                            )
+                            #expect(submitted.exitCode == 0, "\(submitted)")
+                        }
+                        for number in 1...6 { try await fleet.wait(for: "job\(number)", .running) }
+                        let refused = try await fleet.control("cancel", target)
+                        #expect(refused.exitCode == 1, "many targets want --yes where there is no terminal")
+                        let cancelled = try await fleet.control("cancel", target, "--yes")
+                        #expect(cancelled.exitCode == 0, "\(cancelled)")
+                        for number in 1...6 { try await fleet.wait(for: "job\(number)", .interrupted) }
+                        _ = try await fleet.control("resume", "group:etl")
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
+    func `is reached by a plain SET from any program`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1") { _ in
+                _ = try await fleet.control("submit", "--id", "plain", "--", "sleep", "300")
+                try await fleet.wait(for: "plain", .running)
+                try await fleet.redis.command("SET", "interrupt:plain", "1")
+                let record = try await fleet.wait(for: "plain", .interrupted)
+                #expect(record.way == .tracked || record.way == .push || record.way == .poll)
+                #expect(try await fleet.redis.command("EXISTS", "interrupt:plain").integer == 0)
+            }
+        }
+    }
+
+    @Test
+    func `refuses a second worker of the same name while the first one lives`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("twin") { pid in
+                await #expect(throws: (any Error).self) {
+                    try await fleet.worker("twin", ["--state-dir", "\(fleet.directory)/other"]) { _ in }
+                }
+                let log = try String(contentsOf: .init(filePath: "\(fleet.directory)/twin.log"), encoding: .utf8)
+                #expect(log.contains("in use by process \(pid)"))
+            }
+        }
+    }
+
+    @Test
+    func `ends what a killed worker left behind, and says lost`() async throws {
+        try await withFleet { fleet in
+            let mark = "MARK=left-\(fleet.redis.pid ?? 0)"
+            _ = try? await fleet.worker("w1") { pid in
+                _ = try await fleet.control("submit", "--id", "orphan", "--env", mark, "--", "sleep", "300")
+                try await eventually("the job is on record with its pid") {
+                    try await fleet.wait(for: "orphan", .running).pid != nil
+                }
+                kill(pid, SIGKILL)
+            }
+            #expect(try await fleet.wait(for: "orphan", .running).state == .running, "silence changes no state")
+            try await fleet.worker("w1") { _ in
+                try await fleet.wait(for: "orphan", .lost)
+                #expect(processes(with: mark).isEmpty)
+            }
+        }
+    }
+
+    @Test
+    func `takes no free-form command on a Redis of others without being told to`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("strict", takesAnyCommand: false) { _ in
+                _ = try await fleet.control("submit", "--id", "free", "--", "touch", "\(fleet.directory)/ran")
+                let record = try await fleet.wait(for: "free", .failed)
+                #expect(record.error?.contains("--allow-any-command") == true)
+                #expect(access("\(fleet.directory)/ran", F_OK) != 0)
+            }
+        }
+    }
+
+    @Test
+    func `keeps its jobs running while Redis is away, and records what happened when it is back`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1") { _ in
+                let go = "\(fleet.directory)/go"
+                _ = try await fleet.control(
+                    "submit",
+                    "--id",
+                    "through",
+                    "--",
+                    "sh",
+                    "-c",
+                    "while [ ! -e \(go) ]; do sleep 0.05; done; echo done"
+                )
+                _ = try await fleet.control("submit", "--id", "stopped", "--timeout", "1s", "--", "sleep", "300")
+                try await fleet.wait(for: "through", .running)
+                try await fleet.wait(for: "stopped", .running)
+                fleet.redis.stop()
+                let unreachable = try await fleet.control("cancel", "through", "--no-wait")
+                #expect(unreachable.exitCode == 69, "\(unreachable)")
+                _ = creat(go, 0o600)
+                fleet.redis.resume()
+                try await fleet.wait(for: "through", .completed)
+                let record = try await fleet.wait(for: "stopped", .interrupted)
+                #expect(record.reason == .timeout)
+                try await fleet.redis.restart()
+                let after = try await fleet.control("run", "--", "echo", "still here")
+                #expect(after.text == "still here\n", "\(after)")
+            }
+        }
+    }
+}
