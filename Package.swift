@@ -104,12 +104,30 @@ let package = Package(
         ),
         .testTarget(
             name: "InterruptWorkerTests",
-            dependencies: ["InterruptCore", "InterruptWorker", "InterruptTesting"],
+            dependencies: [
+                "InterruptCore", "InterruptWorker", "InterruptTesting",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "InterruptCtlTests",
+            dependencies: [
+                "InterruptCore", "InterruptRedis", "InterruptTesting", "interruptctl",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["InterruptCore", "InterruptRedis", "InterruptTesting", "interruptctl", "interruptd"],
+            dependencies: [
+                "InterruptCore", "InterruptRedis", "InterruptTesting", "interruptctl", "interruptd",
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: strict
         ),
     ]

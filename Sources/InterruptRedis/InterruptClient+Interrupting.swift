@@ -91,9 +91,12 @@ extension InterruptClient {
     ///
     /// The gate of a drain stays closed until it is opened; that of a harder stage lasts while members are being listed,
     /// or on a group until its last live run has ended and a little more.
+    ///
+    /// - Parameter only: with it, a member of a target of many that is not among these runs is not touched.
     public func interrupt(
         _ target: InterruptTarget,
-        _ signal: InterruptSignal
+        _ signal: InterruptSignal,
+        only confirmed: Set<RunID>? = nil
     ) async throws(RedisError) -> [InterruptReceipt] {
         if case .job(let job) = target { return try await interrupt([.job(job)], signal) }
         var members = try await liveRuns(of: target)
@@ -101,6 +104,7 @@ extension InterruptClient {
         try await closeGate(target, signal)
         // What was submitted before the gate closed is on the list now; what comes after does not start.
         members = try await liveRuns(of: target)
+        if let confirmed { members = members.filter(confirmed.contains) }
         let receipts = try await interrupt(members.map(RunReference.run), signal)
         if signal.stage > .drain, !target.isGroup { try await openGate(target, closedBy: signal.id, by: nil) }
         return receipts.filter { $0.outcome != .ended && $0.outcome != .missing }

@@ -204,6 +204,18 @@ extension InterruptClient {
     }
 }
 
+extension InterruptClient {
+    /// The newest entries of a run's output, oldest first.
+    public func outputTail(of run: RunID, entries: Int) async throws(RedisError) -> [OutputEntry] {
+        let command = RedisCommand("XREVRANGE", .init(keys.output(run)), "+", "-", "COUNT", .init(entries))
+        let reply = try await commands.reply(command)
+        return (reply.array ?? []).reversed().compactMap { entry in
+            guard let parts = entry.array, parts.count == 2 else { return nil }
+            return OutputEntry(fields: parts[1].array ?? [])
+        }
+    }
+}
+
 extension OutputEntry {
     fileprivate init?(fields: [RESPValue]) {
         var values: [String: RESPValue] = [:]

@@ -29,7 +29,7 @@ struct Fleet: Sendable {
     /// The variables that both programs get; nothing of the caller's own settings reaches them.
     var environment: Environment {
         .inherit.updating([
-            "INTERRUPT_REDIS_URL": "unix://\(redis.socketPath)", "INTERRUPT_NAMESPACE": nil, "NO_COLOR": "1",
+            "INTERRUPT_REDIS_URL": "unix://\(redis.socketPath)", "INTERRUPT_NAMESPACE": nil, "NO_COLOR": nil,
             "LC_ALL": "C.UTF-8", "XDG_RUNTIME_DIR": directory,
         ])
     }
@@ -43,13 +43,18 @@ struct Fleet: Sendable {
     }()
 
     /// Runs interruptctl to its end.
-    func control(_ arguments: String..., input: String = "") async throws -> Output {
-        try await control(arguments)
+    func control(_ arguments: String...) async throws -> Output {
+        try await finish("interruptctl", arguments)
     }
 
-    func control(_ arguments: [String]) async throws -> Output {
+    /// Runs an interruptd that is expected to end by itself.
+    func daemon(_ arguments: String...) async throws -> Output {
+        try await finish("interruptd", arguments)
+    }
+
+    private func finish(_ program: String, _ arguments: [String]) async throws -> Output {
         let result = try await run(
-            .path(Self.programs.appending("interruptctl")),
+            .path(Self.programs.appending(program)),
             arguments: Arguments(arguments),
             environment: environment,
             input: .none,
@@ -79,8 +84,8 @@ struct Fleet: Sendable {
             arguments: Arguments(all + arguments),
             environment: environment,
             input: .none,
-            output: .fileDescriptor(log, closeAfterSpawningParentSide: false),
-            error: .fileDescriptor(log, closeAfterSpawningParentSide: true)
+            output: .fileDescriptor(log, closeAfterSpawningProcess: false),
+            error: .fileDescriptor(log, closeAfterSpawningProcess: true)
         ) { execution in
             let pid = execution.processIdentifier.value
             do {

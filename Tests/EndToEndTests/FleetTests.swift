@@ -56,11 +56,9 @@ struct `A fleet of workers` {
     func `refuses a second worker of the same name while the first one lives`() async throws {
         try await withFleet { fleet in
             try await fleet.worker("twin") { pid in
-                await #expect(throws: (any Error).self) {
-                    try await fleet.worker("twin", ["--state-dir", "\(fleet.directory)/other"]) { _ in }
-                }
-                let log = try String(contentsOf: .init(filePath: "\(fleet.directory)/twin.log"), encoding: .utf8)
-                #expect(log.contains("in use by process \(pid)"))
+                let second = try await fleet.daemon("--name", "twin", "--state-dir", "\(fleet.directory)/other")
+                #expect(second.exitCode == 1)
+                #expect(second.errors.contains("in use by process \(pid)"))
             }
         }
     }
@@ -99,7 +97,7 @@ struct `A fleet of workers` {
     @Test
     func `keeps its jobs running while Redis is away, and records what happened when it is back`() async throws {
         try await withFleet { fleet in
-            try await fleet.worker("w1") { _ in
+            try await fleet.worker("w1", ["--concurrency", "2"]) { _ in
                 let go = "\(fleet.directory)/go"
                 _ = try await fleet.control(
                     "submit",

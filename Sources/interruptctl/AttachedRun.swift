@@ -1,0 +1,124 @@
+import Glibc
+import InterruptCore
+import InterruptRedis
+
+/// What the presses of Ctrl-C do to an attached run. Decides; sends nothing.
+struct AttachedPresses<Instant: InstantProtocol> where Instant.Duration == Duration {
+    enum Action: Equatable {
+        /// A repetition of the press before.
+        case none
+        case interrupt(InterruptStage)
+        /// Leave the run alone and return to the shell.
+        case leave
+    }
+
+    private var presses = Presses<Instant>()
+    private var stage: InterruptStage?
+
+    mutating func press(at instant: Instant) -> Action {
+        guard presses.counts(at: instant) else { return .none }
+        switch stage {
+        case nil, .drain: stage = .terminate
+        case .terminate: stage = .kill
+        case .kill: return .leave
+        }
+        return .interrupt(stage!)
+    }
+
+    /// What is said when a press was taken in.
+    static func text(_ action: Action, on screen: Screen) -> String? {
+        switch action {
+        case .none: nil
+        case .interrupt(let stage):
+            "\(screen.sign(.interrupt)) Interrupting..."
+                + (stage == .kill
+                    ? " killed now. Press Ctrl+C again to leave; nothing is undone"
+                    : " Press Ctrl+C again to kill it now")
+        case .leave: "left: the interrupt stays on record, nothing was undone"
+        }
+    }
+}
+
+/// A run whose output, end and Ctrl-C belong to this terminal.
+struct AttachedRun {
+    let session: Session
+    let run: RunID
+    let display: DisplayOptions
+
+    private enum Finish: Sendable {
+        case ended
+        case left
+        case still
+    }
+
+    /// Follows the run to its end; returns the exit status of the command.
+    func follow() async throws -> Int32 {
+        let screen = display.screen
+        let isTalking = isatty(STDERR_FILENO) == 1 && !display.isJSON
+        let reader = OutputReader(
+            client: session.anotherClient(commandTimeout: .seconds(3)),
+            run: run,
+            screen: screen
+        )
+        let finish = try await session.withOccurrences(tick: .milliseconds(500)) { occurrences in
+            try await withThrowingTaskGroup(of: Finish.self) { group in
+                group.addTask { try await reader.copy(isFollowing: true) == nil ? .still : .ended }
+                group.addTask { await attend(occurrences, on: screen, isTalking: isTalking) }
+                defer { group.cancelAll() }
+                for try await finish in group {
+                    if case .still = finish { continue }
+                    return finish
+                }
+                return .left
+            }
+        }
+        guard case .ended = finish else { return 130 }
+        let record = try await session.asking { () async throws(RedisError) in try await session.client.record(of: run) }
+        guard let record else { throw CommandFailure(.failed, "run \(run.rawValue) is no longer on record") }
+        if display.isJSON {
+            StandardStreams.error(record.json.line)
+        } else if isTalking {
+            StandardStreams.error(OutcomeText.line(record, on: screen))
+        }
+        return OutcomeText.exitStatus(record)
+    }
+
+    /// Turns presses into interrupts, and says once that the run has started.
+    private func attend(_ occurrences: AsyncStream<Occurrence>, on screen: Screen, isTalking: Bool) async -> Finish {
+        var presses = AttachedPresses<ContinuousClock.Instant>()
+        var hasSaidRunning = !isTalking
+        for await occurrence in occurrences {
+            switch occurrence {
+            case .press(let instant):
+                let action = presses.press(at: instant)
+                if let text = AttachedPresses<ContinuousClock.Instant>.text(action, on: screen) { StandardStreams.error(text) }
+                switch action {
+                case .none: break
+                case .leave: return .left
+                case .interrupt(let stage): await interrupt(stage)
+                }
+            case .listening, .deaf, .event, .tick:
+                if hasSaidRunning { break }
+                // Not being able to look now is no trouble: the next look is soon.
+                guard let record = try? await session.client.record(of: run), record.startedAt != nil else { break }
+                hasSaidRunning = true
+                if !record.state.isEnd {
+                    let worker = record.worker.map { ", worker \(screen.shown($0))" } ?? ""
+                    StandardStreams.error("Running... (job \(screen.shown(record.job))\(worker))")
+                }
+            }
+        }
+        return .still
+    }
+
+    private func interrupt(_ stage: InterruptStage) async {
+        let signal = InterruptSignal(stage: stage, triggeredBy: Requester.ofProcess, source: .remote)
+        do {
+            _ = try await session.resolving { client, _ throws(RedisError) in
+                try await client.interrupt([.run(run)], signal)
+            }
+        } catch {
+            StandardStreams.error("Failed to interrupt command: \(error.description)")
+        }
+    }
+}

@@ -1,0 +1,42 @@
+import ArgumentParser
+import InterruptCore
+import InterruptRedis
+
+/// Who asked, why, and how fast it was done.
+struct History: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show who interrupted what, why, and how fast it was done.",
+        discussion: """
+            Examples:
+              interruptctl history
+              interruptctl history nightly --limit 100
+              interruptctl history -o json
+            """
+    )
+
+    @Argument(help: "Only this job.", transform: Parse.name)
+    var job: Name?
+
+    @Option(help: ArgumentHelp("At most so many entries, the newest.", valueName: "number"))
+    var limit = 20
+
+    @OptionGroup var display: DisplayOptions
+    @OptionGroup var connection: ConnectionOptions
+
+    func validate() throws {
+        guard 1...100_000 ~= limit else { throw ValidationError("--limit is a number from 1 to 100000.") }
+    }
+
+    func run() async throws {
+        let session = try await Session.open(connection)
+        let name = job?.description
+        let entries = try await session.asking { () async throws(RedisError) in
+            try await session.client.history(limit: limit) { name == nil || $0.fields["job"] == name }
+        }
+        let screen = display.screen
+        for entry in entries {
+            StandardStreams.out(display.isJSON ? entry.json.line : HistoryLine.of(entry, on: screen))
+        }
+        if entries.isEmpty, !display.isJSON { StandardStreams.out("nothing on record") }
+    }
+}

@@ -1,0 +1,41 @@
+import ArgumentParser
+import Glibc
+import InterruptCore
+import InterruptRedis
+
+/// Submits a job and stays attached to it.
+struct Run: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run a job and stay attached: its output, its exit status, your Ctrl-C.",
+        discussion: """
+            Examples:
+              interruptctl run -- find /usr -type f
+              interruptctl run --timeout 10m -- sh -c 'make all 2>&1 | tail'
+
+            Ctrl-C interrupts the remote job (stage 2), a second one kills it (stage 3), a third leaves it alone.
+            Exit status: the job's own; 128+n for Unix signal n, 124 for its timeout, 130 otherwise interrupted,
+            126 or 127 not executable or not found, 125 for trouble of this command.
+            """
+    )
+
+    @OptionGroup var job: SubmitOptions
+    @OptionGroup var display: DisplayOptions
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() async throws {
+        do {
+            let submission = try job.submission(command: RawArguments.ofProcess.command ?? [])
+            let session = try await Session.open(connection)
+            let result = try await session.submit(submission)
+            switch result {
+            case .queued(let run):
+                let status = try await AttachedRun(session: session, run: run, display: display).follow()
+                if status != 0 { throw CommandFailure.silent(status) }
+            case .live(let run) where job.unique: StandardStreams.out(display.screen.shown(run.rawValue))
+            case .live, .gated: throw SubmissionFailure.of(result, job: submission.job, now: .now)
+            }
+        } catch let failure as CommandFailure {
+            throw failure.ofAttachedCommand
+        }
+    }
+}

@@ -1,0 +1,189 @@
+import ArgumentParser
+import Glibc
+import InterruptCore
+import InterruptRedis
+
+/// What `run` and `submit` have in common.
+struct SubmitOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("The job's id; made from the command if not given.", valueName: "id"), transform: Parse.name)
+    var id: Name?
+
+    @Option(
+        help: ArgumentHelp("A group it belongs to; may be repeated.", valueName: "group"),
+        transform: Parse.name
+    )
+    var group: [Name] = []
+
+    @Option(help: ArgumentHelp("The queue it waits in (default: default).", valueName: "queue"), transform: Parse.name)
+    var queue: Name?
+
+    @Option(
+        help: ArgumentHelp("Interrupts the run after this long, such as 90s or 2h.", valueName: "duration"),
+        transform: Parse.positiveDuration
+    )
+    var timeout: Duration?
+
+    @Option(
+        help: ArgumentHelp("The time between asking it to end and forcing it.", valueName: "duration"),
+        transform: Parse.duration
+    )
+    var grace: Duration?
+
+    @Flag(help: "If the job is live already, print its run id and succeed.")
+    var unique = false
+
+    @Option(
+        help: ArgumentHelp("The directory to run in (default: this one).", valueName: "dir"),
+        completion: .directory
+    )
+    var cwd: String?
+
+    @Option(
+        name: .customLong("env"),
+        help: ArgumentHelp("A variable of the job's environment; may be repeated.", valueName: "name=value"),
+        transform: EnvironmentVariable.init
+    )
+    var environment: [EnvironmentVariable] = []
+
+    @Option(
+        help: ArgumentHelp("Asking again with the same id submits once.", valueName: "id"),
+        transform: Parse.name
+    )
+    var requestID: Name?
+
+    @Argument(parsing: .postTerminator, help: "The command and its arguments, after '--'.")
+    var command: [String] = []
+
+    func validate() throws {
+        guard let word = command.first else {
+            throw ValidationError("The command is missing: write it after '--', as in '-- make all'.")
+        }
+        if word.isEmpty { throw ValidationError("The command's name is empty.") }
+    }
+
+    /// What is asked to run, with the command's bytes as they were given.
+    func submission(command: [[UInt8]]) throws(CommandFailure) -> Submission {
+        var generator = SystemRandomNumberGenerator()
+        var submission = Submission(
+            job: id ?? JobName.generated(for: command[0], using: &generator),
+            queue: queue ?? JobName.defaultQueue,
+            command: command
+        )
+        if let requestID { submission.run = RunID(rawValue: requestID.description) }
+        submission.groups = group
+        submission.directory = try directory()
+        for variable in environment { submission.environment[variable.name] = Array(variable.value.utf8) }
+        submission.gracePeriod = grace
+        submission.timeout = timeout
+        submission.submittedBy = Requester.ofProcess
+        return submission
+    }
+
+    private func directory() throws(CommandFailure) -> String {
+        if let cwd, cwd.hasPrefix("/") { return cwd }
+        guard let pointer = getcwd(nil, 0) else {
+            throw CommandFailure(
+                .failed,
+                "the current directory cannot be read: \(String(cString: strerror(errno)))",
+                hint: "pass --cwd DIR"
+            )
+        }
+        defer { free(pointer) }
+        guard let current = String(validatingCString: pointer) else {
+            throw CommandFailure(.failed, "the current directory's name is not UTF-8 text", hint: "pass --cwd DIR")
+        }
+        return cwd.map { $0.isEmpty ? current : "\(current)/\($0)" } ?? current
+    }
+}
+
+/// A variable for the job, written `NAME=VALUE`.
+struct EnvironmentVariable: Equatable {
+    let name: String
+    let value: String
+
+    init(_ text: String) throws {
+        guard let equals = text.firstIndex(of: "=") else {
+            throw ValidationError("write NAME=VALUE")
+        }
+        name = String(text[..<equals])
+        value = String(text[text.index(after: equals)...])
+        let isName =
+            !name.isEmpty && !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(name.utf8.first!)
+            && name.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"):
+                    true
+                default: false
+                }
+            }
+        guard isName else {
+            throw ValidationError("the name before '=' must have letters, digits and _ only, and no digit first")
+        }
+    }
+}
+
+/// Names that the command makes itself.
+enum JobName {
+    static let defaultQueue = name("default")
+
+    /// The command's own name and six random characters: `find-3k2f9a`.
+    static func generated(for program: [UInt8], using generator: inout some RandomNumberGenerator) -> Name {
+        let base = program.split(separator: UInt8(ascii: "/")).last.map(Array.init) ?? []
+        var allowed = base.filter { byte in (try? Name(String(decoding: [UInt8(ascii: "x"), byte], as: UTF8.self))) != nil }
+        allowed = Array(allowed.drop { byte in (try? Name(String(decoding: [byte], as: UTF8.self))) == nil }.prefix(40))
+        let alphabet = Array("0123456789abcdefghijklmnopqrstuvwxyz".utf8)
+        let suffix = (0..<6).map { _ in alphabet.randomElement(using: &generator)! }
+        let stem = allowed.isEmpty ? Array("job".utf8) : allowed
+        return name(String(decoding: stem + [UInt8(ascii: "-")] + suffix, as: UTF8.self))
+    }
+
+    /// For texts that are names by their making.
+    private static func name(_ text: String) -> Name {
+        do { return try Name(text) } catch { preconditionFailure("\(error)") }
+    }
+}
+
+/// Who asks: `user@host`.
+enum Requester {
+    static var ofProcess: String {
+        let user = getpwuid(geteuid()).map { String(cString: $0.pointee.pw_name) } ?? "uid \(geteuid())"
+        var host = [CChar](repeating: 0, count: 256)
+        guard gethostname(&host, host.count - 1) == 0 else { return user }
+        return user + "@" + String(decoding: host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}
+
+/// Texts of the command line to values.
+enum Parse {
+    static func name(_ text: String) throws -> Name { try Name(text) }
+
+    static func target(_ text: String) throws -> InterruptTarget { try InterruptTarget(text) }
+
+    static func duration(_ text: String) throws -> Duration { try Duration(text: text) }
+
+    static func positiveDuration(_ text: String) throws -> Duration {
+        let duration = try Duration(text: text)
+        guard duration > .zero else { throw ValidationError("it must be longer than 0") }
+        return duration
+    }
+
+    /// One of the seven; a wrong case is said.
+    static func reason(_ text: String) throws -> InterruptReason {
+        let reason = InterruptReason(rawValue: text)
+        if reason.isKnown { return reason }
+        let all = InterruptReason.Kind.allCases.map(\.rawValue)
+        let folded = text.lowercased()
+        let near = all.first { $0 == folded } ?? all.first { !folded.isEmpty && ($0.hasPrefix(folded) || folded.hasPrefix($0)) }
+        let suggestion = near.map { " Did you mean '\($0)'?" } ?? ""
+        throw ValidationError("a reason is one of \(all.joined(separator: ", ")).\(suggestion)")
+    }
+
+    /// A message of at most 4 KiB.
+    static func message(_ text: String) throws -> String {
+        guard text.utf8.count <= 4_096 else {
+            throw ValidationError("it has \(text.utf8.count) bytes, at most 4096 are kept")
+        }
+        return text
+    }
+}

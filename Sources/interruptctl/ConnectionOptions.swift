@@ -1,0 +1,72 @@
+import ArgumentParser
+import Glibc
+import InterruptCore
+import InterruptRedis
+
+/// Which Redis and which namespace; the same for every command.
+struct ConnectionOptions: ParsableArguments {
+    @Option(
+        name: .customLong("redis"),
+        help: ArgumentHelp(
+            "The Redis to use: redis://, rediss:// or redis+unix:///path (INTERRUPT_REDIS_URL).",
+            discussion: "Without it: the Redis that 'interruptd' started here.",
+            valueName: "url"
+        )
+    )
+    var redisURL: String?
+
+    @Option(
+        name: .customLong("redis-password-file"),
+        help: ArgumentHelp("A file with the password (INTERRUPT_REDIS_PASSWORD_FILE).", valueName: "file"),
+        completion: .file()
+    )
+    var passwordFile: String?
+
+    @Option(
+        name: .customLong("tls-ca"),
+        help: ArgumentHelp("Certificates that may sign the server's (INTERRUPT_TLS_CA).", valueName: "file"),
+        completion: .file()
+    )
+    var tlsCA: String?
+
+    @Option(
+        help: ArgumentHelp("This client's certificate (INTERRUPT_TLS_CERT).", valueName: "file"),
+        completion: .file()
+    )
+    var tlsCert: String?
+
+    @Option(help: ArgumentHelp("Its key (INTERRUPT_TLS_KEY).", valueName: "file"), completion: .file())
+    var tlsKey: String?
+
+    @Option(help: ArgumentHelp("The namespace (INTERRUPT_NAMESPACE; default: interrupt).", valueName: "ns"))
+    var namespace: String?
+
+    /// The settings after the environment was asked too.
+    var settings: EndpointSettings {
+        EndpointSettings(
+            redisURL: redisURL,
+            passwordFile: passwordFile,
+            tlsCA: tlsCA,
+            tlsCert: tlsCert,
+            tlsKey: tlsKey,
+            namespace: namespace,
+            environment: ProcessEnvironment.variables
+        )
+    }
+}
+
+/// The variables of this process, without Foundation.
+enum ProcessEnvironment {
+    static var variables: [String: String] {
+        var variables: [String: String] = [:]
+        var entry = environ
+        while let text = entry.pointee {
+            let line = String(cString: text)
+            if let equals = line.firstIndex(of: "=") {
+                variables[String(line[..<equals])] = String(line[line.index(after: equals)...])
+            }
+            entry += 1
+        }
+        return variables
+    }
+}

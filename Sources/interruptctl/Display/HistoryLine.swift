@@ -1,0 +1,67 @@
+import InterruptCore
+import InterruptRedis
+
+/// One entry of the history as a line for people.
+enum HistoryLine {
+    static func of(_ entry: HistoryEntry, on screen: Screen) -> String {
+        let job = entry.fields["job"].flatMap { $0.isEmpty ? nil : $0 } ?? entry.fields["target"] ?? ""
+        let head = [
+            ClockText.of(entry.at), screen.shown(entry.event, limit: 20), screen.shown(job, limit: 128),
+        ]
+        let words = head.filter { !$0.isEmpty } + [detail(entry, on: screen)]
+        let line = words.joined(separator: "  ")
+        return String(line.reversed().drop { $0 == " " }.reversed())
+    }
+
+    private static func detail(_ entry: HistoryEntry, on screen: Screen) -> String {
+        func field(_ name: String, limit: Int = 200) -> String? {
+            entry.fields[name].flatMap { $0.isEmpty ? nil : screen.shown($0, limit: limit) }
+        }
+        let stage = field("stage").map { number in
+            Int(number).flatMap(InterruptStage.init)?.name ?? "stage \(number)"
+        }
+        let who = field("triggered_by", limit: 80).map { "by \($0)" }
+        let message = field("message", limit: 400).map { "\"\($0)\"" }
+        let latency = field("latency_ms").flatMap(Int64.init).map { "in \(Duration.milliseconds($0).displayText)" }
+        switch entry.event {
+        case "ended": return ended(entry, field: { field($0) }, stage: stage, who: who, latency: latency, message: message)
+        case "acknowledged":
+            return join([stage, field("via").map { "via \($0)" }, latency, field("worker").map { "worker \($0)" }])
+        case "submitted": return join([field("queue").map { "queue \($0)" }, who])
+        case "started", "worker_started", "worker_left": return join([field("worker").map { "worker \($0)" }])
+        default: return join([stage, field("reason"), who, message])
+        }
+    }
+
+    private static func ended(
+        _ entry: HistoryEntry,
+        field: (String) -> String?,
+        stage: String?,
+        who: String?,
+        latency: String?,
+        message: String?
+    ) -> String {
+        let state = field("state") ?? ""
+        let signal = field("term_signal").flatMap { Int32($0) }.map(SignalName.of)
+        let code = field("exit_code").map { "exit code \($0)" }
+        if state == "interrupted" {
+            let reason = "Interrupted: \(field("reason") ?? "unknown reason")"
+            return join([reason, stage, signal ?? code, latency, who, message])
+        }
+        let late = field("late_interrupt") == "1" ? "the interrupt came too late" : nil
+        return join([state, signal ?? code, field("error"), late])
+    }
+
+    private static func join(_ parts: [String?]) -> String { parts.compactMap { $0 }.joined(separator: ", ") }
+}
+
+/// An instant for people: date and time in UTC, to the second.
+enum ClockText {
+    static func of(_ instant: Timestamp) -> String {
+        String(instant.rfc3339.prefix(19)).replacing("T", with: " ")
+    }
+}
+
+extension String {
+    fileprivate func replacing(_ old: Character, with new: Character) -> String { String(map { $0 == old ? new : $0 }) }
+}

@@ -1,0 +1,76 @@
+import InterruptCore
+import InterruptRedis
+
+/// How a run ended, in words and as an exit status.
+enum OutcomeText {
+    /// The final line, such as `✓ Command completed successfully`.
+    static func line(_ record: RunRecord, on screen: Screen) -> String {
+        switch record.state {
+        case .queued: return "Queued..."
+        case .running, .paused: return "Running..."
+        case .cancelling: return "\(screen.sign(.interrupt)) Interrupting..."
+        case .completed: return "\(screen.sign(.success)) Command completed successfully"
+        case .failed: return "\(screen.sign(.failure)) \(failure(record, on: screen))"
+        case .interrupted: return "\(screen.sign(.interrupt)) \(interruption(record, on: screen))"
+        case .lost:
+            let why = record.error.map { ": " + screen.shown($0, limit: 200) } ?? ""
+            return "\(screen.sign(.failure)) Command lost with its worker\(why)"
+        }
+    }
+
+    private static func failure(_ record: RunRecord, on screen: Screen) -> String {
+        if let error = record.error {
+            let code = record.exitCode.map { " (exit code \($0))" } ?? ""
+            return "Command failed: \(screen.shown(error, limit: 300))\(code)"
+        }
+        if let signal = record.termSignal { return "Command failed: ended by \(SignalName.of(signal))\(core(record))" }
+        return record.exitCode.map { "Command failed with exit code \($0)" } ?? "Command failed"
+    }
+
+    /// Reason, stage, signal and duration, as far as they are known.
+    static func interruption(_ record: RunRecord, on screen: Screen) -> String {
+        var parts: [String] = []
+        if let reason = record.reason { parts.append("reason \(screen.shown(reason.rawValue, limit: 60))") }
+        if let stage = record.stage { parts.append("stage \(stage.name)") }
+        if let signal = record.termSignal {
+            parts.append(SignalName.of(signal) + core(record))
+        } else if let code = record.exitCode {
+            parts.append("exit code \(code)")
+        }
+        if record.startedAt == nil { parts.append("before it started") }
+        if let from = record.requestedAt, let to = record.confirmedAt { parts.append("in \((to - from).displayText)") }
+        let who = record.reason == .userCancelled ? " by user" : ""
+        return "Command interrupted\(who)" + (parts.isEmpty ? "" : " (\(parts.joined(separator: ", ")))")
+    }
+
+    private static func core(_ record: RunRecord) -> String { record.dumpedCore ? ", core dumped" : "" }
+
+    /// What an ended run is called when it is not what was asked about: `completed, 3.2s ago`.
+    static func ended(_ record: RunRecord, now: Timestamp) -> String {
+        let ago = record.endedAt.map { ", \((now - $0).displayText) ago" } ?? ""
+        return record.state.rawValue + ago
+    }
+
+    /// The exit status of `run` and `wait`: the job's own.
+    static func exitStatus(_ record: RunRecord) -> Int32 {
+        switch record.state {
+        case .completed: return 0
+        case .interrupted: return record.reason == .timeout ? 124 : 130
+        case .failed:
+            if let code = record.exitCode { return code }
+            return record.termSignal.map { 128 + $0 } ?? CommandStatus.ownTrouble.rawValue
+        case .queued, .running, .paused, .cancelling, .lost: return CommandStatus.ownTrouble.rawValue
+        }
+    }
+}
+
+/// Unix signals by name.
+enum SignalName {
+    private static let names: [Int32: String] = [
+        1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE",
+        9: "SIGKILL", 10: "SIGUSR1", 11: "SIGSEGV", 12: "SIGUSR2", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM",
+        24: "SIGXCPU", 25: "SIGXFSZ", 31: "SIGSYS",
+    ]
+
+    static func of(_ number: Int32) -> String { names[number] ?? "Unix signal \(number)" }
+}

@@ -1,0 +1,89 @@
+import InterruptCore
+import InterruptRedis
+
+/// Everything about one run, for people.
+struct RunDetails {
+    let record: RunRecord
+    let worker: WorkerRecord?
+    /// The interrupt in force, acknowledged or not.
+    let request: InterruptSignal?
+    let lastLine: String?
+    let now: Timestamp
+
+    func lines(on screen: Screen) -> [String] {
+        func shown(_ text: String?) -> String? { text.map { screen.shown($0, limit: 1_000) } }
+        let times = RunTimes(record, now: now)
+        var fields: [(name: String, value: String?)] = [
+            ("Job", shown(record.job)),
+            ("Run", shown(record.run.rawValue) + (record.attempt > 1 ? " (attempt \(record.attempt))" : "")),
+            ("State", stateText(on: screen)),
+            ("Command", shown(record.commandText)),
+            ("Directory", shown(record.directory)),
+            ("Queue", shown(record.queue)),
+            ("Groups", record.groups.isEmpty ? nil : shown(record.groups.joined(separator: ", "))),
+            ("Worker", workerText(on: screen)),
+            ("Process", record.pid.map { "pid \($0)" }),
+            ("Submitted", record.submittedAt?.rfc3339),
+            ("Started", record.startedAt?.rfc3339),
+            ("Elapsed", times.elapsed?.displayText),
+            ("Deadline", times.untilTimeout.map { $0 > .zero ? "in \($0.displayText)" : "passed" }),
+            ("Ended", record.endedAt?.rfc3339),
+        ]
+        fields += interruptFields(on: screen)
+        fields.append(("Last output", shown(lastLine)))
+        return FieldList.lines(fields)
+    }
+
+    private func stateText(on screen: Screen) -> String {
+        switch record.state {
+        case .queued, .running, .paused, .cancelling: record.state.rawValue
+        case .completed, .failed, .interrupted, .lost: "\(record.state.rawValue)  \(OutcomeText.line(record, on: screen))"
+        }
+    }
+
+    private func workerText(on screen: Screen) -> String? {
+        guard let name = record.worker.map({ screen.shown($0, limit: 128) }) else { return nil }
+        guard let worker else { return record.state.isEnd ? name : "\(name) (not on record)" }
+        let host = worker.host.isEmpty ? "" : " on \(screen.shown(worker.host, limit: 80))"
+        let isSilent = !record.state.isEnd && WorkerTable.isSilent(worker, now: now)
+        return name + host + (isSilent ? ", silent for \((now - worker.seenAt).displayText)" : "")
+    }
+
+    private func interruptFields(on screen: Screen) -> [(name: String, value: String?)] {
+        let stage = record.stage ?? request?.stage
+        guard let stage else { return [] }
+        let reason = record.reason ?? request?.reason
+        let requested = record.requestedAt ?? request?.triggeredAt
+        func after(_ instant: Timestamp?) -> String? {
+            guard let instant, let requested else { return nil }
+            return "after \(max(.zero, instant - requested).displayText)"
+        }
+        let via = record.way.map { " via \($0.rawValue)" } ?? ""
+        return [
+            ("Interrupted", reason.map { screen.shown($0.rawValue, limit: 80) }),
+            ("Stage", "\(stage.rawValue) \(stage.name)" + (record.stage == nil ? ", not yet acknowledged" : "")),
+            ("Message", (record.message ?? request?.message).map { screen.shown($0, limit: 1_000) }),
+            ("Asked by", (record.triggeredBy ?? request?.triggeredBy).map { screen.shown($0, limit: 200) }),
+            ("Asked at", requested?.rfc3339),
+            ("Acknowledged", after(record.acknowledgedAt).map { $0 + via }),
+            ("Confirmed", after(record.confirmedAt)),
+            ("Late", record.isLateInterrupt ? "the run ended by itself before the interrupt could act" : nil),
+        ]
+    }
+}
+
+extension String? {
+    fileprivate static func + (left: String?, right: String) -> String? { left.map { $0 + right } }
+}
+
+/// The last line that a run has written.
+enum LastLine {
+    /// The last line that is not empty among the newest pieces of output; `nil` when there is none.
+    static func of(_ entries: [OutputEntry]) -> String? {
+        let bytes = entries.flatMap { entry -> [UInt8] in
+            if case .chunk(let chunk) = entry { chunk.bytes } else { [] }
+        }
+        return bytes.split(whereSeparator: { $0 == UInt8(ascii: "\n") || $0 == UInt8(ascii: "\r") }).last
+            .map { String(decoding: $0.suffix(400), as: UTF8.self) }
+    }
+}

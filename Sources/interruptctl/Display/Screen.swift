@@ -1,0 +1,124 @@
+import ArgumentParser
+import Glibc
+import InterruptCore
+
+/// How output is formatted.
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+    case table, json
+}
+
+/// When output has colour.
+enum ColorChoice: String, ExpressibleByArgument, CaseIterable {
+    case auto, always, never
+}
+
+/// How things are shown; the same for every command.
+struct DisplayOptions: ParsableArguments {
+    @Option(name: [.customShort("o"), .customLong("output")], help: "table, or json: one object a line.")
+    var format = OutputFormat.table
+
+    @Option(help: "auto: on a terminal, unless NO_COLOR is set.")
+    var color = ColorChoice.auto
+
+    @Flag(help: "Plain ASCII instead of symbols.")
+    var ascii = false
+
+    var isJSON: Bool { format == .json }
+
+    /// The screen that this process writes to.
+    var screen: Screen {
+        Screen(
+            options: self,
+            environment: ProcessEnvironment.variables,
+            isTerminal: isatty(STDOUT_FILENO) == 1,
+            columns: Screen.columnsOfTerminal
+        )
+    }
+}
+
+/// What may be shown where the output goes: colours, symbols, how many columns.
+struct Screen: Equatable {
+    enum Color: String {
+        case red = "31"
+        case green = "32"
+        case yellow = "33"
+        case dim = "2"
+    }
+
+    /// A sign before a line, in its two forms.
+    enum Symbol {
+        case interrupt, success, failure
+
+        fileprivate var forms: (symbol: String, plain: String) {
+            switch self {
+            case .interrupt: ("⏹", "[stop]")
+            case .success: ("✓", "[ok]")
+            case .failure: ("✗", "[failed]")
+            }
+        }
+    }
+
+    let hasColor: Bool
+    let isPlain: Bool
+    /// At least 80.
+    let width: Int
+
+    init(hasColor: Bool = false, isPlain: Bool = false, width: Int = 80) {
+        self.hasColor = hasColor
+        self.isPlain = isPlain
+        self.width = max(80, width)
+    }
+
+    init(options: DisplayOptions, environment: [String: String], isTerminal: Bool, columns: Int?) {
+        func isSet(_ name: String) -> Bool { environment[name].map { !$0.isEmpty } ?? false }
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].lazy.compactMap { environment[$0] }.first { !$0.isEmpty } ?? "C"
+        let normalized = locale.lowercased()
+        let isUnicode = normalized.contains("utf-8") || normalized.contains("utf8")
+        let color =
+            switch options.color {
+            case .always: true
+            case .never: false
+            case .auto: isTerminal && !isSet("NO_COLOR") && environment["TERM"] != "dumb"
+            }
+        self.init(
+            hasColor: color,
+            isPlain: options.ascii || isSet("NO_COLOR") || !isUnicode,
+            width: isTerminal ? columns ?? 80 : 80
+        )
+    }
+
+    static var columnsOfTerminal: Int? {
+        var size = winsize()
+        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
+        return Int(size.ws_col)
+    }
+
+    func sign(_ symbol: Symbol) -> String { isPlain ? symbol.forms.plain : symbol.forms.symbol }
+
+    func colored(_ text: String, _ color: Color) -> String {
+        hasColor ? "\u{1B}[\(color.rawValue)m\(text)\u{1B}[0m" : text
+    }
+
+    /// Text from elsewhere: nothing in it can steer the terminal.
+    func shown(_ text: String, limit: Int = .max) -> String {
+        let escaped = text.escapedForDisplay(limit: limit)
+        return isPlain ? plain(escaped) : escaped
+    }
+
+    /// What is left out at the end of a cut text.
+    var ellipsis: String { isPlain ? "..." : "…" }
+
+    private func plain(_ text: String) -> String {
+        var result = ""
+        for scalar in text.unicodeScalars {
+            if scalar.isASCII {
+                result.unicodeScalars.append(scalar)
+            } else if scalar == "…" {
+                result += "..."
+            } else {
+                result += "\\u{" + String(scalar.value, radix: 16) + "}"
+            }
+        }
+        return result
+    }
+}

@@ -1,0 +1,98 @@
+import FoundationEssentials
+import InterruptCore
+import InterruptRedis
+import Logging
+import UnixSignals
+
+/// A change of a run's state as it is published to whoever watches. From elsewhere, so nothing in it is trusted.
+struct RunEvent: Decodable, Equatable {
+    var event: String
+    var job: String
+    var run: String
+    var state: String
+    var at_ms: Int64?
+    var stage: Int?
+
+    /// `nil` for anything that is not such an event.
+    init?(payload: [UInt8]) {
+        guard payload.count <= 65_536, let event = try? JSONDecoder().decode(RunEvent.self, from: Data(payload)) else {
+            return nil
+        }
+        self = event
+    }
+
+    var json: JSONValue {
+        var members: [String: JSONValue] = [
+            "event": .string(event), "job": .string(job), "run": .string(run), "state": .string(state),
+        ]
+        members["at"] = at_ms.map { .string(Timestamp(milliseconds: $0).rfc3339) }
+        members["stage"] = stage.map { .integer(Int64($0)) }
+        return .object(members)
+    }
+}
+
+/// Something that a waiting command reacts to.
+enum Occurrence: Sendable {
+    /// The subscription stands: from now on no event is missed.
+    case listening
+    /// There is no subscription now: what was published meanwhile must be read.
+    case deaf(RedisError)
+    case event(RunEvent)
+    /// Time to look again, whatever was heard.
+    case tick
+    /// Ctrl-C, when it was pressed.
+    case press(ContinuousClock.Instant)
+}
+
+extension Session {
+    /// Runs `body` with everything a waiting command reacts to, as one sequence that never ends by itself.
+    ///
+    /// - Parameter tick: how often to look again: the safety net under what is published.
+    func withOccurrences<R: Sendable>(
+        tick: Duration,
+        body: (AsyncStream<Occurrence>) async throws -> R
+    ) async rethrows -> R {
+        let (occurrences, feed) = AsyncStream.makeStream(of: Occurrence.self)
+        let signals = await UnixSignalsSequence(trapping: .sigint)
+        let subscriber = RedisSubscriber(
+            endpoint: endpoint,
+            logger: Logger(label: "interruptctl") { _ in SwiftLogNoOpLogHandler() },
+            channels: ["\(keys.namespace):events"]
+        ) { event in
+            switch event {
+            case .connected: feed.yield(.listening)
+            case .disconnected(let error): feed.yield(.deaf(error))
+            case .push(let push):
+                if let event = push.payload.bytes.flatMap(RunEvent.init) { feed.yield(.event(event)) }
+            }
+        }
+        return try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await subscriber.run() }
+            group.addTask {
+                for await _ in signals { feed.yield(.press(.now)) }
+            }
+            group.addTask {
+                while !Task.isCancelled {
+                    try await Task.sleep(for: tick)
+                    feed.yield(.tick)
+                }
+            }
+            defer { group.cancelAll() }
+            return try await body(occurrences)
+        }
+    }
+}
+
+/// What a press of Ctrl-C means. Keyboards repeat: presses within 300 ms of one that counted are one.
+struct Presses<Instant: InstantProtocol> where Instant.Duration == Duration {
+    static var repetition: Duration { .milliseconds(300) }
+
+    private var lastCounted: Instant?
+
+    /// Whether this press counts.
+    mutating func counts(at instant: Instant) -> Bool {
+        if let lastCounted, lastCounted.duration(to: instant) < Self.repetition { return false }
+        lastCounted = instant
+        return true
+    }
+}

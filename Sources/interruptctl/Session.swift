@@ -1,0 +1,88 @@
+import InterruptCore
+import InterruptRedis
+
+/// What a command needs to talk to one namespace of one Redis.
+struct Session: Sendable {
+    let endpoint: RedisEndpoint
+    let keys: RedisKeys
+    let client: InterruptClient
+    /// Where the embedded server would be, when no URL was given.
+    let embeddedSocket: String?
+
+    /// Resolves the settings and connects.
+    static func open(_ options: ConnectionOptions) async throws(CommandFailure) -> Session {
+        try await open(options.settings)
+    }
+
+    static func open(_ settings: EndpointSettings) async throws(CommandFailure) -> Session {
+        let endpoint: RedisEndpoint
+        let keys: RedisKeys
+        do throws(SettingsError) {
+            keys = try settings.keys()
+            endpoint = try settings.endpoint()
+        } catch {
+            throw CommandFailure(error)
+        }
+        var embeddedSocket: String?
+        if settings.usesEmbeddedServer, case .unix(let path) = endpoint.address { embeddedSocket = path }
+        let connection = ControlConnection(endpoint: endpoint)
+        let session = Session(
+            endpoint: endpoint,
+            keys: keys,
+            client: InterruptClient(commands: connection, keys: keys),
+            embeddedSocket: embeddedSocket
+        )
+        try await session.asking { () async throws(RedisError) in try await connection.connect() }
+        return session
+    }
+
+    /// A second connection, for what blocks or must not wait behind others. It is made by its first command.
+    func anotherClient(commandTimeout: Duration = .seconds(2)) -> InterruptClient {
+        let configuration = RedisConnectionConfiguration(commandTimeout: commandTimeout)
+        return InterruptClient(
+            commands: ControlConnection(endpoint: endpoint, configuration: configuration),
+            keys: keys
+        )
+    }
+
+    /// Runs a question to Redis and turns its failure into the command's.
+    func asking<R>(
+        _ question: () async throws(RedisError) -> sending R
+    ) async throws(CommandFailure) -> sending R {
+        do throws(RedisError) {
+            return try await question()
+        } catch {
+            throw CommandFailure(error, embeddedSocket: embeddedSocket)
+        }
+    }
+
+    /// Runs a step that may be repeated, and repeats it once when its outcome is unknown.
+    func resolving<R: Sendable>(
+        _ step: (_ client: InterruptClient, _ isRepetition: Bool) async throws(RedisError) -> R
+    ) async throws(CommandFailure) -> R {
+        do throws(RedisError) {
+            return try await step(client, false)
+        } catch {
+            guard error.isOutcomeUnknown else { throw CommandFailure(error, embeddedSocket: embeddedSocket) }
+            return try await repeating(step, after: error)
+        }
+    }
+
+    /// Within the five seconds that an answer may take at most, on a connection of its own.
+    private func repeating<R: Sendable>(
+        _ step: (_ client: InterruptClient, _ isRepetition: Bool) async throws(RedisError) -> R,
+        after unknown: RedisError
+    ) async throws(CommandFailure) -> R {
+        let limits = RedisConnectionConfiguration(connectTimeout: .milliseconds(1_200), commandTimeout: .milliseconds(1_200))
+        let connection = ControlConnection(endpoint: endpoint, configuration: limits)
+        do throws(RedisError) {
+            return try await step(InterruptClient(commands: connection, keys: keys), true)
+        } catch {
+            // Only an answer of the server is a known outcome; anything else leaves the first one unknown.
+            switch error.code {
+            case .reply, .notPermitted: throw CommandFailure(error)
+            default: throw CommandFailure(unknown)
+            }
+        }
+    }
+}

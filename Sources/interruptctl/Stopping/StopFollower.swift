@@ -1,0 +1,181 @@
+import InterruptCore
+import InterruptRedis
+
+/// Follows the interrupt of one run from its record to the proof that the run is gone. Decides what to say and how it
+/// ended; never waits or asks.
+struct StopFollower {
+    /// What is worth saying, in the order it happens.
+    enum Step: Equatable {
+        /// The request is on record.
+        case recorded
+        /// The stage rises above that of a softer request.
+        case escalated
+        /// One at least as hard was on record.
+        case alreadyRequested(stage: InterruptStage, by: String?, ago: Duration)
+        /// The run's worker has written its receipt.
+        case acknowledged(way: DeliveryWay?, after: Duration?)
+        /// Stage 1 lets what runs finish.
+        case willFinish
+        /// Nothing was heard of the run's worker for longer than it may be silent.
+        case silent(worker: String, for: Duration)
+        /// The run never began.
+        case neverStarted
+        /// The run is verified to be gone because of the interrupt.
+        case confirmed(RunRecord)
+        /// The run ended by itself first.
+        case tooLate(RunRecord)
+        /// The run is gone, and its outcome is not known.
+        case lost(RunRecord)
+    }
+
+    enum Phase: Equatable {
+        /// On record. Then `acknowledged` or `ended`.
+        case open
+        /// The worker knows. Then `ended`.
+        case acknowledged
+        /// Nothing more comes.
+        case ended(CommandStatus)
+    }
+
+    let job: String
+    let run: RunID?
+    let signal: InterruptSignal
+    let outcome: InterruptReceipt.Outcome
+    /// Whether somebody had asked for as much before.
+    let isAlreadyRequested: Bool
+    private(set) var phase = Phase.open
+    private(set) var record: RunRecord?
+    private(set) var acknowledgedAfter: Duration?
+    private(set) var confirmedAfter: Duration?
+    private let inForce: InterruptSignal?
+    private let receiptState: RunState?
+    private var hasSaidSilence = false
+
+    /// - Parameter isRepetition: this program asked for the same before, so that the record may know it already.
+    init(_ receipt: InterruptReceipt, signal: InterruptSignal, isRepetition: Bool = false) {
+        job = receipt.job
+        run = receipt.run
+        self.signal = signal
+        outcome = receipt.outcome
+        inForce = receipt.signal
+        receiptState = receipt.state
+        isAlreadyRequested = outcome == .already || outcome == .known && !isRepetition
+    }
+
+    /// What the receipt alone says.
+    mutating func begin(now: Timestamp) -> [Step] {
+        switch outcome {
+        case .accepted: return [.recorded]
+        case .escalated: return [.escalated]
+        case .already, .known:
+            guard isAlreadyRequested, let inForce else { return [.recorded] }
+            let ago = now - inForce.triggeredAt
+            return [.alreadyRequested(stage: inForce.stage, by: inForce.triggeredBy, ago: ago)]
+        case .stopped:
+            phase = .ended(.done)
+            acknowledgedAfter = .zero
+            confirmedAfter = .zero
+            return [.recorded, .neverStarted]
+        case .ended, .replaced:
+            phase = .ended(.alreadyEnded)
+            return []
+        case .missing:
+            phase = .ended(.noSuchJob)
+            return []
+        }
+    }
+
+    /// Whether the run's worker has not said yet that it knows.
+    var needsReceipt: Bool { phase == .open }
+
+    /// Whether nothing more will come.
+    var isEnded: Bool {
+        if case .ended = phase { return true }
+        return false
+    }
+
+    /// What a look at the run's record says. A repeated look says nothing twice.
+    ///
+    /// - Parameter elapsed: the time since the request was sent, by our own clock.
+    mutating func observe(_ record: RunRecord, elapsed: Duration) -> [Step] {
+        self.record = record
+        if isEnded { return [] }
+        var steps: [Step] = []
+        if phase == .open, record.acknowledgedAt != nil, let stage = record.stage, stage >= signal.stage {
+            phase = .acknowledged
+            acknowledgedAfter = latency(record.acknowledgedAt, in: record, elapsed)
+            steps.append(.acknowledged(way: record.way, after: acknowledgedAfter))
+            if signal.stage == .drain, !record.state.isEnd {
+                phase = .ended(.done)
+                return steps + [.willFinish]
+            }
+        }
+        switch record.state {
+        case .queued, .running, .paused, .cancelling: break
+        case .interrupted:
+            phase = .ended(.done)
+            confirmedAfter = latency(record.confirmedAt, in: record, elapsed)
+            steps.append(.confirmed(record))
+        case .completed, .failed:
+            phase = .ended(.alreadyEnded)
+            steps.append(.tooLate(record))
+        case .lost:
+            phase = .ended(.failed)
+            steps.append(.lost(record))
+        }
+        return steps
+    }
+
+    /// An escalation or a repetition has no instant of its own in the run's record: then our clock says it.
+    private func latency(_ instant: Timestamp?, in record: RunRecord, _ elapsed: Duration) -> Duration? {
+        guard outcome == .accepted || outcome == .known else { return outcome == .escalated ? elapsed : nil }
+        guard let instant, let requested = record.requestedAt else { return nil }
+        return max(.zero, instant - requested)
+    }
+
+    /// What a look at the run's worker says; said once.
+    mutating func observe(_ worker: WorkerRecord, now: Timestamp) -> [Step] {
+        let silence = now - worker.seenAt
+        guard phase == .open, !hasSaidSilence, worker.lease > .zero, silence > worker.lease else { return [] }
+        hasSaidSilence = true
+        return [.silent(worker: worker.name, for: silence)]
+    }
+
+    /// The exit status if nothing more is waited for.
+    ///
+    /// - Parameter isWaiting: whether a confirmation was wanted.
+    func status(isWaiting: Bool) -> CommandStatus {
+        switch phase {
+        case .ended(let status): status
+        case .open, .acknowledged: isWaiting ? .unconfirmed : .done
+        }
+    }
+
+    /// How long to wait for the confirmation at most: the grace period and five seconds.
+    func waitLimit(record: RunRecord?) -> Duration {
+        let grace: Duration =
+            switch signal.stage {
+            case .drain, .kill: .zero
+            // The worker's own default is not on record here; 10 s is what it is if nobody changed it.
+            case .terminate: signal.gracePeriod ?? record?.gracePeriod ?? .seconds(10)
+            }
+        return grace + .seconds(5)
+    }
+
+    /// The run as one line of JSON.
+    func json(error: String?) -> JSONValue {
+        let state = record?.state ?? receiptState
+        let stage = record?.stage ?? inForce?.stage
+        return .object([
+            "job": .string(job), "run": run.map { .string($0.rawValue) } ?? .null,
+            "request_id": .string((inForce?.id ?? signal.id).rawValue),
+            "state": state.map { .string($0.rawValue) } ?? .null,
+            "stage": stage.map { .integer(Int64($0.rawValue)) } ?? .null,
+            "via": record?.way.map { .string($0.rawValue) } ?? .null,
+            "acknowledged_ms": acknowledgedAfter.map { .integer($0.milliseconds) } ?? .null,
+            "confirmed_ms": confirmedAfter.map { .integer($0.milliseconds) } ?? .null,
+            "already_requested": .bool(isAlreadyRequested),
+            "error": error.map { .string($0) } ?? .null,
+        ])
+    }
+}

@@ -1,0 +1,155 @@
+import ArgumentParser
+import Glibc
+import InterruptCore
+import InterruptRedis
+import InterruptTesting
+import Testing
+
+@testable import interruptctl
+
+@Suite struct `The command line` {
+    @Test func `what follows the dashes keeps its bytes`() throws {
+        let words: [[UInt8]] = [Array("run".utf8), Array("--".utf8), [0xFF, 0xFE], Array("--".utf8), []]
+        let arguments = RawArguments(words)
+        #expect(arguments.command == [[0xFF, 0xFE], Array("--".utf8), []])
+        #expect(try arguments.texts() == ["run", "--", "\u{FFFD}\u{FFFD}", "--", ""])
+    }
+
+    @Test func `a word before the dashes must be text`() {
+        #expect(throws: CommandFailure.self) { try RawArguments([Array("cancel".utf8), [0xFF]]).texts() }
+    }
+
+    @Test(arguments: [
+        (["cancel", "a", "--reason", "TIMEOUT"], "Did you mean 'timeout'?"),
+        (["cancel", "a", "--reason", "timeouts"], "user_cancelled, timeout, resource_limit, error_threshold"),
+        (["cancel", "a", "--reason", ""], "user_cancelled, timeout"), (["cancel", "a", "--reson", "x"], "'--reason'"),
+        (["cancel"], "The target is missing"), (["cancel", "a b"], "job id: 'a b' is not a name (byte 1)"),
+        (["cancel", "grp:x"], "use JOB, group:NAME, queue:NAME, worker:NAME or all"),
+        (["cancel", "a", "--grace", "5 min"], "ms, s, m, h or d"),
+        (["cancel", "a", "--no-wait", "--wait", "5s"], "contradict"),
+        (["cancel", "a", "b", "--run", "r"], "--run names one run"),
+        (["cancel", "a", "--message", String(repeating: "x", count: 4_097)], "4097 bytes, at most 4096"),
+        (["submit", "--id", "a"], "write it after '--'"), (["submit", "--", ""], "name is empty"),
+        (["submit", "--env", "=x", "--", "a"], "letters, digits and _ only"),
+        (["submit", "--env", "a b=x", "--", "a"], "letters, digits and _ only"),
+        (["submit", "--timeout", "0", "--", "a"], "longer than 0"), (["list", "--state", "done"], "a state is one of"),
+        (["resume", "nightly"], "is a job"), (["history", "--limit", "0"], "from 1 to 100000"),
+    ])
+    func `wrong usage is one line that says what is allowed, and 64`(words: [String], part: String) throws {
+        do {
+            _ = try InterruptControl.parseAsRoot(words)
+            Issue.record("accepted")
+        } catch {
+            let lines = UsageText.shown(InterruptControl.fullMessage(for: error)).split(separator: "\n")
+            #expect(lines.first?.contains(part) == true, "\(lines)")
+            #expect(lines.first?.hasPrefix("error: ") == true)
+            #expect(lines.count <= 2)
+            #expect(InterruptControl.exitCode(for: error).rawValue == 64)
+        }
+    }
+
+    @Test func `an unknown command suggests the nearest`() {
+        let known = ["cancel", "status", "help"]
+        #expect(UsageText.unknownCommand("cancle", known: known)?.description.contains("Did you mean 'cancel'?") == true)
+        #expect(UsageText.unknownCommand("zzz", known: known)?.description == "unknown command 'zzz'.")
+        #expect(UsageText.unknownCommand("status", known: known) == nil)
+        #expect(UsageText.unknownCommand("\u{1B}[2J", known: known)?.description == #"unknown command '\x1b[2J'."#)
+    }
+
+    @Test(arguments: [
+        ("/usr/bin/find", "find"), ("./a b$(x)", "abx"), ("", "job"), ("--help", "help"), ("..", "job"), ("\u{1F600}", "job"),
+    ])
+    func `a job's id is made from its command`(program: String, stem: String) throws {
+        var generator = SystemRandomNumberGenerator()
+        let name = JobName.generated(for: Array(program.utf8), using: &generator)
+        #expect(name.description.hasPrefix("\(stem)-"))
+        #expect(name.description.utf8.count == stem.utf8.count + 7)
+    }
+
+    @Test func `the request carries what was said and who says it`() throws {
+        let command = try #require(
+            try InterruptControl.parseAsRoot([
+                "cancel", "nightly", "--reason", "timeout", "--message", "m", "--grace", "2s", "--no-checkpoint",
+                "--request-id", "q1",
+            ]) as? Cancel
+        )
+        let signal = command.options.signal(stage: .terminate)
+        #expect(signal.id.rawValue == "q1")
+        #expect(signal.reason == .timeout && signal.message == "m" && signal.gracePeriod == .seconds(2))
+        #expect(!signal.savesCheckpoint)
+        #expect(signal.triggeredBy?.contains("@") == true)
+        #expect(signal.target == .job(try Name("nightly")))
+        #expect(command.options.signal(stage: .kill).gracePeriod == .zero)
+    }
+
+    @Test func `help on interrupts has the three lines and every heading`() {
+        let text = HelpTopic.interrupts(isPlain: false)
+        for line in StageTexts.help + InterruptStage.allCases.map(StageTexts.heading) { #expect(text.contains(line)) }
+    }
+}
+
+@Suite struct `Endpoint settings` {
+    @Test func `a flag beats the environment, and that the default`() throws {
+        let environment = ["INTERRUPT_REDIS_URL": "redis://b", "INTERRUPT_NAMESPACE": "two"]
+        let both = EndpointSettings(redisURL: "redis://a", namespace: "one", environment: environment)
+        #expect(try both.endpoint().description == "redis://a:6379/0")
+        #expect(try both.keys().namespace == "one")
+        let variables = EndpointSettings(environment: environment)
+        #expect(try variables.endpoint().description == "redis://b:6379/0")
+        #expect(try variables.keys().namespace == "two")
+        let none = EndpointSettings(environment: ["XDG_RUNTIME_DIR": "/nowhere", "INTERRUPT_REDIS_URL": ""])
+        #expect(none.usesEmbeddedServer)
+        #expect(try none.endpoint().address == .unix(path: "/nowhere/interrupt/interrupt.sock"))
+    }
+
+    @Test(arguments: [("redis://u:s3cret@h:0", "port"), ("http://h", "scheme"), ("h", "scheme"), ("redis://:s3cret@", "host")])
+    func `a broken URL is usage, names its part and hides the password`(url: String, part: String) {
+        let error = #expect(throws: SettingsError.self) {
+            _ = try EndpointSettings(redisURL: url, environment: [:]).endpoint()
+        }
+        #expect(error?.kind == .invalid)
+        #expect(error?.description.contains(part) == true)
+        #expect(error?.description.contains("s3cret") == false)
+    }
+
+    @Test func `braces in a namespace do not reach a file's name, and no two share one`() {
+        let directory = RuntimeDirectory.locate(environment: ["XDG_RUNTIME_DIR": "/run/x/"])
+        #expect(directory.socketPath(namespace: "{a}") == "/run/x/interrupt/=a=.sock")
+        #expect(directory.lockPath(namespace: "a") == "/run/x/interrupt/a.lock")
+    }
+
+    @Test func `a password file is read only if it is ours to read`() async throws {
+        try await withTemporaryDirectory { directory throws in
+            let path = "\(directory)/password"
+            let descriptor = open(path, O_CREAT | O_WRONLY, 0o600)
+            StandardStreams.write(Array("s3cret\n".utf8), to: descriptor)
+            close(descriptor)
+            let settings = EndpointSettings(redisURL: "redis://h", passwordFile: path, environment: [:])
+            #expect(try settings.endpoint().password == "s3cret")
+            chmod(path, 0o644)
+            #expect(throws: SettingsError.self) { _ = try settings.endpoint() }
+            chmod(path, 0o600)
+            symlink(path, "\(directory)/link")
+            for wrong in ["\(directory)/link", directory, "\(directory)/none", "/dev/null"] {
+                #expect(throws: SettingsError.self) {
+                    _ = try EndpointSettings(redisURL: "redis://h", passwordFile: wrong, environment: [:]).endpoint()
+                }
+            }
+        }
+    }
+
+    @Test func `the runtime directory is made closed, and refused when it is open or a link`() async throws {
+        try await withTemporaryDirectory { base throws in
+            let directory = RuntimeDirectory.locate(environment: ["XDG_RUNTIME_DIR": base])
+            #expect(try !directory.exists())
+            try directory.create()
+            try directory.create()
+            #expect(try directory.exists())
+            chmod(directory.path, 0o755)
+            #expect(throws: SettingsError.self) { try directory.create() }
+            rmdir(directory.path)
+            symlink("/tmp", directory.path)
+            #expect(throws: SettingsError.self) { try directory.create() }
+        }
+    }
+}

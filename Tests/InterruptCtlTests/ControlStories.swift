@@ -1,0 +1,236 @@
+import Glibc
+import InterruptCore
+import InterruptTesting
+import Subprocess
+import SystemPackage
+import Testing
+
+@testable import InterruptRedis
+
+/// What one call of the real binary gave.
+struct ControlResult: Sendable {
+    var status: Int32
+    var output: String
+    var error: String
+}
+
+/// The binary beside the test bundle, against one server.
+struct Control: Sendable {
+    let redis: TestRedis
+
+    static let path: FilePath = {
+        let bundle = FilePath(CommandLine.arguments[0])
+        return bundle.removingLastComponent().appending("interruptctl")
+    }()
+
+    static func environment(_ redis: TestRedis) -> Subprocess.Environment {
+        .custom([
+            "INTERRUPT_REDIS_URL": "redis+unix://\(redis.socketPath)", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin",
+        ])
+    }
+
+    func callAsFunction(_ words: String...) async throws -> ControlResult {
+        try await call(words.map { Array($0.utf8) })
+    }
+
+    func call(_ words: [[UInt8]]) async throws -> ControlResult {
+        let result = try await run(
+            .path(Self.path),
+            // Subprocess takes bytes as C strings: the NUL at the end is ours to write.
+            arguments: Arguments(words.map { $0 + [0] }),
+            environment: Self.environment(redis),
+            input: .none,
+            output: .string(limit: 1 << 20),
+            error: .string(limit: 1 << 20)
+        )
+        let status: Int32 =
+            switch result.terminationStatus {
+            case .exited(let code): code
+            case .signaled(let number): 1_000 + number
+            }
+        return ControlResult(status: status, output: result.standardOutput, error: result.standardError)
+    }
+}
+
+private func withWorker(
+    answers: Bool = true,
+    _ body: @Sendable (Control, TestRedis, TestWorker) async throws -> Void
+) async throws {
+    try await withRedis { redis async throws in
+        let worker = try TestWorker(redis: redis, answers: answers)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await worker.serve() }
+            defer { group.cancelAll() }
+            try await body(Control(redis: redis), redis, worker)
+        }
+    }
+}
+
+private func firstOrder(_ worker: TestWorker) async throws -> RunOrder {
+    var iterator = worker.started.makeAsyncIterator()
+    return try #require(await iterator.next())
+}
+
+@Suite(.timeLimit(.minutes(1))) struct `The real command against a real Redis` {
+    @Test func `a running job is interrupted, step by step, and confirmed`() async throws {
+        try await withWorker { control, _, worker async throws in
+            #expect(try await control("submit", "--id", "nightly", "--", "make", "all").output == "nightly\n")
+            let order = try await firstOrder(worker)
+            #expect(order.command == [Array("make".utf8), Array("all".utf8)])
+            let cancel = try await control("cancel", "nightly", "--message", "wrong branch", "--request-id", "q1")
+            #expect(cancel.status == 0, "\(cancel)")
+            let lines = cancel.output.split(separator: "\n")
+            #expect(lines.count == 3)
+            #expect(lines.first == "⏹ Interrupt signal sent... (stage 2 terminate, request q1)")
+            #expect(lines.dropFirst().first?.hasPrefix("acknowledged via ") == true)
+            #expect(lines.last?.hasPrefix("⏹ Command interrupted by user (reason user_cancelled, stage terminate, SIGTERM") == true)
+            let again = try await control("cancel", "nightly")
+            #expect(again.status == 4)
+            #expect(again.error.contains("has already ended (interrupted, "))
+            #expect(again.error.contains("No command is currently running."))
+            #expect(try await control("cancel", "nightly", "--if-running").status == 0)
+            let history = try await control("history", "nightly")
+            #expect(history.output.contains("Interrupted: user_cancelled"))
+            #expect(history.output.contains("\"wrong branch\""))
+            #expect(try await control("wait", "nightly").status == 130)
+        }
+    }
+
+    @Test func `JSON says how fast, and who asked first`() async throws {
+        try await withWorker(answers: false) { control, _, worker async throws in
+            _ = try await control("submit", "--id", "nightly", "--", "make")
+            _ = try await firstOrder(worker)
+            let first = try await control("cancel", "nightly", "--no-wait", "-o", "json")
+            #expect(first.status == 0)
+            #expect(first.output.contains(#""already_requested":false"#))
+            let second = try await control("cancel", "nightly", "--no-wait")
+            #expect(second.status == 0)
+            #expect(second.output.hasPrefix("already requested (stage terminate, by "))
+            let kill = try await control("kill", "nightly", "--wait", "500ms")
+            #expect(kill.status == 5)
+            #expect(kill.output.contains("harder than what was asked before"))
+            #expect(kill.error.contains("recorded but not confirmed"))
+            #expect(try await control("status", "nightly").output.contains("3 kill, not yet acknowledged"))
+        }
+    }
+
+    @Test func `a job that runs already is named, and its run id given with --unique`() async throws {
+        try await withWorker { control, _, worker async throws in
+            _ = try await control("submit", "--id", "nightly", "--", "make")
+            let run = try await firstOrder(worker).run.rawValue
+            let second = try await control("submit", "--id", "nightly", "--", "make")
+            #expect(second.status == 1)
+            #expect(second.error.contains("A command is already running. Please wait or interrupt it first. (job nightly, run \(run))"))
+            let unique = try await control("submit", "--id", "nightly", "--unique", "--", "make")
+            #expect(unique.status == 0)
+            #expect(unique.output == run + "\n")
+        }
+    }
+
+    @Test func `many need a yes, and a drained queue takes nothing until it is resumed`() async throws {
+        try await withRedis { redis async throws in
+            let control = Control(redis: redis)
+            for name in ["a", "b", "c"] { _ = try await control("submit", "--id", name, "--group", "g", "--", "x") }
+            let refused = try await control("cancel", "group:g")
+            #expect(refused.status == 1)
+            #expect(refused.error.contains("add --yes"))
+            #expect(try await control("cancel", "group:g", "--dry-run").output.split(separator: "\n").count == 4)
+            let cancelled = try await control("cancel", "group:g", "--yes", "-o", "json")
+            #expect(cancelled.status == 0)
+            #expect(cancelled.output.split(separator: "\n").count == 3)
+            #expect(try await control("cancel", "group:g").output == "nothing to interrupt\n")
+            #expect(try await control("cancel", "a", "nope", "--yes").status == 3)
+            _ = try await control("drain", "queue:default", "--yes")
+            let gated = try await control("submit", "--", "x")
+            #expect(gated.status == 1)
+            #expect(gated.error.contains("hint: run 'interruptctl resume queue:default'"))
+            #expect(try await control("resume", "queue:default").status == 0)
+            #expect(try await control("submit", "--", "x").status == 0)
+        }
+    }
+
+    @Test func `an expected run that is not the newest is not touched`() async throws {
+        try await withRedis { redis async throws in
+            let control = Control(redis: redis)
+            _ = try await control("submit", "--id", "a", "--request-id", "r1", "--", "x")
+            _ = try await control("cancel", "a")
+            _ = try await control("submit", "--id", "a", "--request-id", "r2", "--", "x")
+            let result = try await control("cancel", "a", "--run", "r1")
+            #expect(result.status == 4)
+            #expect(result.error.contains("run r1 of job 'a' is not its newest: that is r2"))
+            #expect(try await control("status", "r2").output.contains("State:     queued"))
+            #expect(try await control("cancel", "--run", "r2").status == 0)
+        }
+    }
+
+    @Test func `run copies both streams byte by byte and ends as the job did`() async throws {
+        try await withWorker { control, _, worker async throws in
+            async let attached = control.call([Array("run".utf8), Array("--".utf8), Array("x".utf8), [0xFF, 0x01]])
+            let order = try await firstOrder(worker)
+            #expect(order.command.last == [0xFF, 0x01])
+            let chunks = [
+                OutputChunk(stream: .output, offset: 0, bytes: Array("out\n".utf8)),
+                OutputChunk(stream: .error, offset: 4, bytes: Array("err\n".utf8)),
+                OutputChunk(stream: .output, offset: 108, bytes: Array("end\n".utf8)),
+            ]
+            try await worker.transport.append(chunks, of: order.run)
+            try await worker.transport.end(order.run, as: RunEnding(state: .failed, exitCode: 7))
+            let result = try await attached
+            #expect(result.status == 7)
+            #expect(result.output == "out\nend\n")
+            #expect(result.error == "err\n… 100 bytes left out here, the whole is in the worker's file\n")
+            let logs = try await control("logs", order.run.rawValue)
+            #expect(logs.output == "out\nend\n")
+        }
+    }
+
+    @Test func `Ctrl-C in run interrupts the remote job`() async throws {
+        try await withWorker { control, redis, worker async throws in
+            let (pids, feed) = AsyncStream.makeStream(of: pid_t.self)
+            async let attached = run(
+                .path(Control.path),
+                arguments: ["run", "--id", "nightly", "--", "x"],
+                environment: Control.environment(redis),
+                input: .none,
+                output: .discarded,
+                error: .string(limit: 65_536)
+            ) { execution in
+                feed.yield(execution.processIdentifier.value)
+            }
+            var iterator = pids.makeAsyncIterator()
+            let pid = try #require(await iterator.next())
+            let order = try await firstOrder(worker)
+            // A press is taken in from the moment at which the command listens.
+            try await waitUntilListening(redis)
+            kill(pid, SIGINT)
+            let result = try await attached
+            #expect(result.terminationStatus == .exited(130))
+            let status = try await control("status", order.run.rawValue)
+            #expect(status.output.contains("Interrupted:  user_cancelled"))
+        }
+    }
+
+    @Test func `a missing job, a missing Redis and wrong usage have their own exit status`() async throws {
+        try await withRedis { redis async throws in
+            let control = Control(redis: redis)
+            #expect(try await control("cancel", "nope").status == 3)
+            #expect(try await control("status", "nope").status == 3)
+            #expect(try await control("wait", "nope").status == 125)
+            #expect(try await control("cancle", "nope").status == 64)
+            #expect(try await control().status == 64)
+            #expect(try await control("--version").status == 0)
+            #expect(try await control("list", "--redis", "redis+unix:///nowhere/x.sock").status == 69)
+            #expect(try await control("run", "--redis", "redis+unix:///nowhere/x.sock", "--", "x").status == 125)
+            #expect(try await control("help", "interrupts").output.hasPrefix("Ctrl+C once:"))
+        }
+    }
+}
+
+/// Waits until somebody has subscribed to the events: then a waiting command has its handlers in place.
+private func waitUntilListening(_ redis: TestRedis) async throws {
+    while true {
+        let reply = try await redis.command("PUBSUB", "NUMSUB", "interrupt:events")
+        if reply.array?.last?.integer ?? 0 > 0 { return }
+        try await Task.sleep(for: .milliseconds(2))
+    }
+}

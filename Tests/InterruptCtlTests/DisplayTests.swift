@@ -1,0 +1,204 @@
+import ArgumentParser
+import InterruptCore
+import InterruptRedis
+import Testing
+
+@testable import interruptctl
+
+@Suite struct `Tables and texts` {
+    let now = Timestamp(milliseconds: 65_000)
+
+    @Test func `a table of short cells is as narrow as they are`() {
+        let record = makeRecord(["exit_code": "0", "ended_at_ms": "5000"], state: .completed)
+        #expect(
+            RunTable(records: [record], now: now).lines(on: Screen()) == [
+                "JOB      RUN       STATE      QUEUE    WORKER  TIME  COMMAND",
+                "nightly  r0123456  completed  default  alpha   3.0s  make all",
+            ]
+        )
+    }
+
+    @Test func `a table never is wider than 80 columns, whatever is in it`() {
+        let long = String(repeating: "x", count: 128)
+        let record = makeRecord([
+            "job": long, "queue": long, "worker": long, "command": "find\0" + String(repeating: "語", count: 200),
+            "stage": "1",
+        ])
+        for screen in [Screen(), Screen(isPlain: true)] {
+            let lines = RunTable(records: [record, makeRecord()], now: now).lines(on: screen)
+            #expect(lines.allSatisfy { DisplayWidth.of($0) <= 80 })
+            #expect(lines.allSatisfy { !$0.hasSuffix(" ") })
+        }
+        let lines = RunTable(records: [record], now: now).lines(on: Screen())
+        #expect(
+            lines == [
+                "JOB          RUN       STATE         QUEUE         WORKER        TIME   COMMAND",
+                "xxxxxxxxxx…  r0123456  running (dr…  xxxxxxxxxxx…  xxxxxxxxxxx…  1m 3s  find 語…",
+            ] || lines.count == 2
+        )
+        #expect(WorkerTable(workers: [makeWorker(seenAt: 1_000)], now: now).lines(on: Screen()).allSatisfy { $0.count <= 80 })
+    }
+
+    @Test func `workers say when they were last seen`() {
+        #expect(
+            WorkerTable(workers: [makeWorker(seenAt: 1_000)], now: now).lines(on: Screen()) == [
+                "WORKER  HOST  PID  RUNS  SEEN               UP    VERSION  QUEUES",
+                "alpha   box   42   1/4   silent, 1m 4s ago  1m 5s  0.1.0    default",
+            ].map { $0.replacingOccurrence(of: "UP    V", with: "UP     V") }
+        )
+    }
+
+    @Test func `at most twenty runs are listed before the question`() {
+        let records = (0..<25).map { makeRecord(["run": "r\($0)"]) }
+        let lines = StopPlan.Found(targets: [.all], records: records).lines(on: Screen())
+        #expect(lines.count == 22)
+        #expect(lines.last == "and 5 more")
+    }
+
+    @Test func `the detail of a run names everything, aligned`() {
+        let record = makeRecord(
+            [
+                "stage": "2", "reason": "user_cancelled", "message": "wrong\nbranch", "triggered_by": "ann@box",
+                "requested_at_ms": "5000", "acknowledged_at_ms": "5003", "via": "push", "pid": "77",
+                "timeout_ms": "120000", "cwd": "/srv",
+            ],
+            state: .cancelling
+        )
+        let details = RunDetails(
+            record: record,
+            worker: makeWorker(seenAt: 64_000),
+            request: nil,
+            lastLine: "file 17\u{1B}[2J",
+            now: now
+        )
+        #expect(
+            details.lines(on: Screen()) == [
+                "Job:          nightly", "Run:          r0123456789abcdefghi", "State:        cancelling",
+                "Command:      make all", "Directory:    /srv", "Queue:        default", "Worker:       alpha on box",
+                "Process:      pid 77", "Submitted:    1970-01-01T00:00:01.000Z",
+                "Started:      1970-01-01T00:00:02.000Z", "Elapsed:      1m 3s", "Deadline:     in 57.0s",
+                "Interrupted:  user_cancelled", "Stage:        2 terminate", #"Message:      wrong\nbranch"#,
+                "Asked by:     ann@box", "Asked at:     1970-01-01T00:00:05.000Z",
+                "Acknowledged: after 3.0 ms via push", #"Last output:  file 17\x1b[2J"#,
+            ]
+        )
+    }
+
+    @Test(arguments: [
+        (["exit_code": "0"], RunState.completed, "✓ Command completed successfully"),
+        (["exit_code": "3"], .failed, "✗ Command failed with exit code 3"),
+        (["term_signal": "11", "core_dumped": "1"], .failed, "✗ Command failed: ended by SIGSEGV, core dumped"),
+        (
+            [
+                "reason": "user_cancelled", "stage": "2", "term_signal": "15", "requested_at_ms": "5000",
+                "confirmed_at_ms": "5401",
+            ], .interrupted,
+            "⏹ Command interrupted by user (reason user_cancelled, stage terminate, SIGTERM, in 401 ms)"
+        ),
+        (["reason": "timeout", "stage": "3"], .interrupted, "⏹ Command interrupted (reason timeout, stage kill)"),
+        (["error": "host\u{7} gone"], .lost, #"✗ Command lost with its worker: host\x07 gone"#),
+    ])
+    func `the final line says how it ended`(fields: [String: String], state: RunState, line: String) {
+        #expect(OutcomeText.line(makeRecord(fields, state: state), on: Screen()) == line)
+    }
+
+    @Test func `plain output is ASCII only, also what comes from elsewhere`() {
+        let record = makeRecord(["error": "größe"], state: .failed)
+        #expect(OutcomeText.line(record, on: Screen(isPlain: true)) == #"[failed] Command failed: gr\u{f6}\u{df}e"#)
+        var follower = StopFollower(makeReceipt(.accepted), signal: InterruptSignal(id: RequestID(rawValue: "q")))
+        let steps = follower.begin(now: now)
+        let lines = StopTexts.lines(steps[0], of: follower, isOneOfMany: false, on: Screen(isPlain: true))
+        #expect(lines == ["[stop] Interrupt signal sent... (stage 2 terminate, request q)"])
+    }
+
+    @Test(arguments: [
+        (["LANG": "C.UTF-8"], true, true, false), (["LANG": "C.UTF-8", "NO_COLOR": "1"], true, false, true),
+        (["LANG": "C"], true, true, true), (["LANG": "en_US.utf8", "LC_ALL": "POSIX"], true, true, true),
+        (["LANG": "C.UTF-8"], false, false, false), (["LANG": "C.UTF-8", "TERM": "dumb"], true, false, false),
+    ])
+    func `colour and symbols are only where they belong`(
+        environment: [String: String],
+        isTerminal: Bool,
+        hasColor: Bool,
+        isPlain: Bool
+    ) throws {
+        let options = try DisplayOptions.parse([])
+        let screen = Screen(options: options, environment: environment, isTerminal: isTerminal, columns: 100)
+        #expect(screen.hasColor == hasColor)
+        #expect(screen.isPlain == isPlain)
+        #expect(screen.width == (isTerminal ? 100 : 80))
+    }
+
+    @Test func `no byte from elsewhere steers the terminal`() {
+        var generator = SystemRandomNumberGenerator()
+        for _ in 0..<2_000 {
+            let bytes = (0..<20).map { _ in UInt8.random(in: 0...255, using: &generator) }
+            let text = String(decoding: bytes, as: UTF8.self)
+            let record = makeRecord(
+                ["job": text, "command": text, "message": text, "error": text, "worker": text, "reason": text, "stage": "2"],
+                state: .interrupted
+            )
+            var output = RunTable(records: [record], now: now).lines(on: Screen())
+            output += RunDetails(record: record, worker: nil, request: nil, lastLine: text, now: now).lines(on: Screen())
+            output.append(OutcomeText.line(record, on: Screen()))
+            output += UsageText.shown("Error: \(text)").split(separator: "\n").map(String.init)
+            for line in output {
+                #expect(line.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value) })
+                #expect(line.unicodeScalars.allSatisfy { !(0x202A...0x202E).contains($0.value) })
+            }
+        }
+    }
+
+    @Test func `history lines say who, why and how fast`() throws {
+        let ended = try entry([
+            "at_ms": "1000", "event": "ended", "job": "nightly", "state": "interrupted", "reason": "user_cancelled",
+            "stage": "2", "term_signal": "15", "latency_ms": "401", "triggered_by": "ann@box", "message": "a\u{1B}b",
+        ])
+        #expect(
+            HistoryLine.of(ended, on: Screen())
+                == #"1970-01-01 00:00:01  ended  nightly  Interrupted: user_cancelled, terminate, SIGTERM, in 401 ms, by ann@box, "a\x1bb""#
+        )
+        let acknowledged = try entry([
+            "at_ms": "1000", "event": "acknowledged", "job": "nightly", "stage": "2", "via": "push", "latency_ms": "0",
+            "worker": "alpha",
+        ])
+        #expect(
+            HistoryLine.of(acknowledged, on: Screen())
+                == "1970-01-01 00:00:01  acknowledged  nightly  terminate, via push, in 0.0 ms, worker alpha"
+        )
+    }
+
+    @Test func `the last line is the last one with anything in it`() {
+        let chunks = ["one\ntw", "o\nthree\n\n"].map { text in
+            OutputEntry.chunk(OutputChunk(stream: .output, offset: 0, bytes: Array(text.utf8)))
+        }
+        #expect(LastLine.of(chunks) == "three")
+        #expect(LastLine.of([chunks[0]]) == "tw")
+        #expect(LastLine.of([.end(.completed)]) == nil)
+    }
+
+    @Test func `a gap in the output is counted, an overlap is not`() {
+        var gaps = OutputGaps()
+        func chunk(_ offset: Int64, _ count: Int) -> OutputChunk {
+            OutputChunk(stream: .output, offset: offset, bytes: Array(repeating: 65, count: count))
+        }
+        #expect(gaps.before(chunk(0, 10)) == 0)
+        #expect(gaps.before(chunk(10, 5)) == 0)
+        #expect(gaps.before(chunk(115, 5)) == 100)
+        #expect(gaps.before(chunk(118, 2)) == 0)
+    }
+
+    @Test func `events that are not events are dropped`() {
+        #expect(RunEvent(payload: Array(#"{"event":"ended","job":"a","run":"r","state":"completed","at_ms":5}"#.utf8)) != nil)
+        for payload in ["", "{", "[]", "1", #"{"event":5}"#, String(repeating: "[", count: 10_000)] {
+            #expect(RunEvent(payload: Array(payload.utf8)) == nil)
+        }
+    }
+}
+
+extension String {
+    fileprivate func replacingOccurrence(of old: String, with new: String) -> String {
+        guard let range = firstRange(of: old) else { return self }
+        return String(self[..<range.lowerBound]) + new + String(self[range.upperBound...])
+    }
+}

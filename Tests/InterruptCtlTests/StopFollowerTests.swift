@@ -1,0 +1,246 @@
+import InterruptCore
+import InterruptRedis
+import Testing
+
+@testable import interruptctl
+
+@Suite struct `Following one interrupted run` {
+    let signal = InterruptSignal(id: RequestID(rawValue: "q1"), triggeredBy: "ann@box")
+    let acknowledged = [
+        "stage": "2", "reason": "user_cancelled", "requested_at_ms": "5000", "acknowledged_at_ms": "5003", "via": "push",
+    ]
+
+    @Test func `a receipt alone proves nothing but the record`() {
+        var follower = StopFollower(makeReceipt(.accepted), signal: signal)
+        #expect(follower.begin(now: Timestamp(milliseconds: 0)) == [.recorded])
+        #expect(follower.status(isWaiting: true) == .unconfirmed)
+        #expect(follower.status(isWaiting: false) == .done)
+    }
+
+    @Test func `each step is said once, in order, and the end is done`() {
+        var follower = StopFollower(makeReceipt(.accepted), signal: signal)
+        _ = follower.begin(now: Timestamp(milliseconds: 0))
+        let cancelling = makeRecord(acknowledged, state: .cancelling)
+        #expect(follower.observe(cancelling, elapsed: .zero) == [.acknowledged(way: .push, after: .milliseconds(3))])
+        #expect(follower.observe(cancelling, elapsed: .zero) == [])
+        let gone = makeRecord(acknowledged.merging(["confirmed_at_ms": "5401"]) { $1 }, state: .interrupted)
+        #expect(follower.observe(gone, elapsed: .zero) == [.confirmed(gone)])
+        #expect(follower.observe(gone, elapsed: .zero) == [])
+        #expect(follower.status(isWaiting: true) == .done)
+        #expect(follower.confirmedAfter == .milliseconds(401))
+    }
+
+    @Test func `an end that is seen at once says that it was acknowledged too`() {
+        var follower = StopFollower(makeReceipt(.accepted), signal: signal)
+        let gone = makeRecord(acknowledged.merging(["confirmed_at_ms": "5401"]) { $1 }, state: .interrupted)
+        #expect(
+            follower.observe(gone, elapsed: .zero)
+                == [.acknowledged(way: .push, after: .milliseconds(3)), .confirmed(gone)]
+        )
+    }
+
+    @Test func `a harder stage is not acknowledged by the receipt for a softer one`() {
+        var kill = signal
+        kill.stage = .kill
+        var follower = StopFollower(makeReceipt(.escalated), signal: kill)
+        #expect(follower.begin(now: Timestamp(milliseconds: 0)) == [.escalated])
+        #expect(follower.observe(makeRecord(acknowledged, state: .cancelling), elapsed: .seconds(1)) == [])
+        #expect(follower.needsReceipt)
+        let harder = makeRecord(acknowledged.merging(["stage": "3"]) { $1 }, state: .cancelling)
+        #expect(
+            follower.observe(harder, elapsed: .milliseconds(7)) == [.acknowledged(way: .push, after: .milliseconds(7))]
+        )
+    }
+
+    @Test(arguments: [RunState.completed, .failed])
+    func `a run that ended by itself is not called interrupted`(state: RunState) {
+        var follower = StopFollower(makeReceipt(.accepted), signal: signal)
+        let record = makeRecord(["exit_code": "0"], state: state)
+        #expect(follower.observe(record, elapsed: .zero) == [.tooLate(record)])
+        #expect(follower.status(isWaiting: true) == .alreadyEnded)
+    }
+
+    @Test func `a lost run is a failure, not a stop`() {
+        var follower = StopFollower(makeReceipt(.accepted), signal: signal)
+        _ = follower.observe(makeRecord(state: .lost), elapsed: .zero)
+        #expect(follower.status(isWaiting: true) == .failed)
+    }
+
+    @Test func `a drain is done when the worker knows, for what runs may finish`() {
+        var drain = signal
+        drain.stage = .drain
+        var follower = StopFollower(makeReceipt(.accepted), signal: drain)
+        let record = makeRecord(acknowledged.merging(["stage": "1"]) { $1 })
+        #expect(
+            follower.observe(record, elapsed: .zero)
+                == [.acknowledged(way: .push, after: .milliseconds(3)), .willFinish]
+        )
+        #expect(follower.status(isWaiting: true) == .done)
+    }
+
+    @Test func `a hundred clicks are one interrupt, and the others hear who was first`() {
+        var first = signal
+        first.triggeredAt = Timestamp(milliseconds: 1_000)
+        var follower = StopFollower(makeReceipt(.already, inForce: first), signal: InterruptSignal())
+        guard case .alreadyRequested(.terminate, "ann@box", _) = follower.begin(now: .now).first else {
+            Issue.record("not said")
+            return
+        }
+        #expect(follower.isAlreadyRequested)
+        #expect(follower.status(isWaiting: false) == .done)
+    }
+
+    @Test func `asking again after an unknown outcome is no second request`() {
+        var follower = StopFollower(makeReceipt(.known, inForce: signal), signal: signal, isRepetition: true)
+        #expect(follower.begin(now: .now) == [.recorded])
+        #expect(!follower.isAlreadyRequested)
+    }
+
+    @Test func `a silent worker is said once, and not after its receipt`() {
+        var follower = StopFollower(makeReceipt(.accepted), signal: signal)
+        let now = Timestamp(milliseconds: 40_000)
+        #expect(follower.observe(makeWorker(seenAt: 15_000), now: now) == [])
+        #expect(
+            follower.observe(makeWorker(seenAt: 5_000), now: now) == [.silent(worker: "alpha", for: .seconds(35))]
+        )
+        #expect(follower.observe(makeWorker(seenAt: 5_000), now: now) == [])
+    }
+
+    @Test func `waiting takes the grace period and five seconds, a kill has no grace`() {
+        var own = signal
+        own.gracePeriod = .seconds(2)
+        #expect(StopFollower(makeReceipt(.accepted), signal: own).waitLimit(record: nil) == .seconds(7))
+        let record = makeRecord(["grace_ms": "1000"])
+        #expect(StopFollower(makeReceipt(.accepted), signal: signal).waitLimit(record: record) == .seconds(6))
+        own.stage = .kill
+        #expect(StopFollower(makeReceipt(.accepted), signal: own).waitLimit(record: nil) == .seconds(5))
+    }
+
+    @Test func `without a receipt the same request is asserted once a second`() {
+        var wait = StopWait(followers: [StopFollower(makeReceipt(.accepted), signal: signal)], limit: nil)
+        let due = (1...8).map { _ in wait.dueAgain()?.1.id }
+        #expect(due == [nil, nil, nil, signal.id, nil, nil, nil, signal.id])
+        _ = wait.observe([makeRecord(acknowledged, state: .cancelling)], elapsed: .zero)
+        #expect((1...8).allSatisfy { _ in wait.dueAgain() == nil })
+    }
+
+    @Test func `JSON has all ten fields`() {
+        let line = StopFollower(makeReceipt(.accepted), signal: signal).json(error: nil).line
+        #expect(
+            line == #"{"acknowledged_ms":null,"already_requested":false,"confirmed_ms":null,"error":null,"job":"nightly","#
+                + #""request_id":"q1","run":"r0123456789abcdefghi","stage":null,"state":"running","via":null}"#
+        )
+    }
+}
+
+@Suite struct `Exit statuses` {
+    @Test(arguments: [
+        (InterruptReceipt.Outcome.accepted, CommandStatus.unconfirmed, CommandStatus.unconfirmed),
+        (.escalated, .unconfirmed, .unconfirmed), (.already, .unconfirmed, .unconfirmed),
+        (.known, .unconfirmed, .unconfirmed), (.stopped, .done, .done), (.ended, .alreadyEnded, .done),
+        (.missing, .noSuchJob, .done), (.replaced, .alreadyEnded, .done),
+    ])
+    func `every receipt has its exit status, and --if-running forgives only that nothing ran`(
+        outcome: InterruptReceipt.Outcome,
+        status: CommandStatus,
+        tolerant: CommandStatus
+    ) {
+        var follower = StopFollower(makeReceipt(outcome), signal: InterruptSignal())
+        _ = follower.begin(now: .now)
+        #expect(follower.status(isWaiting: true) == status)
+        #expect(follower.status(isWaiting: true).tolerating(nothingRunning: true) == tolerant)
+    }
+
+    @Test func `of several targets the worst counts`() {
+        let order: [CommandStatus] = [.failed, .notPermitted, .unavailable, .unconfirmed, .noSuchJob, .alreadyEnded, .done]
+        for (index, status) in order.enumerated() {
+            #expect(CommandStatus.worst(order[index...].reversed()) == status)
+        }
+        #expect(CommandStatus.worst([]) == .done)
+    }
+
+    @Test(arguments: [
+        (["exit_code": "0"], RunState.completed, Int32(0)), (["exit_code": "3"], .failed, 3),
+        (["exit_code": "127", "error": "no such file"], .failed, 127), (["exit_code": "126"], .failed, 126),
+        (["term_signal": "11"], .failed, 139), (["reason": "timeout", "term_signal": "15"], .interrupted, 124),
+        (["reason": "user_cancelled", "term_signal": "15"], .interrupted, 130), ([:], .lost, 125), ([:], .failed, 125),
+    ])
+    func `run and wait give the job's own`(fields: [String: String], state: RunState, status: Int32) {
+        #expect(OutcomeText.exitStatus(makeRecord(fields, state: state)) == status)
+    }
+
+    @Test(arguments: [
+        ("WRONGPASS invalid username-password pair", Int32(77)), ("NOAUTH Authentication required.", 77),
+        ("NOPERM this user has no permissions to run the 'evalsha' command", 77),
+        ("ERR ACL failure in script: No permissions to access a key", 77), ("LOADING Redis is loading", 69),
+        ("READONLY You can't write against a read only replica.", 1), ("OOM command not allowed", 1),
+    ])
+    func `what the server refuses is told apart from what it is not allowed`(text: String, status: Int32) {
+        #expect(CommandFailure(RedisError.fromReply(text)).status == status)
+    }
+
+    @Test func `an unknown outcome is called unknown`() {
+        let failure = CommandFailure(RedisError(.connectionLost, "lost", isOutcomeUnknown: true))
+        #expect(failure.status == 69)
+        #expect(failure.description.hasPrefix("unknown whether it is recorded"))
+    }
+
+    @Test func `an embedded server that is not there is said with the way to start it`() {
+        let failure = CommandFailure(RedisError(.cannotConnect, "x"), embeddedSocket: "/run/x.sock")
+        #expect(failure.status == 69)
+        #expect(
+            failure.lines == [
+                "error: no Redis: nothing listens at /run/x.sock",
+                "hint: start 'interruptd' here, or pass --redis URL",
+            ]
+        )
+    }
+
+    @Test func `trouble of an attached command is 125, wrong usage stays 64`() {
+        #expect(CommandFailure(.unavailable, "x").ofAttachedCommand.status == 125)
+        #expect(CommandFailure(.usage, "x").ofAttachedCommand.status == 64)
+        #expect(CommandFailure.silent(3).ofAttachedCommand.status == 3)
+    }
+}
+
+@Suite struct `Presses of Ctrl-C` {
+    struct Moment: InstantProtocol {
+        var milliseconds: Int64
+        func advanced(by duration: Duration) -> Moment { Moment(milliseconds: milliseconds + duration.milliseconds) }
+        func duration(to other: Moment) -> Duration { .milliseconds(other.milliseconds - milliseconds) }
+        static func < (left: Moment, right: Moment) -> Bool { left.milliseconds < right.milliseconds }
+    }
+
+    @Test func `the first interrupts, the second kills, the third leaves`() {
+        var presses = AttachedPresses<Moment>()
+        #expect(presses.press(at: Moment(milliseconds: 0)) == .interrupt(.terminate))
+        #expect(presses.press(at: Moment(milliseconds: 299)) == .none)
+        #expect(presses.press(at: Moment(milliseconds: 300)) == .interrupt(.kill))
+        #expect(presses.press(at: Moment(milliseconds: 400)) == .none)
+        #expect(presses.press(at: Moment(milliseconds: 700)) == .leave)
+    }
+
+    @Test func `what is said names what the next press does`() {
+        let screen = Screen()
+        let text = AttachedPresses<Moment>.text(.interrupt(.terminate), on: screen)
+        #expect(text == "⏹ Interrupting... Press Ctrl+C again to kill it now")
+        #expect(AttachedPresses<Moment>.text(.leave, on: screen)!.contains("nothing was undone"))
+    }
+}
+
+@Suite struct `Waiting for several jobs` {
+    @Test func `the first status in order that is not 0 counts, with --any the first to end`() {
+        let first = makeRecord(["job": "a", "run": "ra", "exit_code": "2"], state: .failed)
+        let second = makeRecord(["job": "b", "run": "rb", "exit_code": "0"], state: .completed)
+        var all = WaitBoard(jobs: ["a", "b"], isAny: false)
+        #expect(all.observe(makeRecord(["job": "a", "run": "ra"])) == nil)
+        #expect(all.observe(second) == second)
+        #expect(all.openRuns == [RunID(rawValue: "ra")])
+        #expect(all.status == nil)
+        #expect(all.observe(first) == first)
+        #expect(all.status == 2)
+        var any = WaitBoard(jobs: ["a", "b"], isAny: true)
+        _ = any.observe(second)
+        #expect(any.status == 0)
+    }
+}
