@@ -52,7 +52,9 @@ struct AttachedRun {
     }
 
     /// Follows the run to its end; returns the exit status of the command.
-    func follow() async throws -> Int32 {
+    ///
+    /// - Parameter occurrences: heard from before the job was submitted, so that no press is lost.
+    func follow(_ occurrences: AsyncStream<Occurrence>) async throws -> Int32 {
         let screen = display.screen
         let isTalking = isatty(STDERR_FILENO) == 1 && !display.isJSON
         let reader = OutputReader(
@@ -60,20 +62,19 @@ struct AttachedRun {
             run: run,
             screen: screen
         )
-        let finish = try await session.withOccurrences(tick: .milliseconds(500)) { occurrences in
-            try await withThrowingTaskGroup(of: Finish.self) { group in
-                group.addTask { try await reader.copy(isFollowing: true) == nil ? .still : .ended }
-                group.addTask { await attend(occurrences, on: screen, isTalking: isTalking) }
-                defer { group.cancelAll() }
-                for try await finish in group {
-                    if case .still = finish { continue }
-                    return finish
-                }
-                return .left
+        let finish = try await withThrowingTaskGroup(of: Finish.self) { group in
+            group.addTask { try await reader.copy(isFollowing: true) == nil ? .still : .ended }
+            group.addTask { await attend(occurrences, on: screen, isTalking: isTalking) }
+            defer { group.cancelAll() }
+            for try await finish in group {
+                if case .still = finish { continue }
+                return finish
             }
+            return .left
         }
         guard case .ended = finish else { return 130 }
-        let record = try await session.asking { () async throws(RedisError) in try await session.client.record(of: run) }
+        let record = try await session.asking { () async throws(RedisError) in try await session.client.record(of: run)
+        }
         guard let record else { throw CommandFailure(.failed, "run \(run.rawValue) is no longer on record") }
         if display.isJSON {
             StandardStreams.error(record.json.line)
@@ -91,7 +92,9 @@ struct AttachedRun {
             switch occurrence {
             case .press(let instant):
                 let action = presses.press(at: instant)
-                if let text = AttachedPresses<ContinuousClock.Instant>.text(action, on: screen) { StandardStreams.error(text) }
+                if let text = AttachedPresses<ContinuousClock.Instant>.text(action, on: screen) {
+                    StandardStreams.error(text)
+                }
                 switch action {
                 case .none: break
                 case .leave: return .left

@@ -34,7 +34,9 @@ struct CommandFailure: Error, Equatable, CustomStringConvertible {
     /// The same failure of a command whose exit status is the job's: its own troubles are 125, but for wrong usage.
     var ofAttachedCommand: CommandFailure {
         var failure = self
-        if status != CommandStatus.usage.rawValue, !description.isEmpty { failure.status = CommandStatus.ownTrouble.rawValue }
+        if status != CommandStatus.usage.rawValue, !description.isEmpty {
+            failure.status = CommandStatus.ownTrouble.rawValue
+        }
         return failure
     }
 }
@@ -68,9 +70,14 @@ extension CommandFailure {
         case .reply where ["LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"].contains(error.replyPrefix):
             self.init(.unavailable, "Redis cannot answer now: \(text)", hint: "try again in a moment")
         case .reply where error.replyPrefix == "READONLY":
-            self.init(.failed, "refused by Redis: \(text)", hint: "this is a replica: pass the primary's URL with --redis")
+            self.init(
+                .failed,
+                "refused by Redis: \(text)",
+                hint: "this is a replica: pass the primary's URL with --redis"
+            )
         case .reply: self.init(.failed, "refused: \(text)")
-        case .cannotConnect where embeddedSocket != nil:
+        case .cannotConnect
+        where embeddedSocket != nil && (text.contains("no such socket") || text.contains("refused")):
             self.init(
                 .unavailable,
                 "no Redis: nothing listens at \(embeddedSocket!.escapedForDisplay())",

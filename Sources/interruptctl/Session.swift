@@ -73,7 +73,10 @@ struct Session: Sendable {
         _ step: (_ client: InterruptClient, _ isRepetition: Bool) async throws(RedisError) -> R,
         after unknown: RedisError
     ) async throws(CommandFailure) -> R {
-        let limits = RedisConnectionConfiguration(connectTimeout: .milliseconds(1_200), commandTimeout: .milliseconds(1_200))
+        let limits = RedisConnectionConfiguration(
+            connectTimeout: .milliseconds(1_200),
+            commandTimeout: .milliseconds(1_200)
+        )
         let connection = ControlConnection(endpoint: endpoint, configuration: limits)
         do throws(RedisError) {
             return try await step(InterruptClient(commands: connection, keys: keys), true)

@@ -50,14 +50,17 @@ import Testing
 
     @Test func `an unknown command suggests the nearest`() {
         let known = ["cancel", "status", "help"]
-        #expect(UsageText.unknownCommand("cancle", known: known)?.description.contains("Did you mean 'cancel'?") == true)
+        #expect(
+            UsageText.unknownCommand("cancle", known: known)?.description.contains("Did you mean 'cancel'?") == true
+        )
         #expect(UsageText.unknownCommand("zzz", known: known)?.description == "unknown command 'zzz'.")
         #expect(UsageText.unknownCommand("status", known: known) == nil)
         #expect(UsageText.unknownCommand("\u{1B}[2J", known: known)?.description == #"unknown command '\x1b[2J'."#)
     }
 
     @Test(arguments: [
-        ("/usr/bin/find", "find"), ("./a b$(x)", "abx"), ("", "job"), ("--help", "help"), ("..", "job"), ("\u{1F600}", "job"),
+        ("/usr/bin/find", "find"), ("./a b$(x)", "abx"), ("", "job"), ("--help", "help"), ("..", "job"),
+        ("\u{1F600}", "job"),
     ])
     func `a job's id is made from its command`(program: String, stem: String) throws {
         var generator = SystemRandomNumberGenerator()
@@ -102,7 +105,9 @@ import Testing
         #expect(try none.endpoint().address == .unix(path: "/nowhere/interrupt/interrupt.sock"))
     }
 
-    @Test(arguments: [("redis://u:s3cret@h:0", "port"), ("http://h", "scheme"), ("h", "scheme"), ("redis://:s3cret@", "host")])
+    @Test(arguments: [
+        ("redis://u:s3cret@h:0", "port"), ("http://h", "scheme"), ("h", "scheme"), ("redis://:s3cret@", "host"),
+    ])
     func `a broken URL is usage, names its part and hides the password`(url: String, part: String) {
         let error = #expect(throws: SettingsError.self) {
             _ = try EndpointSettings(redisURL: url, environment: [:]).endpoint()

@@ -83,7 +83,10 @@ private func firstOrder(_ worker: TestWorker) async throws -> RunOrder {
             #expect(lines.count == 3)
             #expect(lines.first == "⏹ Interrupt signal sent... (stage 2 terminate, request q1)")
             #expect(lines.dropFirst().first?.hasPrefix("acknowledged via ") == true)
-            #expect(lines.last?.hasPrefix("⏹ Command interrupted by user (reason user_cancelled, stage terminate, SIGTERM") == true)
+            #expect(
+                lines.last?.hasPrefix("⏹ Command interrupted by user (reason user_cancelled, stage terminate, SIGTERM")
+                    == true
+            )
             let again = try await control("cancel", "nightly")
             #expect(again.status == 4)
             #expect(again.error.contains("has already ended (interrupted, "))
@@ -120,7 +123,11 @@ private func firstOrder(_ worker: TestWorker) async throws -> RunOrder {
             let run = try await firstOrder(worker).run.rawValue
             let second = try await control("submit", "--id", "nightly", "--", "make")
             #expect(second.status == 1)
-            #expect(second.error.contains("A command is already running. Please wait or interrupt it first. (job nightly, run \(run))"))
+            #expect(
+                second.error.contains(
+                    "A command is already running. Please wait or interrupt it first. (job nightly, run \(run))"
+                )
+            )
             let unique = try await control("submit", "--id", "nightly", "--unique", "--", "make")
             #expect(unique.status == 0)
             #expect(unique.output == run + "\n")
@@ -232,5 +239,49 @@ private func waitUntilListening(_ redis: TestRedis) async throws {
         let reply = try await redis.command("PUBSUB", "NUMSUB", "interrupt:events")
         if reply.array?.last?.integer ?? 0 > 0 { return }
         try await Task.sleep(for: .milliseconds(2))
+    }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct `What Redis refuses` {
+    @Test func `a wrong password and a missing right are not permitted, and no password is shown`() async throws {
+        try await withRedis { redis async throws in
+            let control = Control(redis: redis)
+            _ = try await redis.command(
+                "ACL",
+                "SETUSER",
+                "reader",
+                "on",
+                ">s3cret",
+                "~*",
+                "&*",
+                "+@read",
+                "+@connection"
+            )
+            let url = "redis+unix://reader:s3cret@\(redis.socketPath)"
+            let refused = try await control("submit", "--redis", url, "--", "x")
+            #expect(refused.status == 77)
+            #expect(refused.error.contains("evalsha"))
+            let wrong = try await control("list", "--redis", "redis+unix://reader:wr0ng@\(redis.socketPath)")
+            #expect(wrong.status == 77)
+            for result in [refused, wrong] {
+                #expect(!result.error.contains("s3cret") && !result.error.contains("wr0ng"))
+                #expect(result.error.split(separator: "\n").count == 2)
+            }
+        }
+    }
+
+    @Test func `hostile text on record is shown escaped, in every command`() async throws {
+        try await withRedis { redis async throws in
+            let control = Control(redis: redis)
+            let hostile = "\u{1B}[2J\u{1B}]0;x\u{7}\r\u{202E}"
+            _ = try await control("submit", "--id", "a", "--", "x", hostile)
+            _ = try await control("cancel", "a", "--message", hostile)
+            for words in [["list"], ["status"], ["status", "a"], ["history"], ["history", "a"], ["wait", "a"]] {
+                let result = try await control.call(words.map { Array($0.utf8) })
+                for scalar in (result.output + result.error).unicodeScalars {
+                    #expect(scalar == "\n" || scalar.value >= 0x20 && scalar.value != 0x7F && scalar.value != 0x202E)
+                }
+            }
+        }
     }
 }

@@ -29,22 +29,20 @@ import Testing
             #expect(lines.allSatisfy { DisplayWidth.of($0) <= 80 })
             #expect(lines.allSatisfy { !$0.hasSuffix(" ") })
         }
-        let lines = RunTable(records: [record], now: now).lines(on: Screen())
         #expect(
-            lines == [
-                "JOB          RUN       STATE         QUEUE         WORKER        TIME   COMMAND",
-                "xxxxxxxxxx…  r0123456  running (dr…  xxxxxxxxxxx…  xxxxxxxxxxx…  1m 3s  find 語…",
-            ] || lines.count == 2
+            WorkerTable(workers: [makeWorker(seenAt: 1_000)], now: now).lines(on: Screen()).allSatisfy {
+                $0.count <= 80
+            }
         )
-        #expect(WorkerTable(workers: [makeWorker(seenAt: 1_000)], now: now).lines(on: Screen()).allSatisfy { $0.count <= 80 })
     }
 
     @Test func `workers say when they were last seen`() {
         #expect(
-            WorkerTable(workers: [makeWorker(seenAt: 1_000)], now: now).lines(on: Screen()) == [
-                "WORKER  HOST  PID  RUNS  SEEN               UP    VERSION  QUEUES",
-                "alpha   box   42   1/4   silent, 1m 4s ago  1m 5s  0.1.0    default",
-            ].map { $0.replacingOccurrence(of: "UP    V", with: "UP     V") }
+            WorkerTable(workers: [makeWorker(seenAt: 1_000)], now: now).lines(on: Screen())
+                == [
+                    "WORKER  HOST  PID  RUNS  SEEN               UP     VERSION  QUEUES",
+                    "alpha   box   42   1/4   silent, 1m 4s ago  1m 5s  0.1.0    default",
+                ]
         )
     }
 
@@ -135,11 +133,16 @@ import Testing
             let bytes = (0..<20).map { _ in UInt8.random(in: 0...255, using: &generator) }
             let text = String(decoding: bytes, as: UTF8.self)
             let record = makeRecord(
-                ["job": text, "command": text, "message": text, "error": text, "worker": text, "reason": text, "stage": "2"],
+                [
+                    "job": text, "command": text, "message": text, "error": text, "worker": text, "reason": text,
+                    "stage": "2",
+                ],
                 state: .interrupted
             )
             var output = RunTable(records: [record], now: now).lines(on: Screen())
-            output += RunDetails(record: record, worker: nil, request: nil, lastLine: text, now: now).lines(on: Screen())
+            output += RunDetails(record: record, worker: nil, request: nil, lastLine: text, now: now).lines(
+                on: Screen()
+            )
             output.append(OutcomeText.line(record, on: Screen()))
             output += UsageText.shown("Error: \(text)").split(separator: "\n").map(String.init)
             for line in output {
@@ -189,16 +192,12 @@ import Testing
     }
 
     @Test func `events that are not events are dropped`() {
-        #expect(RunEvent(payload: Array(#"{"event":"ended","job":"a","run":"r","state":"completed","at_ms":5}"#.utf8)) != nil)
+        #expect(
+            RunEvent(payload: Array(#"{"event":"ended","job":"a","run":"r","state":"completed","at_ms":5}"#.utf8))
+                != nil
+        )
         for payload in ["", "{", "[]", "1", #"{"event":5}"#, String(repeating: "[", count: 10_000)] {
             #expect(RunEvent(payload: Array(payload.utf8)) == nil)
         }
-    }
-}
-
-extension String {
-    fileprivate func replacingOccurrence(of old: String, with new: String) -> String {
-        guard let range = firstRange(of: old) else { return self }
-        return String(self[..<range.lowerBound]) + new + String(self[range.upperBound...])
     }
 }

@@ -1,4 +1,5 @@
 import InterruptCore
+
 @testable import InterruptRedis
 
 /// A run's record as HGETALL would answer it.

@@ -7,7 +7,8 @@ import Testing
 @Suite struct `Following one interrupted run` {
     let signal = InterruptSignal(id: RequestID(rawValue: "q1"), triggeredBy: "ann@box")
     let acknowledged = [
-        "stage": "2", "reason": "user_cancelled", "requested_at_ms": "5000", "acknowledged_at_ms": "5003", "via": "push",
+        "stage": "2", "reason": "user_cancelled", "requested_at_ms": "5000", "acknowledged_at_ms": "5003",
+        "via": "push",
     ]
 
     @Test func `a receipt alone proves nothing but the record`() {
@@ -127,7 +128,8 @@ import Testing
     @Test func `JSON has all ten fields`() {
         let line = StopFollower(makeReceipt(.accepted), signal: signal).json(error: nil).line
         #expect(
-            line == #"{"acknowledged_ms":null,"already_requested":false,"confirmed_ms":null,"error":null,"job":"nightly","#
+            line
+                == #"{"acknowledged_ms":null,"already_requested":false,"confirmed_ms":null,"error":null,"job":"nightly","#
                 + #""request_id":"q1","run":"r0123456789abcdefghi","stage":null,"state":"running","via":null}"#
         )
     }
@@ -152,7 +154,9 @@ import Testing
     }
 
     @Test func `of several targets the worst counts`() {
-        let order: [CommandStatus] = [.failed, .notPermitted, .unavailable, .unconfirmed, .noSuchJob, .alreadyEnded, .done]
+        let order: [CommandStatus] = [
+            .failed, .notPermitted, .unavailable, .unconfirmed, .noSuchJob, .alreadyEnded, .done,
+        ]
         for (index, status) in order.enumerated() {
             #expect(CommandStatus.worst(order[index...].reversed()) == status)
         }
@@ -186,7 +190,10 @@ import Testing
     }
 
     @Test func `an embedded server that is not there is said with the way to start it`() {
-        let failure = CommandFailure(RedisError(.cannotConnect, "x"), embeddedSocket: "/run/x.sock")
+        let failure = CommandFailure(
+            RedisError(.cannotConnect, "there is no such socket"),
+            embeddedSocket: "/run/x.sock"
+        )
         #expect(failure.status == 69)
         #expect(
             failure.lines == [

@@ -21,7 +21,9 @@ struct Resume: AsyncParsableCommand {
 
     func validate() throws {
         for target in targets where !target.isWide {
-            throw ValidationError("'\(target)' is a job: what can be resumed is group:NAME, queue:NAME, worker:NAME or all.")
+            throw ValidationError(
+                "'\(target)' is a job: what can be resumed is group:NAME, queue:NAME, worker:NAME or all."
+            )
         }
     }
 

@@ -26,14 +26,18 @@ struct Run: AsyncParsableCommand {
         do {
             let submission = try job.submission(command: RawArguments.ofProcess.command ?? [])
             let session = try await Session.open(connection)
-            let result = try await session.submit(submission)
-            switch result {
-            case .queued(let run):
-                let status = try await AttachedRun(session: session, run: run, display: display).follow()
-                if status != 0 { throw CommandFailure.silent(status) }
-            case .live(let run) where job.unique: StandardStreams.out(display.screen.shown(run.rawValue))
-            case .live, .gated: throw SubmissionFailure.of(result, job: submission.job, now: .now)
+            let status = try await session.withOccurrences(tick: .milliseconds(500)) { occurrences -> Int32 in
+                let result = try await session.submit(submission)
+                switch result {
+                case .queued(let run):
+                    return try await AttachedRun(session: session, run: run, display: display).follow(occurrences)
+                case .live(let run) where job.unique:
+                    StandardStreams.out(display.screen.shown(run.rawValue))
+                    return 0
+                case .live, .gated: throw SubmissionFailure.of(result, job: submission.job, now: .now)
+                }
             }
+            if status != 0 { throw CommandFailure.silent(status) }
         } catch let failure as CommandFailure {
             throw failure.ofAttachedCommand
         }

@@ -34,7 +34,13 @@ struct Status: AsyncParsableCommand {
                 try await client.request(for: record.run), try await client.serverTime()
             )
         }
-        let details = RunDetails(record: record, worker: worker, request: request, lastLine: LastLine.of(tail), now: now)
+        let details = RunDetails(
+            record: record,
+            worker: worker,
+            request: request,
+            lastLine: LastLine.of(tail),
+            now: now
+        )
         for line in details.lines(on: screen) { StandardStreams.out(line) }
     }
 
@@ -85,7 +91,11 @@ extension Session {
             )
         }
         if others.count > 1 {
-            throw CommandFailure(.failed, "\(others.count) runs begin with '\(shown)'", hint: "write more of the run id")
+            throw CommandFailure(
+                .failed,
+                "\(others.count) runs begin with '\(shown)'",
+                hint: "write more of the run id"
+            )
         }
         return only
     }

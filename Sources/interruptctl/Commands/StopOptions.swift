@@ -24,7 +24,10 @@ struct StopOptions: ParsableArguments {
     var run: Name?
 
     @Option(
-        help: ArgumentHelp("The time between asking and forcing, such as 10s; 0 forces at once.", valueName: "duration"),
+        help: ArgumentHelp(
+            "The time between asking and forcing, such as 10s; 0 forces at once.",
+            valueName: "duration"
+        ),
         transform: Parse.duration
     )
     var grace: Duration?
@@ -53,7 +56,10 @@ struct StopOptions: ParsableArguments {
     @Flag(help: "Do not save a checkpoint first.")
     var noCheckpoint = false
 
-    @Option(help: ArgumentHelp("Asking again with the same id interrupts once.", valueName: "id"), transform: Parse.name)
+    @Option(
+        help: ArgumentHelp("Asking again with the same id interrupts once.", valueName: "id"),
+        transform: Parse.name
+    )
     var requestID: Name?
 
     func validate() throws {

@@ -27,8 +27,11 @@ struct Submit: AsyncParsableCommand {
             let text = display.isJSON ? Self.json(submission.job, run, .queued) : submission.job.description
             StandardStreams.out(text)
         case .live(let run) where job.unique:
-            let state = try await session.asking { () async throws(RedisError) in try await session.client.record(of: run) }?.state
-            let text = display.isJSON ? Self.json(submission.job, run, state ?? .running) : display.screen.shown(run.rawValue)
+            let state = try await session.asking { () async throws(RedisError) in
+                try await session.client.record(of: run)
+            }?.state
+            let text =
+                display.isJSON ? Self.json(submission.job, run, state ?? .running) : display.screen.shown(run.rawValue)
             StandardStreams.out(text)
         case .live, .gated:
             throw SubmissionFailure.of(result, job: submission.job, now: .now)
@@ -67,7 +70,9 @@ enum SubmissionFailure {
         }
     }
 
-    private static func gated(_ target: String, _ stage: InterruptStage, by who: String, ago: Duration) -> CommandFailure {
+    private static func gated(_ target: String, _ stage: InterruptStage, by who: String, ago: Duration)
+        -> CommandFailure
+    {
         CommandFailure(
             .failed,
             "'\(target)' takes no new jobs: \(stage.name) by \(who.isEmpty ? "somebody" : who), \(ago.displayText) ago",

@@ -5,7 +5,10 @@ import InterruptRedis
 
 /// What `run` and `submit` have in common.
 struct SubmitOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The job's id; made from the command if not given.", valueName: "id"), transform: Parse.name)
+    @Option(
+        help: ArgumentHelp("The job's id; made from the command if not given.", valueName: "id"),
+        transform: Parse.name
+    )
     var id: Name?
 
     @Option(
@@ -130,7 +133,9 @@ enum JobName {
     /// The command's own name and six random characters: `find-3k2f9a`.
     static func generated(for program: [UInt8], using generator: inout some RandomNumberGenerator) -> Name {
         let base = program.split(separator: UInt8(ascii: "/")).last.map(Array.init) ?? []
-        var allowed = base.filter { byte in (try? Name(String(decoding: [UInt8(ascii: "x"), byte], as: UTF8.self))) != nil }
+        var allowed = base.filter { byte in
+            (try? Name(String(decoding: [UInt8(ascii: "x"), byte], as: UTF8.self))) != nil
+        }
         allowed = Array(allowed.drop { byte in (try? Name(String(decoding: [byte], as: UTF8.self))) == nil }.prefix(40))
         let alphabet = Array("0123456789abcdefghijklmnopqrstuvwxyz".utf8)
         let suffix = (0..<6).map { _ in alphabet.randomElement(using: &generator)! }
@@ -174,7 +179,9 @@ enum Parse {
         if reason.isKnown { return reason }
         let all = InterruptReason.Kind.allCases.map(\.rawValue)
         let folded = text.lowercased()
-        let near = all.first { $0 == folded } ?? all.first { !folded.isEmpty && ($0.hasPrefix(folded) || folded.hasPrefix($0)) }
+        let near =
+            all.first { $0 == folded }
+            ?? all.first { !folded.isEmpty && ($0.hasPrefix(folded) || folded.hasPrefix($0)) }
         let suggestion = near.map { " Did you mean '\($0)'?" } ?? ""
         throw ValidationError("a reason is one of \(all.joined(separator: ", ")).\(suggestion)")
     }

@@ -44,18 +44,25 @@ struct Wait: AsyncParsableCommand {
         let started = ContinuousClock.now
         var board = WaitBoard(jobs: jobs.map(\.description), isAny: any)
         for job in jobs {
-            let record = try await session.asking { () async throws(RedisError) in try await session.client.newestRun(of: job) }
+            let record = try await session.asking { () async throws(RedisError) in
+                try await session.client.newestRun(of: job)
+            }
             guard let record else {
-                throw CommandFailure(.noSuchJob, "no such job '\(job)'", hint: "run 'interruptctl list' to see what there is")
+                throw CommandFailure(
+                    .noSuchJob,
+                    "no such job '\(job)'",
+                    hint: "run 'interruptctl list' to see what there is"
+                )
             }
             show(board.observe(record))
         }
-        for await occurrence in occurrences where board.status == nil {
+        if let status = board.status { return status }
+        for await occurrence in occurrences {
             if case .press = occurrence { throw CommandFailure.silent(130) }
             // Redis may be away for a moment: the next look is soon.
             let records = (try? await session.client.records(of: board.openRuns)) ?? []
             for record in records { show(board.observe(record)) }
-            if board.status != nil { break }
+            if let status = board.status { return status }
             if let wait, started.duration(to: .now) >= wait {
                 throw CommandFailure(
                     .ownTrouble,
@@ -63,7 +70,7 @@ struct Wait: AsyncParsableCommand {
                 )
             }
         }
-        return board.status ?? CommandStatus.ownTrouble.rawValue
+        return CommandStatus.ownTrouble.rawValue
     }
 
     private func show(_ record: RunRecord?) {

@@ -38,7 +38,9 @@ struct Watch: AsyncParsableCommand {
     /// A gap is said, not hidden: what happens in it is not shown.
     private func sayGap(_ error: RedisError) throws {
         if error.code == .notPermitted || error.code == .authenticationFailed { throw CommandFailure(error) }
-        StandardStreams.error("... not connected, some events may be missing: \(error.message.escapedForDisplay(limit: 300))")
+        StandardStreams.error(
+            "... not connected, some events may be missing: \(error.message.escapedForDisplay(limit: 300))"
+        )
     }
 }
 

@@ -24,7 +24,8 @@ enum HistoryLine {
         let message = field("message", limit: 400).map { "\"\($0)\"" }
         let latency = field("latency_ms").flatMap(Int64.init).map { "in \(Duration.milliseconds($0).displayText)" }
         switch entry.event {
-        case "ended": return ended(entry, field: { field($0) }, stage: stage, who: who, latency: latency, message: message)
+        case "ended":
+            return ended(entry, field: { field($0) }, stage: stage, who: who, latency: latency, message: message)
         case "acknowledged":
             return join([stage, field("via").map { "via \($0)" }, latency, field("worker").map { "worker \($0)" }])
         case "submitted": return join([field("queue").map { "queue \($0)" }, who])

@@ -37,7 +37,8 @@ struct RunDetails {
     private func stateText(on screen: Screen) -> String {
         switch record.state {
         case .queued, .running, .paused, .cancelling: record.state.rawValue
-        case .completed, .failed, .interrupted, .lost: "\(record.state.rawValue)  \(OutcomeText.line(record, on: screen))"
+        case .completed, .failed, .interrupted, .lost:
+            "\(record.state.rawValue)  \(OutcomeText.line(record, on: screen))"
         }
     }
 

@@ -68,7 +68,9 @@ struct StopCommand {
     // MARK: Sending
 
     /// Records the interrupt; returns when every run has its receipt.
-    func send(_ plan: StopPlan, _ signal: InterruptSignal, in session: Session) async throws(CommandFailure) -> [StopFollower] {
+    func send(_ plan: StopPlan, _ signal: InterruptSignal, in session: Session) async throws(CommandFailure)
+        -> [StopFollower]
+    {
         var followers: [StopFollower] = []
         for part in plan.parts {
             let new = try await session.resolving { client, isRepetition throws(RedisError) in
@@ -114,7 +116,9 @@ struct StopCommand {
         show(wait.begin(now: .now), wait)
         await look(session, &wait, since: started)
         show(await silence(session, &wait), wait)
-        while !wait.isOver(after: started.duration(to: .now)), let occurrence = await iterator.next(isolation: #isolation) {
+        while !wait.isOver(after: started.duration(to: .now)),
+            let occurrence = await iterator.next(isolation: #isolation)
+        {
             switch occurrence {
             case .press:
                 if !display.isJSON {
@@ -196,7 +200,9 @@ struct StopCommand {
         for var follower in followers {
             if follower.outcome == .ended, let run = follower.run {
                 // How and when it ended is a courtesy; that it has ended is known.
-                if let record = try? await session.client.record(of: run) { _ = follower.observe(record, elapsed: .zero) }
+                if let record = try? await session.client.record(of: run) {
+                    _ = follower.observe(record, elapsed: .zero)
+                }
             }
             let failure = StopTexts.failure(
                 of: follower,
@@ -215,7 +221,8 @@ struct StopCommand {
     }
 
     private var emptyText: String {
-        stage == .drain ? "nothing to interrupt; nothing new starts until 'interruptctl resume'" : "nothing to interrupt"
+        stage == .drain
+            ? "nothing to interrupt; nothing new starts until 'interruptctl resume'" : "nothing to interrupt"
     }
 }
 

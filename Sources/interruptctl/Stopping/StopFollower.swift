@@ -168,7 +168,7 @@ struct StopFollower {
         let stage = record?.stage ?? inForce?.stage
         return .object([
             "job": .string(job), "run": run.map { .string($0.rawValue) } ?? .null,
-            "request_id": .string((inForce?.id ?? signal.id).rawValue),
+            "request_id": .string((outcome == .already ? inForce?.id ?? signal.id : signal.id).rawValue),
             "state": state.map { .string($0.rawValue) } ?? .null,
             "stage": stage.map { .integer(Int64($0.rawValue)) } ?? .null,
             "via": record?.way.map { .string($0.rawValue) } ?? .null,

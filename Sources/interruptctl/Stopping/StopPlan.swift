@@ -36,7 +36,8 @@ struct StopPlan: Sendable {
         parts = found.targets.map { target in
             guard case .job(let job) = target else { return .wide(target) }
             // A job that had no run must still have none.
-            return found.newest[job].map { .one(.run($0), expected: nil) } ?? .one(.job(job), expected: RunID(rawValue: "-"))
+            return found.newest[job].map { .one(.run($0), expected: nil) }
+                ?? .one(.job(job), expected: RunID(rawValue: "-"))
         }
         only = Set(found.records.map(\.run))
     }
@@ -84,7 +85,9 @@ struct StopPlan: Sendable {
             }
         }
         let ids = runs
-        let records = try await session.asking { () async throws(RedisError) in try await session.client.records(of: ids) }
+        let records = try await session.asking { () async throws(RedisError) in
+            try await session.client.records(of: ids)
+        }
         found.records = records.filter { !$0.state.isEnd }
         return found
     }

@@ -7,14 +7,17 @@ enum StopTexts {
     static let nothingRunning = "No command is currently running."
 
     /// The lines of one step; of several runs each line names its job.
-    static func lines(_ step: StopFollower.Step, of follower: StopFollower, isOneOfMany: Bool, on screen: Screen) -> [String] {
+    static func lines(_ step: StopFollower.Step, of follower: StopFollower, isOneOfMany: Bool, on screen: Screen)
+        -> [String]
+    {
         texts(step, of: follower, on: screen).map { isOneOfMany ? "\(screen.shown(follower.job)): \($0)" : $0 }
     }
 
     private static func texts(_ step: StopFollower.Step, of follower: StopFollower, on screen: Screen) -> [String] {
         let stage = follower.signal.stage
         let sent = "\(screen.sign(.interrupt)) Interrupt signal sent..."
-        let details = "(stage \(stage.rawValue) \(stage.name), request \(screen.shown(follower.signal.id.rawValue, limit: 130)))"
+        let details =
+            "(stage \(stage.rawValue) \(stage.name), request \(screen.shown(follower.signal.id.rawValue, limit: 130)))"
         switch step {
         case .recorded: return ["\(sent) \(details)"]
         case .escalated: return ["\(sent) \(details), harder than what was asked before"]
@@ -51,7 +54,7 @@ enum StopTexts {
         case .noSuchJob:
             return CommandFailure(
                 status,
-                "no such job '\(job)'. \(nothingRunning)",
+                "no such \(expected == nil ? "job" : "run") '\(job)'. \(nothingRunning)",
                 hint: "run 'interruptctl list' to see what there is"
             )
         case .alreadyEnded where follower.outcome == .replaced:
