@@ -102,7 +102,27 @@ let package = Package(
         ),
         .testTarget(
             name: "InterruptWorkerTests",
-            dependencies: ["InterruptCore", "InterruptWorker", "InterruptTesting"],
+            dependencies: [
+                "InterruptCore",
+                "InterruptWorker",
+                "InterruptTesting",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "InterruptdTests",
+            dependencies: [
+                "interruptd",
+                "InterruptCore",
+                "InterruptRedis",
+                "InterruptTesting",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: strict
         ),
         .testTarget(
