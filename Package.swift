@@ -12,6 +12,15 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),  // SE-0461
 ]
 
+/// What every test with a server or a child process uses.
+let testing: [Target.Dependency] = [
+    "InterruptCore",
+    "InterruptTesting",
+    .product(name: "Logging", package: "swift-log"),
+    .product(name: "Subprocess", package: "swift-subprocess"),
+    .product(name: "SystemPackage", package: "swift-system"),
+]
+
 let package = Package(
     name: "swift-interrupt-agent",
     products: [
@@ -99,35 +108,27 @@ let package = Package(
         .testTarget(name: "InterruptCoreTests", dependencies: ["InterruptCore"], swiftSettings: strict),
         .testTarget(
             name: "InterruptRedisTests",
-            dependencies: ["InterruptCore", "InterruptRedis", "InterruptTesting"],
+            dependencies: ["InterruptRedis"] + testing,
             swiftSettings: strict
         ),
         .testTarget(
             name: "InterruptWorkerTests",
-            dependencies: [
-                "InterruptCore", "InterruptWorker", "InterruptTesting",
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "SystemPackage", package: "swift-system"),
-            ],
+            dependencies: ["InterruptWorker"] + testing,
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "InterruptdTests",
+            dependencies: ["InterruptRedis", "interruptd"] + testing,
             swiftSettings: strict
         ),
         .testTarget(
             name: "InterruptCtlTests",
-            dependencies: [
-                "InterruptCore", "InterruptRedis", "InterruptTesting", "interruptctl",
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "Subprocess", package: "swift-subprocess"),
-                .product(name: "SystemPackage", package: "swift-system"),
-            ],
+            dependencies: ["InterruptRedis", "interruptctl"] + testing,
             swiftSettings: strict
         ),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: [
-                "InterruptCore", "InterruptRedis", "InterruptTesting", "interruptctl", "interruptd",
-                .product(name: "Subprocess", package: "swift-subprocess"),
-                .product(name: "SystemPackage", package: "swift-system"),
-            ],
+            dependencies: ["InterruptRedis", "interruptctl", "interruptd"] + testing,
             swiftSettings: strict
         ),
     ]

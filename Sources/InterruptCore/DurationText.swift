@@ -23,7 +23,8 @@ extension Duration {
             guard nanoseconds <= 1e9 * Double(Self.longestAccepted.components.seconds) else {
                 throw DurationError(text: text, problem: "longer than 10 years")
             }
-            self = .nanoseconds(Int64(nanoseconds))
+            // Rounded: 1.005 s is a little less than 1,005,000,000 ns in binary.
+            self = .nanoseconds(Int64(nanoseconds.rounded()))
             return
         }
         throw DurationError(text: text, problem: "write a number and a unit: ms, s, m, h or d, such as 500ms or 10s")

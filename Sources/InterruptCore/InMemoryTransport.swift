@@ -18,6 +18,10 @@ public final class InMemoryTransport: InterruptTransport {
         public var output: [OutputChunk] = []
         /// How it ended.
         public var ending: RunEnding?
+        /// The instance that claimed it.
+        public var instance: String?
+        /// Its leader, once it runs.
+        public var process: ProcessIdentity?
     }
 
     fileprivate struct State {
@@ -79,15 +83,20 @@ public final class InMemoryTransport: InterruptTransport {
         while !Task.isCancelled { await never.wait() }
     }
 
-    /// Takes the name.
+    /// Takes the name, and returns what an earlier instance has not ended.
     public func enter(_ worker: WorkerDescription, replacing dead: String?) async throws(TransportError) -> [LeftRun] {
-        let holder = state.withLock { state -> NameHolder? in
-            if let holder = state.holder, holder.instance != worker.instance, holder.instance != dead { return holder }
+        let (holder, left) = state.withLock { state -> (NameHolder?, [LeftRun]) in
+            if let holder = state.holder, holder.instance != worker.instance, holder.instance != dead {
+                return (holder, [])
+            }
             state.holder = NameHolder(instance: worker.instance, host: worker.host, process: worker.process)
-            return nil
+            let left = state.runs.values.filter { run in
+                !run.state.isEnd && run.instance != nil && run.instance != worker.instance
+            }
+            return (nil, left.map { LeftRun(run: $0.order.run, process: $0.process) })
         }
         if let holder { throw .nameInUse(by: holder) }
-        return []
+        return left
     }
 
     /// Ends a run without an outcome.
@@ -117,11 +126,15 @@ public final class InMemoryTransport: InterruptTransport {
         return []
     }
 
-    /// Claims a queued run.
+    /// Claims a queued run. Repeating it is safe until the process is recorded, for the instance that has the name.
     public func start(_ offer: RunOffer) async throws(TransportError) -> StartResult {
         state.withLock { state in
-            guard let entry = state.runs[offer.run], entry.state.canBecome(.running) else { return .gone }
+            guard let entry = state.runs[offer.run] else { return .gone }
+            let instance = state.holder?.instance
+            let isRepeated = entry.state == .running && entry.instance == instance && entry.process == nil
+            guard entry.state == .queued || isRepeated else { return .gone }
             state.runs[offer.run]?.state = .running
+            state.runs[offer.run]?.instance = instance
             return .started(entry.order, pending: [])
         }
     }
@@ -164,8 +177,10 @@ public final class InMemoryTransport: InterruptTransport {
         }
     }
 
-    /// Nothing to do: a dead worker takes this transport with it.
-    public func spawned(_ run: RunID, process: ProcessIdentity) async throws(TransportError) {}
+    /// Records the leader's process.
+    public func spawned(_ run: RunID, process: ProcessIdentity) async throws(TransportError) {
+        state.withLock { $0.runs[run]?.process = process }
+    }
 
     /// Keeps the output.
     public func append(_ output: [OutputChunk], of run: RunID) async throws(TransportError) {
@@ -180,6 +195,11 @@ public final class InMemoryTransport: InterruptTransport {
     private func finish(_ run: RunID, as ending: RunEnding) {
         state.withLock { state in
             guard let entry = state.runs[run], entry.state.canBecome(ending.state) else { return }
+            var ending = ending
+            // Asked so late that the worker did not see it any more.
+            if entry.inbox.stage.shouldTerminateActiveTasks, ending.state == .completed || ending.state == .failed {
+                ending.isLateInterrupt = true
+            }
             state.runs[run]?.state = ending.state
             state.runs[run]?.ending = ending
         }

@@ -18,6 +18,10 @@ public struct InterruptInbox: Sendable {
     public private(set) var stage: InterruptStage?
     /// The signals that raised the stage after the first, in order.
     public private(set) var escalations: [InterruptSignal] = []
+    /// The signals that came too late to change anything, in order; the first ones, at most ``maximumLate``.
+    public private(set) var late: [InterruptSignal] = []
+    /// How many late signals are kept: as many as a request's record in Redis knows ids.
+    public static let maximumLate = 100
     private var knownIDs: Set<RequestID> = []
 
     /// An inbox that has received nothing.
@@ -38,6 +42,8 @@ public struct InterruptInbox: Sendable {
             escalations.append(signal)
             return .escalation(previous: stage)
         }
-        return knownIDs.insert(signal.id).inserted ? .late : .known
+        guard knownIDs.insert(signal.id).inserted else { return .known }
+        if late.count < Self.maximumLate { late.append(signal) }
+        return .late
     }
 }

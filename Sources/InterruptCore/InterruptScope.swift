@@ -13,9 +13,19 @@ public final class InterruptScope: Sendable {
 
     fileprivate struct State {
         var inbox = InterruptInbox()
-        var subscribers: [AsyncStream<InterruptSignal>.Continuation] = []
+        var subscribers: [Subscriber] = []
         var timeout: Timeout?
         var isFinished = false
+    }
+
+    /// A stream that somebody reads, until `isGone`.
+    fileprivate final class Subscriber: Sendable {
+        let continuation: AsyncStream<InterruptSignal>.Continuation
+        let isGone = Atomic<Bool>(false)
+
+        init(_ continuation: AsyncStream<InterruptSignal>.Continuation) {
+            self.continuation = continuation
+        }
     }
 
     fileprivate struct Timeout {
@@ -35,6 +45,12 @@ public final class InterruptScope: Sendable {
 
     /// The first interrupt accepted, which keeps reason, message and name.
     public var cause: InterruptSignal? { state.withLock { $0.inbox.cause } }
+
+    /// The interrupts that came after the first and were not harder, in order.
+    public var late: [InterruptSignal] { state.withLock { $0.inbox.late } }
+
+    /// How many streams are subscribed now.
+    var subscriberCount: Int { state.withLock { $0.subscribers.count { !$0.isGone.load(ordering: .acquiring) } } }
 
     /// Asks this scope's work to stop. Returns at once; idempotent by request id; the first cause wins.
     @discardableResult
@@ -66,15 +82,17 @@ public final class InterruptScope: Sendable {
     /// also for a subscriber that comes late. Ends when the scope ends.
     public var signals: AsyncStream<InterruptSignal> {
         let (stream, continuation) = AsyncStream.makeStream(of: InterruptSignal.self)
-        state.withLock { state in
+        let subscriber = Subscriber(continuation)
+        // Called under the lock of a task that is being cancelled, so it must take none: the next subscriber clears up.
+        continuation.onTermination = { _ in subscriber.isGone.store(true, ordering: .releasing) }
+        let isFinished = state.withLock { state in
             if let cause = state.inbox.cause { continuation.yield(cause) }
             for escalation in state.inbox.escalations { continuation.yield(escalation) }
-            if state.isFinished {
-                continuation.finish()
-            } else {
-                state.subscribers.append(continuation)
-            }
+            state.subscribers.removeAll { $0.isGone.load(ordering: .acquiring) }
+            if !state.isFinished { state.subscribers.append(subscriber) }
+            return state.isFinished
         }
+        if isFinished { continuation.finish() }
         return stream
     }
 
@@ -109,10 +127,13 @@ public final class InterruptScope: Sendable {
     /// Interrupts the scope with reason `timeout` once `duration` has passed since the scope began. Replaces an earlier
     /// timeout; a duration that has passed already fires at once.
     ///
-    /// - Parameter message: `nil` is "Execution exceeded {n}s timeout".
+    /// - Parameters:
+    ///   - duration: longer than ten years counts as ten years.
+    ///   - message: `nil` is "Execution exceeded {n}s timeout".
     public func setTimeout(_ duration: Duration, message: String? = nil) {
         let message = message ?? "Execution exceeded \(duration.secondsText)s timeout"
-        state.withLock { $0.timeout = Timeout(deadline: began + duration, message: message) }
+        let deadline = began + min(duration, .longestAccepted)
+        state.withLock { $0.timeout = Timeout(deadline: deadline, message: message) }
         timeoutChanged.signal()
     }
 
@@ -152,7 +173,7 @@ public final class InterruptScope: Sendable {
             defer { state.subscribers = [] }
             return state.subscribers
         }
-        for subscriber in subscribers { subscriber.finish() }
+        for subscriber in subscribers { subscriber.continuation.finish() }
     }
 }
 
@@ -167,7 +188,7 @@ extension InterruptScope.State {
         switch reception {
         case .first, .escalation:
             stageNumber.store(signal.stage.rawValue, ordering: .releasing)
-            for subscriber in subscribers { subscriber.yield(signal) }
+            for subscriber in subscribers { subscriber.continuation.yield(signal) }
         case .late, .known:
             break
         }

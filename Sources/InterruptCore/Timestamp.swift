@@ -33,8 +33,12 @@ public struct Timestamp: Hashable, Sendable, Comparable {
 }
 
 extension Duration {
-    /// The duration in whole milliseconds, rounded toward zero.
+    /// The duration in whole milliseconds, rounded toward zero; the nearest that fits when it is longer than that.
     public var milliseconds: Int64 {
-        components.seconds * 1_000 + components.attoseconds / 1_000_000_000_000_000
+        let (seconds, attoseconds) = components
+        let (whole, isTooLong) = seconds.multipliedReportingOverflow(by: 1_000)
+        if isTooLong { return seconds < 0 ? .min : .max }
+        let (sum, overflows) = whole.addingReportingOverflow(attoseconds / 1_000_000_000_000_000)
+        return overflows ? (seconds < 0 ? .min : .max) : sum
     }
 }

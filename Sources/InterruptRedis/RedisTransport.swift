@@ -140,8 +140,10 @@ public final class RedisTransport: InterruptTransport {
 
     /// Gives the name back, and to the queue what was offered and never started.
     public func leave() async {
+        // A read that was given up still waits at the server, where it would hold up the next one, or take an entry.
+        queue.reconnect()
         // Best effort: what stays pending is this name's again when it comes back.
-        if let offers = try? await read("0", limit: 1_000) { try? await giveBack(offers) }
+        if let offers = try? await read("0", limit: 1_000, within: .seconds(2)) { try? await giveBack(offers) }
         // Best effort: an instance that could not say goodbye is found out by its silence.
         _ = try? await evaluate(RedisScripts.leave, [.init(worker.description), .init(instance)])
     }
@@ -157,7 +159,11 @@ public final class RedisTransport: InterruptTransport {
         return []
     }
 
-    private func read(_ id: String, limit: Int) async throws(TransportError) -> [RunOffer] {
+    private func read(
+        _ id: String,
+        limit: Int,
+        within timeout: Duration = queueWait + .seconds(2)
+    ) async throws(TransportError) -> [RunOffer] {
         var arguments: [RedisArgument] = ["GROUP", .init(RedisKeys.consumerGroup), .init(worker.description)]
         arguments += ["COUNT", .init(limit)]
         if id == ">" { arguments += ["BLOCK", .init(Self.queueWait.milliseconds)] }
@@ -165,7 +171,7 @@ public final class RedisTransport: InterruptTransport {
         do throws(RedisError) {
             let reply = try await queue.send(
                 RedisCommand("XREADGROUP", arguments),
-                timeout: Self.queueWait + .seconds(2)
+                timeout: timeout
             )
             // A key the server answers with is one that was asked for; strict order of the queues is the order of both.
             return (reply.array ?? []).flatMap { stream in
@@ -256,21 +262,21 @@ public final class RedisTransport: InterruptTransport {
         )
     }
 
-    /// Records the leader's process.
+    /// Records the leader's process, which has its environment now: nobody needs to read it any more.
     public func spawned(_ run: RunID, process: ProcessIdentity) async throws(TransportError) {
+        let record = RedisCommand(
+            "HSET",
+            .init(keys.run(run)),
+            "pid",
+            .init(process.pid),
+            "pid_start",
+            .init(process.start),
+            "boot",
+            .init(process.boot)
+        )
         do throws(RedisError) {
-            try await commands.send(
-                RedisCommand(
-                    "HSET",
-                    .init(keys.run(run)),
-                    "pid",
-                    .init(process.pid),
-                    "pid_start",
-                    .init(process.start),
-                    "boot",
-                    .init(process.boot)
-                )
-            )
+            let replies = try await commands.send([record, RedisCommand("DEL", .init(keys.environment(run)))])
+            for case .error(let text) in replies { throw RedisError.fromReply(text) }
         } catch {
             throw TransportError(error)
         }

@@ -7,6 +7,8 @@ struct LeftBehind<Transport: InterruptTransport> {
     let runs: [LeftRun]
     let transport: Transport
     let logger: Logger
+    /// Whether an unreachable transport is not to be waited for any more.
+    let isHurried: @Sendable () -> Bool
 
     /// Kills what is left of each run and records it as lost, once it is verified to be gone.
     func end() async {
@@ -17,10 +19,9 @@ struct LeftBehind<Transport: InterruptTransport> {
                     continue
                 }
             }
-            do throws(TransportError) {
+            let records = PersistentRecorder(run: left.run, logger: logger, isHurried: isHurried)
+            await records.write("a lost run") { () async throws(TransportError) in
                 try await transport.lose(left.run, why: "its worker died; what was left of it was ended")
-            } catch {
-                logger.error("could not record a lost run", metadata: ["run": "\(left.run)", "why": "\(error)"])
             }
         }
     }

@@ -1,60 +1,94 @@
 import InterruptCore
 import Logging
 
-/// Writes what a run has to put on record, in order and until it is there: its receipts, then its end.
+/// Writes what a run has to put on record, in order and until it is there: its process, its receipts, then its end.
 struct Receipts<Transport: InterruptTransport>: Sendable {
+    private enum Item {
+        case process(ProcessIdentity)
+        case receipt(InterruptSignal, DeliveryWay)
+    }
+
     private let order: RunOrder
     private let transport: Transport
-    private let logger: Logger
-    private let stream: AsyncStream<(signal: InterruptSignal, way: DeliveryWay)>
-    private let continuation: AsyncStream<(signal: InterruptSignal, way: DeliveryWay)>.Continuation
+    private let recorder: PersistentRecorder
+    private let stream: AsyncStream<Item>
+    private let continuation: AsyncStream<Item>.Continuation
 
-    init(order: RunOrder, transport: Transport, logger: Logger) {
+    init(order: RunOrder, transport: Transport, logger: Logger, isHurried: @escaping @Sendable () -> Bool) {
         self.order = order
         self.transport = transport
-        self.logger = logger
+        recorder = PersistentRecorder(run: order.run, logger: logger, isHurried: isHurried)
         (stream, continuation) = AsyncStream.makeStream()
     }
 
     /// Queues a receipt. Callable from any thread; returns at once.
     func add(_ signal: InterruptSignal, _ way: DeliveryWay) {
-        continuation.yield((signal, way))
+        continuation.yield(.receipt(signal, way))
     }
 
-    /// No receipt follows.
+    /// Queues the leader's process, by which a later instance of the worker finds what this one left behind.
+    func spawned(_ process: ProcessIdentity) {
+        continuation.yield(.process(process))
+    }
+
+    /// Nothing but the end follows.
     func finish() {
         continuation.finish()
     }
 
-    /// Writes receipts until ``finish()`` and all are written.
+    /// Writes what is queued until ``finish()`` and all is written.
     func write() async {
-        for await receipt in stream {
-            await untilRecorded("a receipt") { () async throws(TransportError) in
-                try await transport.acknowledge(receipt.signal, way: receipt.way, for: order.run)
-            }
+        for await item in stream {
+            let isWritten =
+                switch item {
+                case .process(let process):
+                    await recorder.write("a process") { () async throws(TransportError) in
+                        try await transport.spawned(order.run, process: process)
+                    }
+                case .receipt(let signal, let way):
+                    await recorder.write("a receipt") { () async throws(TransportError) in
+                        try await transport.acknowledge(signal, way: way, for: order.run)
+                    }
+                }
+            if !isWritten { return }
         }
     }
 
     /// Writes the end.
     func record(_ ending: RunEnding) async {
-        await untilRecorded("an end") { () async throws(TransportError) in
+        await recorder.write("an end") { () async throws(TransportError) in
             try await transport.end(order.run, as: ending)
         }
     }
+}
 
-    /// Repeats `write` while the transport is out of reach; what it refuses is said and given up.
-    private func untilRecorded(_ what: String, _ write: () async throws(TransportError) -> Void) async {
+/// Repeats a write while the transport is out of reach.
+struct PersistentRecorder: Sendable {
+    let run: RunID
+    let logger: Logger
+    /// Whether an unreachable transport is not to be waited for any more.
+    let isHurried: @Sendable () -> Bool
+
+    /// Returns when `write` is done or was refused, which is said; `false` when the transport stayed out of reach until
+    /// there was no time left.
+    @discardableResult
+    func write(_ what: String, _ write: () async throws(TransportError) -> Void) async -> Bool {
         var pause = RetryPause()
         while true {
             do throws(TransportError) {
-                return try await write()
+                try await write()
+                return true
             } catch .unavailable(let why) {
-                logger.debug("cannot record yet", metadata: ["what": "\(what)", "why": "\(why.escapedForDisplay())"])
-                if Task.isCancelled { return }
+                let metadata: Logger.Metadata = ["run": "\(run)", "why": "\(why.escapedForDisplay())"]
+                if isHurried() {
+                    logger.error("\(what) is not recorded", metadata: metadata)
+                    return false
+                }
+                logger.debug("\(what) cannot be recorded yet", metadata: metadata)
                 await pause.wait(orUntil: nil)
             } catch {
-                logger.error("\(what) was refused", metadata: ["run": "\(order.run)", "why": "\(error)"])
-                return
+                logger.error("\(what) was refused", metadata: ["run": "\(run)", "why": "\(error)"])
+                return true
             }
         }
     }

@@ -24,6 +24,7 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
         var scopes: [RunID: @Sendable (InterruptSignal) -> Void] = [:]
         var own: InterruptSignal?
         var isReplaced = false
+        var gracePeriod: Duration?
     }
 
     private let configuration: Configuration
@@ -56,31 +57,43 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
     /// How many runs the worker holds now.
     public var heldCount: Int { state.withLock { $0.decisions.heldCount } }
 
+    /// The grace period, from now on, of runs that start and name none. Until this is called, the runner's.
+    public func setGracePeriod(_ gracePeriod: Duration) {
+        state.withLock { $0.gracePeriod = gracePeriod }
+    }
+
     /// Works until it was interrupted and everything it held has ended and is recorded. Cancelling its task is stage 3.
     ///
-    /// - Throws: ``WorkerError`` when the worker's name is another's. An unreachable transport is waited for.
+    /// - Throws: ``WorkerError`` when the worker's name is another's. An unreachable transport is waited for, except at
+    ///   stage 3.
     public func run() async throws(WorkerError) {
+        // Awaited right here. Not a child task: cancellation is stage 3 and no more, so that what it ends is recorded.
+        let life = Task { await self.live() }
         let result = await withTaskCancellationHandler {
-            await withTaskGroup(of: Void.self, returning: Result<Void, WorkerError>.self) { group in
-                group.addTask { await self.transport.run() }
-                defer { group.cancelAll() }
-                do throws(WorkerError) {
-                    guard let left = try await enter() else { return .success(()) }
-                    report(.entered)
-                    await LeftBehind(runs: left, transport: transport, logger: logger).end()
-                    group.addTask { await self.beat() }
-                    await work()
-                    if state.withLock({ $0.isReplaced }) { throw .replaced }
-                    await transport.leave()
-                    return .success(())
-                } catch {
-                    return .failure(error)
-                }
-            }
+            await life.value
         } onCancel: {
             interrupt(.kill, reason: .systemShutdown)
         }
         try result.get()
+    }
+
+    private func live() async -> Result<Void, WorkerError> {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.transport.run() }
+            defer { group.cancelAll() }
+            do throws(WorkerError) {
+                guard let left = try await enter() else { return .success(()) }
+                report(.entered)
+                await LeftBehind(runs: left, transport: transport, logger: logger, isHurried: isHurried).end()
+                group.addTask { await self.beat() }
+                await work()
+                if state.withLock({ $0.isReplaced }) { throw .replaced }
+                await transport.leave()
+                return .success(())
+            } catch {
+                return .failure(error)
+            }
+        }
     }
 
     /// Interrupts the worker itself: from stage 1 on it takes nothing new; stage 2 and 3 reach every run it holds.
@@ -148,26 +161,50 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
             do throws(TransportError) {
                 try await transport.heartbeat(running: heldCount)
             } catch .replaced {
-                state.withLock { $0.isReplaced = true }
-                interrupt(.kill, reason: .systemShutdown, message: "another instance has taken this worker's name")
-                return
+                return stopReplaced()
             } catch {
                 logger.debug("heartbeat failed", metadata: ["why": "\(error)"])
             }
         }
     }
 
+    private func stopReplaced() {
+        state.withLock { $0.isReplaced = true }
+        interrupt(.kill, reason: .systemShutdown, message: "another instance has taken this worker's name")
+    }
+
+    /// Whether nothing is waited for any more but the end of what runs.
+    private var isHurried: @Sendable () -> Bool {
+        { self.stage.shouldExitImmediately }
+    }
+
     private func work() async {
         await withDiscardingTaskGroup { runs in
             while let offers = await nextOffers() {
-                for offer in offers where state.withLock({ $0.decisions.take(offer.run) }) {
-                    runs.addTask {
-                        await self.process(offer)
-                        self.state.withLock { $0.decisions.release(offer.run) }
-                        self.slotFreed.signal()
+                var refused: [RunOffer] = []
+                for offer in offers {
+                    switch state.withLock({ $0.decisions.take(offer.run) }) {
+                    case .taken:
+                        runs.addTask {
+                            await self.process(offer)
+                            self.state.withLock { $0.decisions.release(offer.run) }
+                            self.slotFreed.signal()
+                        }
+                    case .held: continue
+                    case .refused: refused.append(offer)
                     }
                 }
+                if !refused.isEmpty { await giveBack(refused) }
             }
+        }
+    }
+
+    private func giveBack(_ offers: [RunOffer]) async {
+        do throws(TransportError) {
+            try await transport.giveBack(offers)
+        } catch {
+            // They are still offered to this worker's name; leaving gives them back, or its next instance finds them.
+            logger.warning("could not give runs back", metadata: ["why": "\(error.description.escapedForDisplay())"])
         }
     }
 
@@ -181,8 +218,8 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
                 await slotFreed.wait()
                 continue
             }
-            let result = await withTaskGroup(of: Result<[RunOffer], TransportError>?.self) { group in
-                group.addTask {
+            let result = await withTaskGroup { group -> Result<[RunOffer], TransportError>? in
+                group.addTask { () -> Result<[RunOffer], TransportError>? in
                     do throws(TransportError) {
                         return .success(try await self.transport.offers(limit: free))
                     } catch {
@@ -195,7 +232,8 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
                 }
                 let first = await group.next() ?? nil
                 group.cancelAll()
-                // What was offered while the worker was told to take nothing new goes back; see `leave`.
+                // What was offered while the worker was told to take nothing new is not lost: `work` gives it back.
+                if first == nil, let late = await group.next() ?? nil, case .success = late { return late }
                 return first
             }
             switch result {
@@ -218,13 +256,13 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
                 case .gone: return
                 case .started(let order, let pending): return await execute(order, pending: pending)
                 }
-            } catch {
+            } catch .unavailable where !isHurried() {
                 // Unknown whether it was claimed: asking again is safe, the claim is this instance's own.
-                guard case .unavailable = error, stage == nil else {
-                    logger.error("could not start a run", metadata: ["run": "\(offer.run)", "why": "\(error)"])
-                    return
-                }
                 await pause.wait(orUntil: nil)
+            } catch {
+                logger.error("could not start a run", metadata: ["run": "\(offer.run)", "why": "\(error)"])
+                if error == .replaced { stopReplaced() }
+                return
             }
         }
     }
@@ -232,8 +270,22 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
     private var stage: InterruptStage? { state.withLock { $0.decisions.stage } }
 
     private func execute(_ order: RunOrder, pending: [InterruptSignal]) async {
-        let receipts = Receipts(order: order, transport: transport, logger: logger)
-        let ending = await withInterruptScope(run: order.run, timeout: order.timeout) { scope in
+        var order = order
+        order.gracePeriod = order.gracePeriod ?? state.withLock { $0.gracePeriod }
+        let receipts = Receipts(order: order, transport: transport, logger: logger, isHurried: isHurried)
+        async let isWritten: Void = receipts.write()
+        let ending = await execute(order, pending: pending, receipts)
+        receipts.finish()
+        await isWritten
+        await receipts.record(ending)
+    }
+
+    private func execute(
+        _ order: RunOrder,
+        pending: [InterruptSignal],
+        _ receipts: Receipts<Transport>
+    ) async -> RunEnding {
+        await withInterruptScope(run: order.run, timeout: order.timeout) { scope in
             let report = report
             let deliver: @Sendable (InterruptSignal, DeliveryWay) -> Void = { signal, way in
                 let reception = scope.receive(signal)
@@ -249,27 +301,31 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
             if let own { deliver(own, .local) }
             transport.watch(order, deliver: deliver)
             let signals = scope.signals
-            return await withTaskGroup(of: Void.self, returning: RunEnding.self) { group in
-                group.addTask { await receipts.write() }
+            let ending = await withTaskGroup(of: Void.self, returning: RunEnding.self) { group in
                 group.addTask {
                     for await signal in signals where signal.source == .timeout {
                         receipts.add(signal, .local)
                         report(.interrupted(order, signal, .local))
                     }
                 }
-                let ending = await spawn(order, scope)
+                let ending = await spawn(order, scope, receipts)
                 transport.unwatch(order.run)
                 state.withLock { $0.scopes[order.run] = nil }
-                report(.ended(order, ending, cause: scope.cause))
-                receipts.finish()
-                group.cancelAll()
+                group.cancelAll()  // what has arrived is still read
                 return ending
             }
+            // The stream does not carry a timeout that came after another cause.
+            for signal in scope.late where signal.source == .timeout { receipts.add(signal, .local) }
+            report(.ended(order, ending, cause: scope.cause))
+            return ending
         }
-        await receipts.record(ending)
     }
 
-    private func spawn(_ order: RunOrder, _ scope: InterruptScope) async -> RunEnding {
+    private func spawn(
+        _ order: RunOrder,
+        _ scope: InterruptScope,
+        _ receipts: Receipts<Transport>
+    ) async -> RunEnding {
         // What was asked before the spawn means that it does not start, whatever the stage.
         if scope.isInterrupted { return RunEnding(state: .interrupted) }
         if let refusal = configuration.refusal(order) { return RunEnding(state: .failed, error: refusal) }
@@ -277,13 +333,9 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
         let report = report
         let logger = logger
         return await runner.run(order, scope: scope) { pid in
+            // First, so that whoever hears of the start can be sure that it is going on record.
+            if let process = ProcessIdentity(pid: pid) { receipts.spawned(process) }
             report(.started(order, pid: pid))
-            guard let process = ProcessIdentity(pid: pid) else { return }
-            do throws(TransportError) {
-                try await transport.spawned(order.run, process: process)
-            } catch {
-                logger.debug("could not record a process", metadata: ["run": "\(order.run)", "why": "\(error)"])
-            }
         } output: { chunks in
             do throws(TransportError) {
                 try await transport.append(chunks, of: order.run)

@@ -10,6 +10,16 @@ struct WorkerState: Sendable {
         case raised(from: InterruptStage?)
     }
 
+    /// What becomes of an offered run.
+    enum Taking: Equatable {
+        /// It has a slot now.
+        case taken
+        /// It is held already: an offer may come twice.
+        case held
+        /// Nothing is taken any more.
+        case refused
+    }
+
     private let slots: Int
     private var held: Set<RunID> = []
     /// The stage this worker itself is at; from the first one on it takes nothing new.
@@ -25,11 +35,12 @@ struct WorkerState: Sendable {
     /// How many runs are held.
     var heldCount: Int { held.count }
 
-    /// Takes a slot for an offered run; `false` when it is held already (an offer may come twice) or nothing is taken any
-    /// more.
-    mutating func take(_ run: RunID) -> Bool {
-        guard stage == nil else { return false }
-        return held.insert(run).inserted
+    /// Takes a slot for an offered run.
+    mutating func take(_ run: RunID) -> Taking {
+        if held.contains(run) { return .held }
+        guard stage == nil else { return .refused }
+        held.insert(run)
+        return .taken
     }
 
     /// Frees the run's slot.

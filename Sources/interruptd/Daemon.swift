@@ -9,6 +9,8 @@ import UnixSignals
 /// One worker on one Redis, with its Unix signals and its terminal.
 struct Daemon {
     let settings: DaemonSettings
+    let current: CurrentSettings
+    let signals: UnixSignalsSequence
     let endpoint: RedisEndpoint
     let keys: RedisKeys
     let state: StateDirectory
@@ -16,8 +18,6 @@ struct Daemon {
 
     func run() async throws {
         try await warnIfNotDurable()
-        // Before the worker begins, so that a signal right after the start is not lost.
-        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
         let worker = try makeWorker()
         let result = await withTaskGroup(of: Result<Void, WorkerError>?.self) { group in
             group.addTask {
@@ -29,7 +29,7 @@ struct Daemon {
                 }
             }
             group.addTask {
-                await SignalPolicy(worker: worker, gracePeriod: settings.gracePeriod, logger: logger).apply(signals)
+                await SignalPolicy(worker: worker, settings: current, logger: logger).apply(signals)
                 return nil
             }
             // The signals end only when the worker has: whichever child is first, the worker's result is the answer.

@@ -29,12 +29,12 @@ struct DaemonSettings {
     ) throws(InvalidSetting) {
         let settings = Layers(sources: sources)
         endpoint = EndpointSettings(
-            redisURL: settings.text(.redis),
-            passwordFile: settings.text(.redisPasswordFile),
-            tlsCA: settings.text(.tlsCA),
-            tlsCert: settings.text(.tlsCert),
-            tlsKey: settings.text(.tlsKey),
-            namespace: settings.text(.namespace),
+            redisURL: try settings.text(.redis),
+            passwordFile: try settings.text(.redisPasswordFile),
+            tlsCA: try settings.text(.tlsCA),
+            tlsCert: try settings.text(.tlsCert),
+            tlsKey: try settings.text(.tlsKey),
+            namespace: try settings.text(.namespace),
             environment: environment
         )
         queues = try settings.names(.queue) ?? [.defaultQueue]
@@ -45,7 +45,7 @@ struct DaemonSettings {
         pollInterval = try settings.duration(.pollInterval, in: .milliseconds(100) ... .seconds(3_600)) ?? .seconds(1)
         lease = try settings.duration(.lease, in: .seconds(3) ... .seconds(3_600)) ?? .seconds(30)
         allowsAnyCommand = try settings.flag(.allowAnyCommand) ?? false
-        stateDirectory = settings.text(.stateDirectory)
+        stateDirectory = try settings.text(.stateDirectory)
         logFormat = try settings.choice(.logFormat) ?? .text
         logLevel = try settings.choice(.logLevel) ?? .info
     }
@@ -64,7 +64,11 @@ private struct Layers {
         sources.lazy.compactMap { $0.values[key] }.first { !$0.isEmpty } ?? []
     }
 
-    func text(_ key: SettingsSource.Key) -> String? { values(key).last?.text }
+    func text(_ key: SettingsSource.Key) throws(InvalidSetting) -> String? {
+        guard let value = values(key).last else { return nil }
+        guard !value.text.isEmpty else { throw InvalidSetting("\(value.origin): has no value") }
+        return value.text
+    }
 
     func names(_ key: SettingsSource.Key) throws(InvalidSetting) -> [Name]? {
         let values = values(key)

@@ -5,6 +5,7 @@ import InterruptRedis
 import InterruptWorker
 import Logging
 import SystemPackage
+import UnixSignals
 
 /// The worker daemon. This file wires the parts together; each part has a file or a module of its own.
 @main
@@ -88,9 +89,10 @@ struct Interruptd: AsyncParsableCommand {
         return SettingsSource(flags: flags)
     }
 
-    private func serve() async throws {
-        let environment = Environment.current
-        let settings = try StartFailure.asUsage {
+    /// Reads and checks all settings, now and at each SIGHUP.
+    private func reader(environment: [String: String]) -> @Sendable () throws(InvalidSetting) -> DaemonSettings {
+        let (flags, config) = (flags, config)
+        return { () throws(InvalidSetting) in
             var sources = [flags, SettingsSource(environment: environment)]
             if let config { sources.append(try SettingsFile.read(config)) }
             return try DaemonSettings(
@@ -99,14 +101,33 @@ struct Interruptd: AsyncParsableCommand {
                 processorCount: Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
             )
         }
-        LoggingSystem.bootstrap { _ in LineLogHandler(format: settings.logFormat, level: settings.logLevel) }
+    }
+
+    private func serve() async throws {
+        // First of all, so that a signal right after the start ends the embedded Redis too.
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
+        let environment = Environment.current
+        let read = reader(environment: environment)
+        let settings = try StartFailure.asUsage { try read() }
+        let level = LogLevel(settings.logLevel)
+        LoggingSystem.bootstrap { _ in LineLogHandler(format: settings.logFormat, level: level) }
+        let current = CurrentSettings(settings, level: level, read: read)
         let logger = Logger(label: "interruptd")
         let state = try StateDirectory(settings.stateDirectory, environment: environment)
         let keys = try StartFailure.asUsage { try settings.endpoint.keys() }
+        func daemon(_ endpoint: RedisEndpoint) -> Daemon {
+            Daemon(
+                settings: settings,
+                current: current,
+                signals: signals,
+                endpoint: endpoint,
+                keys: keys,
+                state: state,
+                logger: logger
+            )
+        }
         guard settings.endpoint.usesEmbeddedServer else {
-            let endpoint = try StartFailure.asUsage { try settings.endpoint.endpoint() }
-            return try await Daemon(settings: settings, endpoint: endpoint, keys: keys, state: state, logger: logger)
-                .run()
+            return try await daemon(try StartFailure.asUsage { try settings.endpoint.endpoint() }).run()
         }
         let runtime = settings.endpoint.runtimeDirectory
         try StartFailure.asUsage { try runtime.create() }
@@ -118,8 +139,7 @@ struct Interruptd: AsyncParsableCommand {
         )
         do {
             try await embedded.run {
-                let endpoint = try StartFailure.asUsage { try settings.endpoint.endpoint() }
-                try await Daemon(settings: settings, endpoint: endpoint, keys: keys, state: state, logger: logger).run()
+                try await daemon(try StartFailure.asUsage { try settings.endpoint.endpoint() }).run()
             }
         } catch let failure as EmbeddedRedis.Failure {
             throw StartFailure(status: 69, message: failure.description, hint: failure.hint)

@@ -53,7 +53,7 @@ struct SettingsSource {
         do {
             root = try Yams.compose(yaml: yaml)
         } catch let error as YamlError {
-            throw InvalidSetting("\(file): \("\(error)".split(separator: "\n").first ?? "not YAML")")
+            throw InvalidSetting(error, file: file)
         } catch {
             throw InvalidSetting("\(file): not YAML")
         }
@@ -87,5 +87,21 @@ struct InvalidSetting: Error, Equatable, CustomStringConvertible {
 
     init(_ description: String) {
         self.description = description
+    }
+}
+
+extension InvalidSetting {
+    /// What the YAML parser says, without the excerpt that it adds on lines of its own.
+    fileprivate init(_ error: YamlError, file: String) {
+        switch error {
+        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+            .composer(_, let problem, let mark, _):
+            self.init("\(file):\(mark.line):\(mark.column): not YAML: \(problem.escapedForDisplay(limit: 200))")
+        case .duplicatedKeysInMapping(let names, let context):
+            let name = names.first?.escapedForDisplay(limit: 40) ?? ""
+            self.init("\(file):\(context.mark.line):\(context.mark.column): '\(name)' is given more than once")
+        case .no, .memory, .reader, .writer, .emitter, .representer, .dataCouldNotBeDecoded:
+            self.init("\(file): not YAML")
+        }
     }
 }

@@ -5,10 +5,10 @@ import Logging
 import UnixSignals
 
 /// What Unix signals mean to the daemon. SIGINT goes up one stage a press; SIGTERM drains, then terminates what is left
-/// so as to end within the grace period.
+/// so as to end within the grace period; SIGHUP reads the settings again.
 struct SignalPolicy {
     let worker: Worker<RedisTransport>
-    let gracePeriod: Duration
+    let settings: CurrentSettings
     let logger: Logger
 
     /// Serves the signals until its task is cancelled.
@@ -24,8 +24,7 @@ struct SignalPolicy {
                 case .sigterm where !isShuttingDown:
                     isShuttingDown = true
                     group.addTask { await self.shutDown() }
-                case .sighup:
-                    logger.info("SIGHUP: settings are read at the start only; restart to change them")
+                case .sighup: reload()
                 default: continue
                 }
             }
@@ -33,17 +32,33 @@ struct SignalPolicy {
         }
     }
 
-    /// Half of the grace period is for what ends by itself, the other half for what has to be asked.
+    private func reload() {
+        do throws(InvalidSetting) {
+            let change = try settings.reload()
+            worker.setGracePeriod(settings.gracePeriod)
+            logger.notice("\(change.description)")
+        } catch {
+            logger.error("the settings stay as they are", metadata: ["why": "\(error)"])
+        }
+    }
+
+    /// Half of the grace period is for what ends by itself, most of the other half for what has to be asked. What is
+    /// left at its end is forced, and nothing is waited for any more.
     private func shutDown() async {
+        let message = "the worker was sent SIGTERM"
+        let gracePeriod = settings.gracePeriod
+        let end = ContinuousClock.now + gracePeriod
         let half = gracePeriod / 2
-        worker.interrupt(.drain, reason: .systemShutdown, message: "the worker was sent SIGTERM")
-        try? await Task.sleep(for: half, clock: .continuous)  // cancelled: everything has ended
-        if Task.isCancelled { return }
-        worker.interrupt(
-            .terminate,
-            reason: .systemShutdown,
-            message: "the worker was sent SIGTERM",
-            gracePeriod: half * 0.8
-        )
+        worker.interrupt(.drain, reason: .systemShutdown, message: message)
+        guard await isStillWorking(at: end - half) else { return }
+        worker.interrupt(.terminate, reason: .systemShutdown, message: message, gracePeriod: half * 0.8)
+        guard await isStillWorking(at: end) else { return }
+        worker.interrupt(.kill, reason: .systemShutdown, message: message)
+    }
+
+    /// Waits until `instant`; `false` when everything has ended before.
+    private func isStillWorking(at instant: ContinuousClock.Instant) async -> Bool {
+        try? await Task.sleep(until: instant, clock: .continuous)  // cancelled: everything has ended
+        return !Task.isCancelled
     }
 }

@@ -8,13 +8,14 @@ struct StateDirectory {
     /// `given`, else `/var/lib/interrupt` for root, `$XDG_STATE_HOME/interrupt` or `~/.local/state/interrupt` for others.
     init(_ given: String?, environment: [String: String]) throws {
         if let given {
-            path = given.hasPrefix("/") ? given : Self.workingDirectory + "/" + given
+            let absolute = given.hasPrefix("/") ? given : Self.workingDirectory + "/" + given
+            path = "/" + absolute.split(separator: "/").joined(separator: "/")
         } else if geteuid() == 0 {
             path = "/var/lib/interrupt"
         } else if let base = environment["XDG_STATE_HOME"], base.hasPrefix("/") {
-            path = base + "/interrupt"
+            path = base + (base.hasSuffix("/") ? "interrupt" : "/interrupt")
         } else if let home = environment["HOME"], home.hasPrefix("/") {
-            path = home + "/.local/state/interrupt"
+            path = home + (home.hasSuffix("/") ? ".local/state/interrupt" : "/.local/state/interrupt")
         } else {
             throw StartFailure(status: 64, message: "no state directory: HOME is not set", hint: "pass --state-dir DIR")
         }
@@ -32,7 +33,7 @@ struct StateDirectory {
         var parent = ""
         for part in path.split(separator: "/") {
             parent += "/" + part
-            let isLast = parent.utf8.count == path.utf8.count
+            let isLast = parent == path
             if mkdir(parent, isLast ? 0o700 : 0o755) != 0, errno != EEXIST {
                 throw StartFailure(status: 1, message: "cannot create \(parent): \(String(cString: strerror(errno)))")
             }

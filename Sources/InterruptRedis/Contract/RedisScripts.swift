@@ -49,7 +49,8 @@ enum RedisScripts {
         """
     )
 
-    /// Claims an offered run: the only step from queued to running.
+    /// Claims an offered run: the only step from queued to running. Until a process is on record, the instance that
+    /// claimed the run may ask again and is told the same: a reply may be lost.
     ///
     /// Arguments: run, queue, entry, worker, instance.
     /// Replies `{'started', run fields, environment, {flag target, value, …}}`, `{'gone'}` or `{'replaced'}`.
@@ -58,8 +59,20 @@ enum RedisScripts {
         """
         local run, queue, entry, worker, instance = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
         if redis.call('HGET', key.worker(worker), 'instance') ~= instance then return {'replaced'} end
-        local fields = redis.call('HMGET', key.run(run), 'state', 'job', 'groups')
+        local fields = redis.call('HMGET', key.run(run), 'state', 'job', 'groups', 'instance', 'pid')
         local state, job, groups = fields[1], fields[2], fields[3] or ''
+        local function started()
+          local flags = {}
+          local function look(target)
+            local value = redis.call('GET', key.flag(target))
+            if value then flags[#flags + 1] = target; flags[#flags + 1] = value end
+          end
+          look(job)
+          for group in string.gmatch(groups, '%S+') do look('group:' .. group) end
+          look('queue:' .. queue); look('worker:' .. worker); look('all')
+          return {'started', redis.call('HGETALL', key.run(run)), redis.call('HGETALL', key.env(run)), flags}
+        end
+        if state == 'running' and fields[4] == instance and not fields[5] then return started() end
         if state ~= 'queued' then
           redis.call('XACK', key.queue(queue), 'workers', entry)
           redis.call('XDEL', key.queue(queue), entry)
@@ -87,19 +100,9 @@ enum RedisScripts {
           'started_at_ms', now)
         redis.call('HDEL', key.run(run), 'entry')
         redis.call('SADD', key.holds(worker), run)
-        local flags = {}
-        local function look(target)
-          local value = redis.call('GET', key.flag(target))
-          if value then flags[#flags + 1] = target; flags[#flags + 1] = value end
-        end
-        look(job)
-        for group in string.gmatch(groups, '%S+') do look('group:' .. group) end
-        look('queue:' .. queue); look('worker:' .. worker); look('all')
-        local environment = redis.call('HGETALL', key.env(run))
-        redis.call('DEL', key.env(run))
         record(now, 'started', job, run, {'worker', worker})
         publish_event('started', job, run, 'running', now)
-        return {'started', redis.call('HGETALL', key.run(run)), environment, flags}
+        return started()
         """
     )
 
@@ -243,7 +246,13 @@ enum RedisScripts {
         local changes = {'state', state, 'ended_at_ms', now}
         local function set(name, value) if value ~= '' then changes[#changes + 1] = name; changes[#changes + 1] = value end end
         set('exit_code', ARGV[5]); set('term_signal', ARGV[6]); set('core_dumped', ARGV[7])
-        set('late_interrupt', ARGV[8]); set('error', ARGV[9])
+        local late = ARGV[8]
+        if state == 'completed' or state == 'failed' then
+          -- Asked so late that the worker did not see it any more.
+          local request = stored_request(run)
+          if request and request.stage >= 2 then late = '1' end
+        end
+        set('late_interrupt', late); set('error', ARGV[9])
         if state == 'interrupted' then set('confirmed_at_ms', now) end
         redis.call('HSET', key.run(run), unpack(changes))
         finish_run(job, run, state, now, tonumber(ARGV[10]))

@@ -10,9 +10,11 @@ struct ProcessSession {
     let leader: ProcessIdentity
 
     /// The processes of the session that still run. A process that started before the leader belongs to another one
-    /// that had the same number.
+    /// that had the same number. The kernel gives a number to nobody else while a session is left that has it, so a
+    /// process with the leader's number and another start proves that our session is gone.
     func members() -> [pid_t] {
         guard leader.boot == ProcessIdentity.currentBoot else { return [] }
+        if let present = ProcessStatus(of: leader.pid), present.start != leader.start { return [] }
         return ProcessStatus.allProcesses().filter { pid in
             guard getsid(pid) == leader.pid, let status = ProcessStatus(of: pid), status.isAlive else { return false }
             return status.start >= leader.start

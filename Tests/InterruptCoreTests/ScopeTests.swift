@@ -1,0 +1,316 @@
+import Synchronization
+import Testing
+
+@testable import InterruptCore
+
+@Suite(.timeLimit(.minutes(1))) struct `Interrupt scope` {
+    @Test func `signals of every source come in one stream, each once, and late subscribers get the earlier ones`()
+        async
+    {
+        let signals = InterruptSignal.Source.allCases.enumerated().map { index, source in
+            InterruptSignal(
+                id: RequestID(rawValue: source.rawValue),
+                stage: index == 0 ? .drain : index == 1 ? .terminate : .kill,
+                source: source
+            )
+        }
+        let (early, late) = await withInterruptScope { scope in
+            let early = scope.signals
+            for signal in signals { scope.receive(signal) }
+            for signal in signals { scope.receive(signal) }
+            return (early, scope.signals)
+        }
+        for stream in [early, late] {
+            var seen: [InterruptSignal] = []
+            for await signal in stream { seen.append(signal) }  // ends with the scope
+            #expect(seen == Array(signals.prefix(3)))
+        }
+    }
+
+    @Test func `what changed nothing is kept as late`() async {
+        let late = await withInterruptScope { scope in
+            #expect(scope.interrupt(message: "first") == .first)
+            #expect(scope.interrupt(reason: .timeout, message: "second") == .late)
+            return scope.late
+        }
+        #expect(late.map(\.message) == ["second"])
+    }
+
+    @Test func `a subscriber after the end gets what was accepted and the end`() async {
+        let scope = await withInterruptScope { scope in
+            scope.interrupt(message: "a")
+            return scope
+        }
+        var seen: [String?] = []
+        for await signal in scope.signals { seen.append(signal.message) }
+        #expect(seen == ["a"])
+    }
+
+    @Test func `a subscriber that does not read delays nobody`() async {
+        await withInterruptScope { scope in
+            let idle = scope.signals
+            var iterator = scope.signals.makeAsyncIterator()
+            scope.interrupt()
+            #expect(await iterator.next()?.stage == .terminate)
+            _ = idle
+        }
+    }
+
+    @Test func `a subscriber that is gone is not kept`() async throws {
+        try await withInterruptScope { scope in
+            for _ in 0..<1_000 { _ = scope.signals }
+            for _ in 0..<100 { try await scope.sleep(for: .zero) }
+            #expect(scope.subscriberCount == 0)
+            let kept = scope.signals
+            #expect(scope.subscriberCount == 1)
+            _ = kept
+        }
+    }
+
+    @Test func `a checkpoint throws from stage 2 on, at every call, with the first cause`() async throws {
+        try await withInterruptScope { scope in
+            try scope.checkpoint()
+            scope.interrupt(message: "drain", stage: .drain)
+            try scope.checkpoint()
+            #expect(scope.isInterrupted && scope.stage == .drain)
+            scope.interrupt(message: "terminate")
+            for _ in 0..<2 {
+                let error = #expect(throws: InterruptedError.self) { try scope.checkpoint() }
+                #expect(error?.description == "drain")
+            }
+        }
+    }
+
+    @Test func `the body's result and error pass through`() async {
+        struct Mine: Error {}
+        #expect(await withInterruptScope { _ in 7 } == 7)
+        await #expect(throws: Mine.self) { try await withInterruptScope { _ in throw Mine() } }
+    }
+
+    @Test func `an interrupt wakes a sleep of ten years`() async {
+        let isAsleep = Wakeup()
+        await withInterruptScope { scope in
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    isAsleep.signal()
+                    await #expect(throws: InterruptedError.self) { try await scope.sleep(for: .longestAccepted) }
+                }
+                await isAsleep.wait()
+                scope.interrupt(stage: .drain)
+                scope.interrupt()
+            }
+        }
+    }
+
+    @Test func `a sleep returns by itself, and throws at once when interrupted before`() async throws {
+        try await withInterruptScope { scope in
+            try await scope.sleep(for: .milliseconds(1))
+            scope.interrupt(stage: .drain)
+            try await scope.sleep(for: .milliseconds(1))
+            scope.interrupt(stage: .kill)
+            await #expect(throws: InterruptedError.self) { try await scope.sleep(for: .longestAccepted) }
+        }
+    }
+
+    @Test func `a cancelled task's sleep throws the cancellation`() async {
+        await withInterruptScope { scope in
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    await #expect(throws: CancellationError.self) { try await scope.sleep(for: .longestAccepted) }
+                }
+                group.cancelAll()
+            }
+        }
+    }
+
+    @Test func `every thread sees an interrupt without a lock`() async {
+        await withInterruptScope { scope in
+            await withTaskGroup(of: Bool.self) { group in
+                for _ in 0..<4 {
+                    group.addTask {
+                        while !scope.isInterrupted { await Task.yield() }
+                        return scope.stage == .terminate && scope.cause != nil
+                    }
+                }
+                scope.interrupt()
+                for await sawIt in group { #expect(sawIt) }
+            }
+        }
+    }
+
+    @Test func `subscribers see the same order, whoever interrupts meanwhile`() async {
+        for _ in 0..<200 {
+            let streams = await withInterruptScope { scope in
+                let streams = [scope.signals, scope.signals]
+                await withDiscardingTaskGroup { group in
+                    for stage in InterruptStage.allCases { group.addTask { scope.interrupt(stage: stage) } }
+                }
+                return streams + [scope.signals]
+            }
+            var orders: [[InterruptStage]] = []
+            for stream in streams { orders.append(await stream.reduce(into: []) { $0.append($1.stage) }) }
+            #expect(Set(orders).count == 1)
+            #expect(orders[0] == orders[0].sorted() && orders[0].last == .kill)
+        }
+    }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct `Timeout of a scope` {
+    private func firstSignal(_ arrange: (InterruptScope) -> Void) async -> InterruptSignal? {
+        await withInterruptScope { scope in
+            arrange(scope)
+            return await scope.signals.first { _ in true }
+        }
+    }
+
+    @Test(arguments: [
+        (Duration.milliseconds(1), "Execution exceeded 0.001s timeout"),
+        (.milliseconds(20), "Execution exceeded 0.02s timeout"), (.zero, "Execution exceeded 0s timeout"),
+    ])
+    func `it interrupts with the documented text`(duration: Duration, text: String) async {
+        let signal = await firstSignal { $0.setTimeout(duration) }
+        #expect(signal?.message == text)
+        #expect(signal?.reason == .timeout)
+        #expect(signal?.triggeredBy == "timeout_monitor")
+        #expect(signal?.source == .timeout)
+        #expect(signal?.stage == .terminate)
+    }
+
+    @Test func `its message may be one's own`() async {
+        #expect(await firstSignal { $0.setTimeout(.zero, message: "too slow") }?.message == "too slow")
+    }
+
+    @Test func `a new one replaces the old, longer or shorter`() async {
+        let shortened = await firstSignal { scope in
+            scope.setTimeout(.longestAccepted, message: "old")
+            scope.setTimeout(.milliseconds(1), message: "new")
+        }
+        #expect(shortened?.message == "new")
+        await withInterruptScope(timeout: .milliseconds(30)) { scope in
+            scope.setTimeout(.longestAccepted)
+            // A scope that begins later and has a longer timeout has fired: the replaced one never will.
+            await withInterruptScope(timeout: .milliseconds(60)) { later in
+                _ = await later.signals.first { _ in true }
+            }
+            #expect(!scope.isInterrupted)
+        }
+    }
+
+    @Test func `one that has passed already fires at once`() async throws {
+        try await withInterruptScope(timeout: .longestAccepted) { scope in
+            try await scope.sleep(for: .milliseconds(5))
+            scope.setTimeout(.milliseconds(1), message: "shrunk")
+            #expect(await scope.signals.first { _ in true }?.message == "shrunk")
+        }
+    }
+
+    @Test func `it may be as long as a duration can be`() async {
+        await withInterruptScope(timeout: .seconds(Int64.max / 2)) { scope in
+            await Task.yield()
+            #expect(!scope.isInterrupted)
+        }
+    }
+
+    @Test func `it does not take a first cause's place, and is kept as late`() async {
+        await withInterruptScope { scope in
+            scope.interrupt(message: "first")
+            scope.setTimeout(.zero)
+            while scope.late.isEmpty { await Task.yield() }
+            #expect(scope.cause?.message == "first")
+            #expect(scope.late.map(\.reason) == [.timeout])
+            #expect(await scope.signals.prefix(1).reduce(0) { count, _ in count + 1 } == 1)
+        }
+    }
+
+    @Test func `of 10,000 that race with their cancellation none fires afterwards`() async {
+        var firedAfterwards = 0
+        var firedBefore = 0
+        for index in 0..<10_000 {
+            await withInterruptScope(timeout: .microseconds(index % 60)) { scope in
+                if index % 3 == 0 { await Task.yield() }
+                scope.cancelTimeout()
+                let isInterrupted = scope.isInterrupted
+                await Task.yield()
+                await Task.yield()
+                if isInterrupted { firedBefore += 1 }
+                if scope.isInterrupted != isInterrupted { firedAfterwards += 1 }
+            }
+        }
+        #expect(firedAfterwards == 0)
+        #expect(firedBefore < 10_000)
+    }
+
+    @Test func `of 1,000 pairs with a local call exactly one wins, and the other is late`() async {
+        var winners: [InterruptReason: Int] = [:]
+        for index in 0..<1_000 {
+            let (cause, late) = await withInterruptScope(timeout: .microseconds(index % 100)) { scope in
+                if index % 2 == 0 { await Task.yield() }
+                scope.interrupt(reason: .userCancelled)
+                while scope.late.isEmpty { await Task.yield() }
+                return (scope.cause, scope.late)
+            }
+            winners[cause?.reason ?? .custom, default: 0] += 1
+            if late.count != 1 || late.first?.reason == cause?.reason { Issue.record("\(late)") }
+        }
+        #expect(winners.values.reduce(0, +) == 1_000)
+        #expect(Set(winners.keys).isSubset(of: [.userCancelled, .timeout]))
+    }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct `A wakeup` {
+    @Test func `a signal before the wait ends it, and several count as one`() async {
+        let wakeup = Wakeup()
+        wakeup.signal()
+        wakeup.signal()
+        await wakeup.wait()
+        // Nothing is left: only the instant ends this one.
+        let end = ContinuousClock.now + .milliseconds(5)
+        await wakeup.wait(until: end)
+        #expect(ContinuousClock.now >= end)
+    }
+
+    @Test func `cancellation ends a wait, and takes no signal away`() async {
+        let wakeup = Wakeup()
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await wakeup.wait() }
+            group.cancelAll()
+        }
+        wakeup.signal()
+        await wakeup.wait()
+    }
+
+    @Test func `10,000 signals race with their waits and none is lost`() async {
+        let asked = Wakeup()
+        let answered = Wakeup()
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                for _ in 0..<10_000 {
+                    await asked.wait()
+                    answered.signal()
+                }
+            }
+            for _ in 0..<10_000 {
+                asked.signal()
+                await answered.wait()
+            }
+        }
+    }
+
+    @Test func `10,000 waits race with cancellation and all return`() async {
+        for _ in 0..<10_000 {
+            let wakeup = Wakeup()
+            let task = Task { await wakeup.wait() }
+            if Bool.random() { wakeup.signal() }
+            task.cancel()
+            await task.value
+        }
+    }
+
+    @Test func `a signal ends a wait for an instant far away`() async {
+        let wakeup = Wakeup()
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await wakeup.wait(until: .now + .longestAccepted) }
+            wakeup.signal()
+        }
+    }
+}

@@ -1,0 +1,265 @@
+import Glibc
+import InterruptCore
+import Logging
+import Synchronization
+import SystemPackage
+import Testing
+
+@testable import InterruptWorker
+
+/// What goes wrong around a transport, for the length of a test.
+struct Faults: Sendable {
+    /// How often the next calls are unavailable, by name; each call counts one down.
+    var unavailable: [String: Int] = [:]
+    /// How often the next `start` is done but its reply lost.
+    var lostStarts = 0
+    var isReplaced = false
+    /// Whether each offer is made twice.
+    var repeatsOffers = false
+    var left: [LeftRun] = []
+    var holder: NameHolder?
+}
+
+/// The in-memory transport with faults, a gate behind `start`, and a list of what was written.
+final class TroubledTransport: InterruptTransport {
+    enum Write: Equatable {
+        case spawned(RunID)
+        case receipt(RunID, RequestID)
+        case end(RunID, RunEnding)
+        case lost(RunID)
+        case givenBack(RunID)
+        case left
+    }
+
+    let base = InMemoryTransport()
+    let faults = Mutex(Faults())
+    private let written = Mutex<[Write]>([])
+    /// With it, the reply to `start` waits for ``Wakeup/signal()``.
+    let gate: Wakeup?
+    let gateReached = Wakeup()
+
+    init(gated: Bool = false) { gate = gated ? Wakeup() : nil }
+
+    var writes: [Write] { written.withLock { $0 } }
+
+    private func note(_ write: Write) { written.withLock { $0.append(write) } }
+
+    private func check(_ name: String) throws(TransportError) {
+        let isUnavailable = faults.withLock { faults in
+            guard let count = faults.unavailable[name], count > 0 else { return false }
+            faults.unavailable[name] = count - 1
+            return true
+        }
+        if isUnavailable { throw .unavailable("test") }
+    }
+
+    func run() async { await base.run() }
+
+    func enter(_ worker: WorkerDescription, replacing dead: String?) async throws(TransportError) -> [LeftRun] {
+        try check("enter")
+        let (holder, left) = faults.withLock { ($0.holder, $0.left) }
+        if let holder, holder.instance != dead { throw .nameInUse(by: holder) }
+        return try await base.enter(worker, replacing: dead) + left
+    }
+
+    func lose(_ run: RunID, why: String) async throws(TransportError) {
+        try check("lose")
+        note(.lost(run))
+        try await base.lose(run, why: why)
+    }
+
+    func heartbeat(running: Int) async throws(TransportError) {
+        try check("heartbeat")
+        if faults.withLock({ $0.isReplaced }) { throw .replaced }
+    }
+
+    func leave() async {
+        note(.left)
+        await base.leave()
+    }
+
+    func offers(limit: Int) async throws(TransportError) -> [RunOffer] {
+        try check("offers")
+        let offers = try await base.offers(limit: limit)
+        return faults.withLock { $0.repeatsOffers } ? offers + offers : offers
+    }
+
+    func start(_ offer: RunOffer) async throws(TransportError) -> StartResult {
+        try check("start")
+        let result = try await base.start(offer)
+        gateReached.signal()
+        await gate?.wait()
+        let isLost = faults.withLock { faults in
+            faults.lostStarts -= 1
+            return faults.lostStarts >= 0
+        }
+        if isLost { throw .unavailable("the reply was lost") }
+        return result
+    }
+
+    func giveBack(_ offers: [RunOffer]) async throws(TransportError) {
+        for offer in offers { note(.givenBack(offer.run)) }
+        try await base.giveBack(offers)
+    }
+
+    func watch(_ order: RunOrder, deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void) {
+        base.watch(order, deliver: deliver)
+    }
+
+    func unwatch(_ run: RunID) { base.unwatch(run) }
+
+    func acknowledge(_ signal: InterruptSignal, way: DeliveryWay, for run: RunID) async throws(TransportError) {
+        try check("acknowledge")
+        note(.receipt(run, signal.id))
+        try await base.acknowledge(signal, way: way, for: run)
+    }
+
+    func spawned(_ run: RunID, process: ProcessIdentity) async throws(TransportError) {
+        try check("spawned")
+        note(.spawned(run))
+        try await base.spawned(run, process: process)
+    }
+
+    func append(_ output: [OutputChunk], of run: RunID) async throws(TransportError) {
+        try check("append")
+        try await base.append(output, of: run)
+    }
+
+    func end(_ run: RunID, as ending: RunEnding) async throws(TransportError) {
+        try check("end")
+        note(.end(run, ending))
+        try await base.end(run, as: ending)
+    }
+}
+
+/// What a worker has reported; a test waits here for an event.
+final class SeenEvents: Sendable {
+    private struct State {
+        var events: [WorkerEvent] = []
+        var waiters: [(isMet: @Sendable ([WorkerEvent]) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
+    }
+
+    private let state = Mutex(State())
+
+    var all: [WorkerEvent] { state.withLock { $0.events } }
+
+    @Sendable func take(_ event: WorkerEvent) {
+        let due = state.withLock { state in
+            state.events.append(event)
+            let events = state.events
+            let due = state.waiters.filter { $0.isMet(events) }
+            state.waiters.removeAll { $0.isMet(events) }
+            return due
+        }
+        for waiter in due { waiter.continuation.resume() }
+    }
+
+    func wait(until isMet: @escaping @Sendable ([WorkerEvent]) -> Bool) async {
+        await withCheckedContinuation { continuation in
+            let isThere = state.withLock { state in
+                if isMet(state.events) { return true }
+                state.waiters.append((isMet, continuation))
+                return false
+            }
+            if isThere { continuation.resume() }
+        }
+    }
+
+    func waitForStarts(_ count: Int) async { await wait { $0.pids.count >= count } }
+    func waitForEnds(_ count: Int) async { await wait { $0.endings.count >= count } }
+    func waitForEntry() async { await wait { !$0.isEmpty } }
+}
+
+extension [WorkerEvent] {
+    var pids: [Int32] { compactMap { if case .started(_, let pid) = $0 { pid } else { nil } } }
+    var endings: [RunEnding] { compactMap { if case .ended(_, let ending, _) = $0 { ending } else { nil } } }
+    var stages: [InterruptStage] { compactMap { if case .stage(_, let new, _) = $0 { new } else { nil } } }
+    /// The most runs that had a process at the same time.
+    var mostAtOnce: Int {
+        var now = 0
+        var most = 0
+        for event in self {
+            switch event {
+            case .started: now += 1
+            case .ended(_, let ending, _): now -= ending.exitCode == nil && ending.termSignal == nil ? 0 : 1
+            case .entered, .interrupted, .stage: break
+            }
+            most = Swift.max(most, now)
+        }
+        return most
+    }
+}
+
+/// A worker on real child processes with everything that is needed around it.
+struct WorkerUnderTest: Sendable {
+    let transport: TroubledTransport
+    let worker: Worker<TroubledTransport>
+    let events = SeenEvents()
+    let directory: TemporaryDirectory
+
+    init(
+        slots: Int = 4,
+        grace: Duration = .seconds(20),
+        lease: Duration = .seconds(30),
+        gated: Bool = false,
+        refusal: @escaping @Sendable (RunOrder) -> String? = { _ in nil }
+    ) throws {
+        transport = TroubledTransport(gated: gated)
+        directory = try TemporaryDirectory()
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let description = WorkerDescription(
+            name: try Name("w"),
+            instance: RunID.random().rawValue,
+            host: "here",
+            process: try #require(ProcessIdentity(pid: getpid())),
+            slots: slots,
+            version: "0",
+            queues: [try Name("q")],
+            lease: lease
+        )
+        var configuration = Worker<TroubledTransport>.Configuration(description: description)
+        configuration.refusal = refusal
+        worker = Worker(
+            configuration: configuration,
+            transport: transport,
+            runner: ProcessRunner(
+                outputDirectory: directory.path,
+                defaultGracePeriod: grace,
+                baseEnvironment: ["PATH": "/usr/local/bin:/usr/bin:/bin"],
+                logger: logger
+            ),
+            logger: logger,
+            report: events.take
+        )
+    }
+
+    func submit(_ command: String..., timeout: Duration? = nil) throws -> RunID {
+        let order = RunOrder(
+            run: .random(),
+            job: try Name("job"),
+            queue: try Name("q"),
+            command: command.map { Array($0.utf8) },
+            timeout: timeout
+        )
+        transport.base.submit(order)
+        return order.run
+    }
+
+    func record(_ run: RunID) throws -> InMemoryTransport.Run { try #require(transport.base.run(run)) }
+
+    /// Runs the worker with `body` beside it, and drains it when `body` has returned.
+    func run(_ body: () async throws -> Void) async throws {
+        let running = Task { try await worker.run() }
+        do {
+            try await body()
+        } catch {
+            worker.interrupt(.kill, reason: .systemShutdown)
+            _ = await running.result
+            throw error
+        }
+        worker.interrupt(.drain, reason: .systemShutdown)
+        try await running.value
+        #expect(worker.heldCount == 0)
+        for pid in events.all.pids { #expect(!isRunning(pid)) }
+    }
+}

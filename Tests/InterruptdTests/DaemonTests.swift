@@ -1,0 +1,289 @@
+import Foundation
+import Glibc
+import InterruptCore
+import InterruptRedis
+import InterruptTesting
+import Logging
+import Subprocess
+import Synchronization
+import SystemPackage
+import Testing
+
+@testable import interruptd
+
+/// The lines that a daemon has written to standard error; a test waits here for one.
+private final class Lines: Sendable {
+    private struct State {
+        var lines: [String] = []
+        var hasEnded = false
+        var waiters: [(text: String, count: Int, continuation: CheckedContinuation<Bool, Never>)] = []
+        func has(_ text: String, _ count: Int) -> Bool { lines.count { $0.contains(text) } >= count }
+    }
+
+    private let state = Mutex(State())
+
+    var all: [String] { state.withLock { $0.lines } }
+
+    func take(_ line: String?) {
+        let due = state.withLock { state in
+            if let line { state.lines.append(line) } else { state.hasEnded = true }
+            let now = state
+            let due = now.waiters.filter { now.hasEnded || now.has($0.text, $0.count) }
+            state.waiters.removeAll { now.hasEnded || now.has($0.text, $0.count) }
+            return due.map { ($0.continuation, now.has($0.text, $0.count)) }
+        }
+        for (continuation, isThere) in due { continuation.resume(returning: isThere) }
+    }
+
+    /// Waits for `count` lines that contain `text`; records an issue when the output ends without.
+    func wait(for text: String, count: Int = 1) async {
+        let isThere = await withCheckedContinuation { continuation in
+            let answer: Bool? = state.withLock { state in
+                if state.has(text, count) { return true }
+                if state.hasEnded { return false }
+                state.waiters.append((text, count, continuation))
+                return nil
+            }
+            if let answer { continuation.resume(returning: answer) }
+        }
+        if !isThere { Issue.record("no line with '\(text)' in \(all)") }
+    }
+}
+
+/// One `interruptd` with a home of its own.
+private struct RunningDaemon: Sendable {
+    let pid: Int32
+    let lines: Lines
+    let client: InterruptClient?
+    let directory: String
+
+    func send(_ signal: Int32) { kill(pid, signal) }
+
+    /// Submits a job, and returns its run once the daemon has started it.
+    func start(_ script: String, as job: String, grace: Duration? = nil) async throws -> (run: RunID, pid: Int32) {
+        var submission = Submission(
+            job: try Name(job),
+            queue: try Name("default"),
+            command: ["bash", "-c", script].map { Array($0.utf8) }
+        )
+        submission.gracePeriod = grace
+        let result = try await client?.submit(submission)
+        let run: RunID? = if case .queued(let run) = result { run } else { nil }
+        await lines.wait(for: "started job=\"\(job)\"")
+        let line = lines.all.last { $0.contains("started job=\"\(job)\"") } ?? ""
+        let pid = line.firstRange(of: "pid=\"").map { line[$0.upperBound...].prefix(while: \.isNumber) }
+        return (try #require(run), try #require(pid.flatMap { Int32($0) }))
+    }
+}
+
+/// The directory of the products: the test bundle stands in it.
+private let products: String = {
+    let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? CommandLine.arguments[0]
+    let path = bundle.hasPrefix("/") ? bundle : FileManager.default.currentDirectoryPath + "/" + bundle
+    return String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)])
+}()
+
+@Suite(.timeLimit(.minutes(2)), .serialized) struct `interruptd` {
+    /// Runs the daemon on its embedded Redis; returns how it ended and what it said.
+    private func withDaemon(
+        _ arguments: [String] = [],
+        in directory: String,
+        path: String? = nil,
+        waitsUntilReady: Bool = true,
+        _ body: @escaping @Sendable (RunningDaemon) async throws -> Void
+    ) async throws -> (status: TerminationStatus, lines: [String]) {
+        let lines = Lines()
+        let redis = RedisClient(
+            endpoint: RedisEndpoint(address: .unix(path: "\(directory)/interrupt/interrupt.sock")),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        )
+        let client = InterruptClient(commands: redis, keys: try RedisKeys(namespace: "interrupt"))
+        var variables: [SystemEnvironmentName: String] = ["XDG_RUNTIME_DIR": directory, "HOME": directory]
+        variables["PATH"] = path ?? ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+        var options = PlatformOptions()
+        options.createSession = true  // as with a terminal of its own
+        let result = try await Subprocess.run(
+            .path(FilePath("\(products)/interruptd")),
+            arguments: Arguments(["--state-dir", "\(directory)/state", "--concurrency", "4"] + arguments),
+            environment: .custom(Dictionary(uniqueKeysWithValues: variables.map { (.init(stringLiteral: $0), $1) })),
+            platformOptions: options,
+            input: .none,
+            output: .discarded,
+            error: .sequence
+        ) { execution in
+            let daemon = RunningDaemon(
+                pid: execution.processIdentifier.value,
+                lines: lines,
+                client: client,
+                directory: directory
+            )
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { await redis.run() }
+                let reading = Task {
+                    for try await line in execution.standardError.strings() { lines.take(line) }
+                    lines.take(nil)
+                }
+                do {
+                    if waitsUntilReady { await lines.wait(for: "ready") }
+                    try await body(daemon)
+                } catch {
+                    daemon.send(SIGKILL)
+                    throw error
+                }
+                try await reading.value
+                group.cancelAll()
+            }
+        }
+        return (result.terminationStatus, lines.all)
+    }
+
+    private typealias SystemEnvironmentName = String
+
+    private func isRunning(_ pid: Int32) -> Bool {
+        guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8) else { return false }
+        return !text.contains(") Z ")
+    }
+
+    /// The processes that know this directory: the daemon, its Redis, its jobs.
+    private func processes(in directory: String) -> [String] {
+        let entries = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+        return entries.filter { entry in
+            guard Int(entry) != nil else { return false }
+            let command = (try? String(contentsOfFile: "/proc/\(entry)/cmdline", encoding: .utf8)) ?? ""
+            return command.contains(directory)
+        }
+    }
+
+    private func expectNothingLeft(in directory: String) {
+        #expect(processes(in: directory) == [])
+        #expect(access("\(directory)/interrupt/interrupt.sock", F_OK) != 0)
+    }
+
+    private let deaf = "trap '' TERM INT HUP; while :; do sleep 1000; done"
+
+    @Test func `three presses of Ctrl-C drain, terminate and kill, and leave nothing`() async throws {
+        try await withTemporaryDirectory { directory in
+            let pids = Mutex<[Int32]>([])
+            let (status, lines) = try await withDaemon(["--grace", "1h"], in: directory) { daemon in
+                let deafJob = try await daemon.start(deaf, as: "deaf")
+                let kindJob = try await daemon.start("while :; do sleep 1000; done", as: "kind")
+                pids.withLock { $0 = [deafJob.pid, kindJob.pid] }
+                #expect(getsid(deafJob.pid) == deafJob.pid)  // the terminal's Ctrl-C does not reach it
+                #expect(getsid(deafJob.pid) != getsid(daemon.pid))
+                daemon.send(SIGINT)
+                await daemon.lines.wait(for: "Graceful Cancellation")
+                #expect(isRunning(kindJob.pid))
+                try await Task.sleep(for: .milliseconds(310))  // a press within 300 ms would count with this one
+                daemon.send(SIGINT)
+                await daemon.lines.wait(for: "Urgent Cancellation")
+                await daemon.lines.wait(for: "ended job=\"kind\"")
+                #expect(isRunning(deafJob.pid))
+                try await Task.sleep(for: .milliseconds(310))  // as above
+                daemon.send(SIGINT)
+            }
+            #expect(status == .exited(0))
+            let escalations = lines.filter { $0.contains("Interrupt escalation") }
+            #expect(escalations.count == 3)
+            #expect(lines.contains { $0.contains("ended job=\"deaf\"") && $0.contains("signal=\"9\"") })
+            #expect(lines.contains { $0.contains("ended job=\"kind\"") && $0.contains("state=\"interrupted\"") })
+            #expect(!lines.joined().contains("\u{1B}"))  // no terminal, nothing for one
+            for pid in pids.withLock({ $0 }) { #expect(!isRunning(pid)) }
+            expectNothingLeft(in: directory)
+        }
+    }
+
+    @Test func `three presses at once are one, and SIGTERM ends a deaf job within the grace period`() async throws {
+        try await withTemporaryDirectory { directory in
+            let clock = ContinuousClock()
+            let asked = Mutex<ContinuousClock.Instant?>(nil)
+            let (status, lines) = try await withDaemon(["--grace", "3s"], in: directory) { daemon in
+                // Its own grace period must not outlast the daemon's.
+                let job = try await daemon.start(deaf, as: "deaf", grace: .seconds(3_600))
+                for _ in 0..<3 { daemon.send(SIGINT) }
+                await daemon.lines.wait(for: "Graceful Cancellation")
+                for _ in 0..<2 { daemon.send(SIGINT) }
+                asked.withLock { $0 = clock.now }
+                daemon.send(SIGTERM)
+                await daemon.lines.wait(for: "ended job=\"deaf\"")
+                #expect(!isRunning(job.pid))
+            }
+            let taken = try #require(asked.withLock { $0 }).duration(to: clock.now)
+            print("SIGTERM with a deaf job, grace 3 s: gone after \(taken)")
+            #expect(status == .exited(0))
+            #expect(lines.filter { $0.contains("Interrupt escalation") }.count == 2)
+            #expect(lines.contains { $0.contains("reason=\"system_shutdown\"") })
+            expectNothingLeft(in: directory)
+        }
+    }
+
+    @Test func `SIGHUP reads the file again, and a broken one changes nothing`() async throws {
+        try await withTemporaryDirectory { directory in
+            let file = "\(directory)/d.yaml"
+            func write(_ text: String) throws {
+                try text.write(toFile: file, atomically: false, encoding: .utf8)
+                chmod(file, 0o600)
+            }
+            try write("grace: 1h\n")
+            let (status, lines) = try await withDaemon(["--config", file], in: directory) { daemon in
+                try "grace: 50ms\nlog_level: debug\nconcurrency: 2\nname: other\n"
+                    .write(toFile: file, atomically: false, encoding: .utf8)
+                daemon.send(SIGHUP)
+                await daemon.lines.wait(for: "applied grace, log_level; restart to change name")
+                let job = try await daemon.start(deaf, as: "deaf")
+                try "grace: soon\n".write(toFile: file, atomically: false, encoding: .utf8)
+                daemon.send(SIGHUP)
+                await daemon.lines.wait(for: "the settings stay as they are")
+                _ = try await daemon.client?.interrupt([.run(job.run)], InterruptSignal())
+                await daemon.lines.wait(for: "ended job=\"deaf\"")  // one hour without the reload
+                daemon.send(SIGTERM)
+            }
+            #expect(status == .exited(0))
+            #expect(lines.contains { $0.contains("d.yaml:1:1: 'soon' is not a duration") })
+        }
+    }
+
+    @Test func `without redis-server it says in one line how to get it`() async throws {
+        try await withTemporaryDirectory { directory in
+            let (status, lines) = try await withDaemon(in: directory, path: directory, waitsUntilReady: false) { _ in }
+            #expect(status == .exited(69))
+            #expect(
+                lines == [
+                    "error: redis-server is not installed",
+                    "hint: apt-get install redis-server, or pass --redis URL",
+                ]
+            )
+        }
+    }
+
+    @Test func `a second daemon uses the Redis of the first, and one after a SIGKILL takes it over`() async throws {
+        try await withTemporaryDirectory { directory in
+            let job = Mutex<Int32>(0)
+            let (killed, _) = try await withDaemon(["--name", "one"], in: directory) { first in
+                await first.lines.wait(for: "started an embedded Redis")
+                let (status, lines) = try await withDaemon(["--name", "two"], in: directory) { second in
+                    second.send(SIGTERM)
+                }
+                #expect(status == .exited(0))
+                #expect(lines.contains { $0.contains("using the embedded Redis that is there") })
+                let (_, sameName) = try await withDaemon(["--name", "one"], in: directory, waitsUntilReady: false) {
+                    _ in
+                }
+                #expect(sameName.contains { $0.contains("the worker's name is in use by process \(first.pid)") })
+                let left = try await first.start(deaf, as: "left").pid
+                job.withLock { $0 = left }
+                first.send(SIGKILL)
+            }
+            #expect(killed == .signaled(SIGKILL))
+            let left = job.withLock { $0 }
+            #expect(isRunning(left))
+            let (status, lines) = try await withDaemon(["--name", "one"], in: directory) { third in
+                await third.lines.wait(for: "using the embedded Redis that is there")
+                while isRunning(left) { await Task.yield() }  // ended as the left run of an earlier instance
+                while try await third.client?.newestRun(of: try Name("left"))?.state != .lost { await Task.yield() }
+                third.send(SIGTERM)
+            }
+            #expect(status == .exited(0), "\(lines)")
+            expectNothingLeft(in: directory)
+        }
+    }
+}

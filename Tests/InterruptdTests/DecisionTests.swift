@@ -1,0 +1,67 @@
+import InterruptCore
+import Logging
+import Testing
+
+@testable import interruptd
+
+@Suite struct `Presses of Ctrl-C` {
+    private struct Moment: InstantProtocol {
+        var milliseconds: Int
+        func advanced(by duration: Duration) -> Moment {
+            Moment(milliseconds: milliseconds + Int(duration.milliseconds))
+        }
+        func duration(to other: Moment) -> Duration { .milliseconds(other.milliseconds - milliseconds) }
+        static func < (left: Moment, right: Moment) -> Bool { left.milliseconds < right.milliseconds }
+    }
+
+    @Test(arguments: [
+        ([0], [InterruptStage.drain]), ([0, 300, 600], [.drain, .terminate, .kill]), ([0, 20, 50], [.drain]),
+        ([0, 299], [.drain]), ([0, 1_000, 2_000, 3_000], [.drain, .terminate, .kill]),
+        ([0, 100, 500, 600, 1_000], [.drain, .terminate, .kill]), (Array(stride(from: 0, to: 3_000, by: 30)), [.drain]),
+        (Array(stride(from: 0, to: 3_000, by: 250)) + [3_400], [.drain, .terminate]),
+    ])
+    func `each one after a pause is a stage, and holding the key is one press`(
+        presses: [Int],
+        stages: [InterruptStage]
+    ) {
+        var counter = PressCounter<Moment>()
+        #expect(presses.compactMap { counter.press(at: Moment(milliseconds: $0)) } == stages)
+        #expect(counter.stage == stages.last)
+    }
+}
+
+@Suite struct `Log lines` {
+    private let evil = "a\nerror forged\u{1B}[2J\u{9B}31m\u{202E}\" level=\"error\r\u{2028}\u{85}"
+
+    private func line(_ message: String, _ fields: [String: String] = [:]) -> LogLine {
+        LogLine(at: Timestamp(milliseconds: 0), level: .info, message: message, fields: fields)
+    }
+
+    @Test func `text has the time, the level, the message and the fields in order`() {
+        #expect(
+            line("ready", ["b": "2", "a": "x y"]).text(as: .text)
+                == "1970-01-01T00:00:00.000Z info ready a=\"x y\" b=\"2\""
+        )
+    }
+
+    @Test func `JSON has them as members, and a field cannot take the place of ours`() {
+        #expect(
+            line("ready", ["level": "error", "run": "r"]).text(as: .json)
+                == #"{"at":"1970-01-01T00:00:00.000Z","level":"info","message":"ready","run":"r"}"#
+        )
+    }
+
+    @Test(arguments: DaemonSettings.LogFormat.allCases)
+    func `nothing forges a line, or steers a terminal`(format: DaemonSettings.LogFormat) {
+        let text = line(evil, ["key": evil, evil: "value"]).text(as: format)
+        let steering = text.unicodeScalars.filter {
+            $0.value < 0x20 || (0x7F...0x9F).contains($0.value) || $0.properties.isBidiControl || $0.value == 0x2028
+        }
+        #expect(steering.isEmpty)
+    }
+
+    @Test func `a quote in a value does not end it`() {
+        let text = line("m", ["a": "x\" level=\"error"]).text(as: .text)
+        #expect(text.hasSuffix(#" a="x\" level=\"error""#))
+    }
+}
