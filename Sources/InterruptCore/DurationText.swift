@@ -36,7 +36,7 @@ extension Duration {
         if self < .zero { return "0s" }
         if self < .milliseconds(10) {
             let tenths = components.attoseconds / 100_000_000_000_000
-            return "\(tenths / 10).\(tenths % 10) ms"
+            return tenths % 10 == 0 ? "\(tenths / 10) ms" : "\(tenths / 10).\(tenths % 10) ms"
         }
         if milliseconds < 1_000 { return "\(milliseconds) ms" }
         let seconds = milliseconds / 1_000

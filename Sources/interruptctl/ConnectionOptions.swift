@@ -1,4 +1,5 @@
 import ArgumentParser
+import FoundationEssentials
 import Glibc
 import InterruptCore
 import InterruptRedis
@@ -50,23 +51,7 @@ struct ConnectionOptions: ParsableArguments {
             tlsCert: tlsCert,
             tlsKey: tlsKey,
             namespace: namespace,
-            environment: ProcessEnvironment.variables
+            environment: ProcessInfo.processInfo.environment
         )
-    }
-}
-
-/// The variables of this process, without Foundation.
-enum ProcessEnvironment {
-    static var variables: [String: String] {
-        var variables: [String: String] = [:]
-        var entry = environ
-        while let text = entry.pointee {
-            let line = String(cString: text)
-            if let equals = line.firstIndex(of: "=") {
-                variables[String(line[..<equals])] = String(line[line.index(after: equals)...])
-            }
-            entry += 1
-        }
-        return variables
     }
 }

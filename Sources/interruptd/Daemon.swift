@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 import InterruptCore
 import InterruptRedis
@@ -101,7 +102,7 @@ struct Daemon {
             runner: ProcessRunner(
                 outputDirectory: FilePath(try state.directory("output")),
                 defaultGracePeriod: settings.gracePeriod,
-                baseEnvironment: Environment.current,
+                baseEnvironment: ProcessInfo.processInfo.environment,
                 logger: logger
             ),
             logger: logger,

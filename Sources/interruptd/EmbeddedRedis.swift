@@ -6,7 +6,11 @@ import Subprocess
 import SystemPackage
 
 /// The private Redis of one machine: append-only file, Unix socket for this user alone, a session of its own so that
-/// Ctrl-C does not reach it. A lock says who owns it; whoever does not own it uses it.
+/// Ctrl-C does not reach it.
+///
+/// A lock file says who uses it. Every daemon holds the lock shared while it works; who can hold it alone starts the
+/// server, or ends it. The kernel gives the lock back however a daemon ends, so nothing has to be repaired afterwards: a
+/// server that outlived its last user is used again as it is.
 struct EmbeddedRedis {
     let socketPath: String
     let lockPath: String
@@ -34,62 +38,62 @@ struct EmbeddedRedis {
         }
     }
 
-    /// Runs `body` while the server runs. Starts and ends the server when this process gets the lock, else uses the
-    /// one that is there.
+    /// Runs `body` while the server runs. Starts the server if nobody has, ends it if nobody else uses it.
     func run<Result: Sendable>(_ body: () async throws -> Result) async throws -> Result {
         let lock = open(lockPath, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard lock >= 0 else { throw Failure.cannotPrepare(path: lockPath, why: Errno(rawValue: errno).description) }
         defer { close(lock) }
-        // The lock goes with this process, however it ends.
-        let isOwner = flock(lock, LOCK_EX | LOCK_NB) == 0
-        // A server may have outlived an owner that was killed: it is taken over as it is.
-        let isServing = isOwner ? try await answers(within: .zero) : true
-        if isServing {
+        let isAlone = flock(lock, LOCK_EX | LOCK_NB) == 0
+        if isAlone, try await !answers(within: .zero) {
+            try await start()
+        } else {
             logger.info("using the embedded Redis that is there", metadata: ["socket": "\(socketPath)"])
-            let result = try await body()
-            if isOwner { await shutDown() }
-            return result
         }
-        unlink(socketPath)
-        return try await serve(body)
+        flock(lock, LOCK_SH)
+        // Whoever started it a moment ago may still be waiting for it.
+        guard try await answers(within: .seconds(60)) else { throw Failure.didNotStart(log: log) }
+        let result: Swift.Result<Result, any Error>
+        do {
+            result = .success(try await body())
+        } catch {
+            result = .failure(error)
+        }
+        if flock(lock, LOCK_EX | LOCK_NB) == 0 { await shutDown() }
+        return try result.get()
     }
 
-    private func serve<Result: Sendable>(_ body: () async throws -> Result) async throws -> Result {
-        var options = PlatformOptions()
-        options.createSession = true
-        let configuration = Configuration(
-            executable: .name("redis-server"),
-            arguments: [
-                "--unixsocket", socketPath, "--unixsocketperm", "600", "--port", "0", "--dir", dataDirectory,
-                "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
-                "--daemonize", "no", "--logfile", "\(dataDirectory)/redis.log",
-            ],
-            platformOptions: options
-        )
+    private var log: String { "\(dataDirectory)/redis.log" }
+
+    /// Starts the server as a daemon of its own; returns when it answers.
+    private func start() async throws {
+        unlink(socketPath)
         do {
-            return try await Subprocess.run(configuration, input: .none, output: .discarded, error: .discarded) { _ in
-                guard try await answers(within: .seconds(10)) else {
-                    throw Failure.didNotStart(log: "\(dataDirectory)/redis.log")
-                }
-                logger.info("started an embedded Redis", metadata: ["socket": "\(socketPath)"])
-                let result = try await body()
-                await shutDown()
-                return result
-            }.closureResult
+            _ = try await Subprocess.run(
+                .name("redis-server"),
+                arguments: [
+                    "--unixsocket", socketPath, "--unixsocketperm", "600", "--port", "0", "--dir", dataDirectory,
+                    "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy",
+                    "noeviction", "--daemonize", "yes", "--logfile", log,
+                ],
+                input: .none,
+                output: .discarded,
+                error: .discarded
+            )
         } catch let error as SubprocessError where error.code == .executableNotFound {
             throw Failure.notInstalled
         }
+        guard try await answers(within: .seconds(60)) else { throw Failure.didNotStart(log: log) }
+        logger.info("started an embedded Redis", metadata: ["socket": "\(socketPath)"])
     }
 
+    /// Asks until the server answers: it says in no other way that it has read its file and is ready.
     private func answers(within limit: Duration) async throws -> Bool {
         let deadline = ContinuousClock.now + limit
-        let endpoint = try RedisEndpoint(url: "unix://\(socketPath)")
         var pause = Duration.milliseconds(2)
         while true {
-            if let connection = try? await RedisConnection.connect(to: endpoint) {
+            if let connection = try? await RedisConnection.connect(to: endpoint) {  // not there yet
                 defer { connection.close() }
-                // While it loads its file it answers with an error: it is there, but not ready.
-                if (try? await connection.send(RedisCommand("PING"))) != nil { return true }
+                if (try? await connection.send(RedisCommand("PING"))) != nil { return true }  // there, but loading
             }
             if ContinuousClock.now >= deadline { return false }
             try await Task.sleep(for: pause, clock: .continuous)
@@ -97,13 +101,12 @@ struct EmbeddedRedis {
         }
     }
 
-    /// Asks the server to write its file and end.
+    /// Asks the server to end; its append-only file has everything. Returns when it has closed the connection.
     private func shutDown() async {
-        guard let endpoint = try? RedisEndpoint(url: "unix://\(socketPath)"),
-            let connection = try? await RedisConnection.connect(to: endpoint)
-        else { return }  // it has ended already
-        // The answer to SHUTDOWN is the closed connection.
-        _ = try? await connection.send(RedisCommand("SHUTDOWN", "NOSAVE"))
+        guard let connection = try? await RedisConnection.connect(to: endpoint) else { return }  // ended already
+        _ = try? await connection.send(RedisCommand("SHUTDOWN", "NOSAVE"))  // the closed connection is the answer
         connection.close()
     }
+
+    private var endpoint: RedisEndpoint { RedisEndpoint(address: .unix(path: socketPath)) }
 }

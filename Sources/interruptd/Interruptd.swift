@@ -1,4 +1,5 @@
 import ArgumentParser
+import FoundationEssentials
 import Glibc
 import InterruptCore
 import InterruptRedis
@@ -106,7 +107,7 @@ struct Interruptd: AsyncParsableCommand {
     private func serve() async throws {
         // First of all, so that a signal right after the start ends the embedded Redis too.
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
-        let environment = Environment.current
+        let environment = ProcessInfo.processInfo.environment
         let read = reader(environment: environment)
         let settings = try StartFailure.asUsage { try read() }
         let level = LogLevel(settings.logLevel)
@@ -167,19 +168,5 @@ struct StartFailure: Error {
         } catch let error as SettingsError {
             throw StartFailure(status: 64, message: error.description, hint: error.hint)
         }
-    }
-}
-
-/// The environment of this process.
-enum Environment {
-    static var current: [String: String] {
-        var variables: [String: String] = [:]
-        var entry = environ
-        while let text = entry.pointee {
-            let parts = String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            if parts.count == 2 { variables[String(parts[0])] = String(parts[1]) }
-            entry += 1
-        }
-        return variables
     }
 }

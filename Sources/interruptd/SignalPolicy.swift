@@ -20,7 +20,12 @@ struct SignalPolicy {
                 switch signal {
                 case .sigint:
                     guard let stage = presses.press(at: .now) else { continue }
-                    worker.interrupt(stage, reason: .userCancelled, message: "Ctrl-C in the worker's terminal")
+                    worker.interrupt(
+                        stage,
+                        reason: .userCancelled,
+                        message: "Ctrl-C in the worker's terminal",
+                        triggeredBy: "SIGINT"
+                    )
                 case .sigterm where !isShuttingDown:
                     isShuttingDown = true
                     group.addTask { await self.shutDown() }
@@ -49,11 +54,17 @@ struct SignalPolicy {
         let gracePeriod = settings.gracePeriod
         let end = ContinuousClock.now + gracePeriod
         let half = gracePeriod / 2
-        worker.interrupt(.drain, reason: .systemShutdown, message: message)
+        worker.interrupt(.drain, reason: .systemShutdown, message: message, triggeredBy: "SIGTERM")
         guard await isStillWorking(at: end - half) else { return }
-        worker.interrupt(.terminate, reason: .systemShutdown, message: message, gracePeriod: half * 0.8)
+        worker.interrupt(
+            .terminate,
+            reason: .systemShutdown,
+            message: message,
+            triggeredBy: "SIGTERM",
+            gracePeriod: half * 0.8
+        )
         guard await isStillWorking(at: end) else { return }
-        worker.interrupt(.kill, reason: .systemShutdown, message: message)
+        worker.interrupt(.kill, reason: .systemShutdown, message: message, triggeredBy: "SIGTERM")
     }
 
     /// Waits until `instant`; `false` when everything has ended before.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import FoundationEssentials
 import Glibc
 import InterruptCore
 
@@ -29,7 +30,7 @@ struct DisplayOptions: ParsableArguments {
     var screen: Screen {
         Screen(
             options: self,
-            environment: ProcessEnvironment.variables,
+            environment: ProcessInfo.processInfo.environment,
             isTerminal: isatty(STDOUT_FILENO) == 1,
             columns: Screen.columnsOfTerminal
         )
