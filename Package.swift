@@ -97,7 +97,13 @@ let package = Package(
         .testTarget(name: "InterruptCoreTests", dependencies: ["InterruptCore"], swiftSettings: strict),
         .testTarget(
             name: "InterruptRedisTests",
-            dependencies: ["InterruptCore", "InterruptRedis", "InterruptTesting"],
+            dependencies: [
+                "InterruptCore",
+                "InterruptRedis",
+                "InterruptTesting",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ],
             swiftSettings: strict
         ),
         .testTarget(

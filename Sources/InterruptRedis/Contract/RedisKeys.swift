@@ -33,6 +33,7 @@ public struct RedisKeys: Hashable, Sendable {
 
     func job(_ job: Name) -> String { "\(namespace)/job/\(job)" }
     func run(_ run: RunID) -> String { "\(namespace)/run/\(run)" }
+    func environment(_ run: RunID) -> String { "\(namespace)/env/\(run)" }
     func request(_ run: RunID) -> String { "\(namespace)/request/\(run)" }
     func queue(_ queue: Name) -> String { "\(namespace)/queue/\(queue)" }
     func output(_ run: RunID) -> String { "\(namespace)/output/\(run)" }

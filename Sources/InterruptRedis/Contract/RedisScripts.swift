@@ -3,7 +3,7 @@
 /// Rules that all of them follow. Redis does not roll back, so a script checks everything first, then writes, and
 /// publishes last, in `pcall`. A reply always says whether the request is recorded. JSON from elsewhere never gets here:
 /// what `cjson` decodes was written by these scripts. At most 100 runs a script. `KEYS[1]` is a key that every script
-/// writes: the history.
+/// writes: the history. In a namespace with a newer contract every one of them replies `{'refused', why}`.
 enum RedisScripts {
     /// The contract version. A namespace with a newer one is refused.
     static let version = 1
@@ -12,16 +12,14 @@ enum RedisScripts {
     ///
     /// Arguments: job, run, queue, groups (spaces between), submitted by, command (NUL between), directory, grace in
     /// ms, timeout in ms, then names and values of the environment.
-    /// Replies `{'queued', run}`, `{'live', run}`, `{'gated', target, stage, who, at}` or `{'refused', why}`.
+    /// Replies `{'queued', run}`, `{'live', run}` or `{'gated', target, stage, who, at}`.
     static let submit = script(
         "submit",
         """
         local job, run, queue, groups = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-        local refusal = refuse_newer()
-        if refusal then return refusal end
+        if redis.call('EXISTS', key.run(run)) == 1 then return {'queued', run} end
         local current = redis.call('HGET', key.job(job), 'run')
         if current then
-          if current == run then return {'queued', run} end
           local state = redis.call('HGET', key.run(current), 'state')
           if state and not is_end[state] then return {'live', current} end
         end
@@ -49,7 +47,8 @@ enum RedisScripts {
         """
     )
 
-    /// Claims an offered run: the only step from queued to running.
+    /// Claims an offered run: the only step from queued to running. The instance that has the claim may ask again until
+    /// it has recorded a process; the environment stays readable for that, for a minute at most.
     ///
     /// Arguments: run, queue, entry, worker, instance.
     /// Replies `{'started', run fields, environment, {flag target, value, …}}`, `{'gone'}` or `{'replaced'}`.
@@ -58,8 +57,13 @@ enum RedisScripts {
         """
         local run, queue, entry, worker, instance = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
         if redis.call('HGET', key.worker(worker), 'instance') ~= instance then return {'replaced'} end
-        local fields = redis.call('HMGET', key.run(run), 'state', 'job', 'groups')
+        local fields = redis.call('HMGET', key.run(run), 'state', 'job', 'groups', 'instance', 'pid')
         local state, job, groups = fields[1], fields[2], fields[3] or ''
+        local function reply(flags)
+          return {'started', redis.call('HGETALL', key.run(run)), redis.call('HGETALL', key.env(run)), flags}
+        end
+        -- This instance claimed it, heard no answer and asks again: nothing was spawned yet.
+        if state == 'running' and fields[4] == instance and not fields[5] then return reply({}) end
         if state ~= 'queued' then
           redis.call('XACK', key.queue(queue), 'workers', entry)
           redis.call('XDEL', key.queue(queue), entry)
@@ -70,12 +74,13 @@ enum RedisScripts {
         local gate = closed_gate(queue, groups, worker)
         if request or gate then
           if not request then
-            request = { v = 1, request_id = gate[6], target = gate[2], stage = tonumber(gate[3]), reason = gate[7],
+            request = { v = 1, run = run, job = job, request_id = gate[6], target = gate[2], stage = tonumber(gate[3]), reason = gate[7],
               message = gate[8], triggered_by = gate[4], triggered_at_ms = tonumber(gate[5]), save_checkpoint = true,
               source = 'remote', seen = {gate[6]} }
             redis.call('SET', key.request(run), cjson.encode(request))
           end
           redis.call('XACK', key.queue(queue), 'workers', entry)
+          redis.call('XDEL', key.queue(queue), entry)
           end_queued(job, run, request, now)
           return {'gone'}
         end
@@ -89,17 +94,16 @@ enum RedisScripts {
         redis.call('SADD', key.holds(worker), run)
         local flags = {}
         local function look(target)
-          local value = redis.call('GET', key.flag(target))
+          local value = flag_value(target)
           if value then flags[#flags + 1] = target; flags[#flags + 1] = value end
         end
         look(job)
         for group in string.gmatch(groups, '%S+') do look('group:' .. group) end
         look('queue:' .. queue); look('worker:' .. worker); look('all')
-        local environment = redis.call('HGETALL', key.env(run))
-        redis.call('DEL', key.env(run))
+        redis.call('EXPIRE', key.env(run), 60)
         record(now, 'started', job, run, {'worker', worker})
         publish_event('started', job, run, 'running', now)
-        return {'started', redis.call('HGETALL', key.run(run)), environment, flags}
+        return reply(flags)
         """
     )
 
@@ -114,7 +118,8 @@ enum RedisScripts {
           local run, entry = ARGV[i], ARGV[i + 1]
           redis.call('XACK', key.queue(queue), 'workers', entry)
           redis.call('XDEL', key.queue(queue), entry)
-          if redis.call('HGET', key.run(run), 'state') == 'queued' then
+          local fields = redis.call('HMGET', key.run(run), 'state', 'entry')
+          if fields[1] == 'queued' and fields[2] == entry then
             redis.call('HSET', key.run(run), 'entry', redis.call('XADD', key.queue(queue), '*', 'run', run))
           end
         end
@@ -130,8 +135,6 @@ enum RedisScripts {
     static let interrupt = script(
         "interrupt",
         """
-        local refusal = refuse_newer()
-        if refusal then return refusal end
         local signal = read_signal(2)
         local now = now_ms()
         local replies = {}
@@ -162,7 +165,7 @@ enum RedisScripts {
         """
         local signal = read_signal(2)
         local run, job, value = ARGV[11], ARGV[12], ARGV[13]
-        if redis.call('GET', key.flag(job)) ~= value then return {'changed', ''} end
+        if flag_value(job) ~= value then return {'changed', ''} end
         local state = redis.call('HGET', key.run(run), 'state')
         if not state or is_end[state] then return {'ended', ''} end
         local now = now_ms()
@@ -178,7 +181,7 @@ enum RedisScripts {
     static let adoptFlag = script(
         "adopt_flag",
         """
-        if redis.call('GET', key.flag(ARGV[2])) ~= ARGV[3] then return 0 end
+        if flag_value(ARGV[2]) ~= ARGV[3] then return 0 end
         redis.call('SET', key.flag(ARGV[2]), ARGV[4], 'KEEPTTL')
         return 1
         """
@@ -188,7 +191,7 @@ enum RedisScripts {
     static let dropFlag = script(
         "drop_flag",
         """
-        if redis.call('GET', key.flag(ARGV[2])) ~= ARGV[3] then return 0 end
+        if flag_value(ARGV[2]) ~= ARGV[3] then return 0 end
         return redis.call('DEL', key.flag(ARGV[2]))
         """
     )
@@ -237,6 +240,7 @@ enum RedisScripts {
         local run, instance, state = ARGV[2], ARGV[3], ARGV[4]
         local fields = redis.call('HMGET', key.run(run), 'state', 'job', 'instance')
         local old, job = fields[1], fields[2]
+        if not is_end[state] then return redis.error_reply('ERR ' .. state .. ' is not an end') end
         if not old or is_end[old] then return 'OK' end
         if fields[3] ~= instance then return 'replaced' end
         local now = now_ms()
@@ -260,8 +264,6 @@ enum RedisScripts {
         "enter",
         """
         local worker, instance, dead = ARGV[2], ARGV[3], ARGV[4]
-        local refusal = refuse_newer()
-        if refusal then return refusal end
         local holder = redis.call('HGET', key.worker(worker), 'instance')
         if holder and holder ~= instance and holder ~= dead then
           return {'in_use', redis.call('HGETALL', key.worker(worker))}
@@ -309,17 +311,19 @@ enum RedisScripts {
         """
     )
 
-    /// Marks a run of an earlier instance as lost. Arguments: run, this instance, why, retention in seconds.
+    /// Marks a run of an earlier instance as lost. Arguments: run, this instance, why, retention in seconds. Replies `OK`
+    /// or `replaced`.
     static let lose = script(
         "lose",
         """
         local run = ARGV[2]
-        local fields = redis.call('HMGET', key.run(run), 'state', 'job', 'instance')
-        if not fields[1] or is_end[fields[1]] or fields[3] == ARGV[3] then return 0 end
+        local fields = redis.call('HMGET', key.run(run), 'state', 'job', 'instance', 'worker')
+        if not fields[4] or is_end[fields[1]] or fields[3] == ARGV[3] then return 'OK' end
+        if redis.call('HGET', key.worker(fields[4]), 'instance') ~= ARGV[3] then return 'replaced' end
         local now = now_ms()
         redis.call('HSET', key.run(run), 'state', 'lost', 'ended_at_ms', now, 'error', ARGV[4])
         finish_run(fields[2], run, 'lost', now, tonumber(ARGV[5]))
-        return 1
+        return 'OK'
         """
     )
 
@@ -330,8 +334,6 @@ enum RedisScripts {
     static let closeGate = script(
         "close_gate",
         """
-        local refusal = refuse_newer()
-        if refusal then return refusal end
         local signal = read_signal(2)
         local gate, lifetime = key.gate(ARGV[11]), ARGV[12]
         local now = now_ms()
@@ -347,6 +349,8 @@ enum RedisScripts {
         redis.call('HDEL', gate, 'until_empty')
         if lifetime == 'empty' then
           redis.call('HSET', gate, 'until_empty', 1)
+          -- The last run may have ended since the members were listed; nobody else would ever open the gate.
+          if redis.call('EXISTS', key.group(string.sub(ARGV[11], 7))) == 0 then redis.call('PEXPIRE', gate, 60000) end
         elseif lifetime ~= 'open' then
           redis.call('PEXPIRE', gate, lifetime)
         end
@@ -370,8 +374,17 @@ enum RedisScripts {
     )
 
     private static func script(_ name: String, _ body: String) -> RedisScript {
-        RedisScript(name: name, source: RedisKeys.lua + prelude + body)
+        RedisScript(name: name, source: RedisKeys.lua + prelude + refusal + body)
     }
+
+    /// How every script begins.
+    private static let refusal = """
+        local version = redis.call('HMGET', key.meta, 'v')[1]
+        if version and (tonumber(version) or 0) > \(version) then
+          return {'refused', 'the namespace has contract version ' .. version .. ', this program speaks \(version)'}
+        end
+
+        """
 
     /// What the scripts share. `merge` is the one place where an interrupt gets into the record.
     private static let prelude = """
@@ -382,13 +395,6 @@ enum RedisScripts {
           return time[1] * 1000 + math.floor(time[2] / 1000)
         end
 
-        local function refuse_newer()
-          local version = redis.call('HMGET', key.meta, 'v')[1]
-          if version and tonumber(version) and tonumber(version) > \(version) then
-            return {'refused', 'the namespace has contract version ' .. version .. ', this program speaks \(version)'}
-          end
-        end
-
         local function record(now, event, job, run, more)
           redis.call('XADD', key.history, 'MAXLEN', '~', 100000, '*', 'at_ms', now, 'event', event, 'job', job,
             'run', run, unpack(more))
@@ -397,6 +403,12 @@ enum RedisScripts {
         local function publish_event(event, job, run, state, now, stage)
           redis.pcall('PUBLISH', key.events, cjson.encode({ v = 1, event = event, job = job, run = run, state = state,
             at_ms = now, stage = stage }))
+        end
+
+        -- A flag is anyone's to write: what is no string is no flag, and must not end a script half-way.
+        local function flag_value(target)
+          local value = redis.pcall('GET', key.flag(target))
+          return type(value) == 'string' and value
         end
 
         local function drop_flag(job, run, now)
@@ -520,7 +532,19 @@ enum RedisScripts {
           return 'interrupted'
         end
 
+        -- The record as a flag, for checkers in other programs. The same record always gives the same text.
+        local function mirror(request)
+          local text = '{"request_id":' .. cjson.encode(request.request_id) .. ',"stage":' .. request.stage
+            .. ',"reason":' .. cjson.encode(request.reason)
+          if request.message then text = text .. ',"message":' .. cjson.encode(request.message) end
+          if request.triggered_by then text = text .. ',"triggered_by":' .. cjson.encode(request.triggered_by) end
+          return text .. ',"save_checkpoint":' .. tostring(request.save_checkpoint) .. '}'
+        end
+
+        local is_down = { [''] = true, ['0'] = true, ['false'] = true }
+
         local function interrupt_run(run, state, job, worker, signal, now)
+          local earlier = stored_request(run)
           local copy = {}
           for name, value in pairs(signal) do copy[name] = value end
           local outcome, request = merge(run, job, copy, now)
@@ -528,9 +552,11 @@ enum RedisScripts {
             state = end_queued(job, run, request, now)
             if state == 'interrupted' then outcome = 'stopped' end
           else
-            local flag = { request_id = request.request_id, stage = request.stage, reason = request.reason,
-              message = request.message, triggered_by = request.triggered_by, save_checkpoint = request.save_checkpoint }
-            redis.pcall('SET', key.flag(job), cjson.encode(flag), 'EX', 86400)
+            -- Somebody else's flag that the worker has not yet taken in stays: it may be harder than this request.
+            local flag = flag_value(job)
+            if not flag or is_down[flag] or (earlier and flag == mirror(earlier)) then
+              redis.pcall('SET', key.flag(job), mirror(request), 'EX', 86400)
+            end
             if worker then redis.pcall('PUBLISH', key.signals(worker), cjson.encode(request)) end
             if outcome ~= 'known' then publish_event('requested', job, run, state, now, request.stage) end
           end
