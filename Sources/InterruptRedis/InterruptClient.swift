@@ -64,20 +64,22 @@ public struct InterruptClient: Sendable {
         self.keys = keys
     }
 
-    /// Runs a script with the two arguments that all of them have.
+    /// Runs a script with the key and the argument that all of them have. A newer contract is thrown as an error.
     func evaluate(_ script: RedisScript, _ arguments: [RedisArgument]) async throws(RedisError) -> RESPValue {
-        try await commands.evaluate(
+        let reply = try await commands.evaluate(
             script,
             keys: [keys.history],
             arguments: [RedisArgument(keys.namespace)] + arguments
         )
+        if let parts = reply.array, parts.count == 2, parts[0].text == "refused" {
+            throw RedisError(.reply, parts[1].text ?? "")
+        }
+        return reply
     }
 
     /// The error for a reply that no script of this version gives.
     func unexpected(_ reply: RESPValue, from what: String) -> RedisError {
-        let parts = reply.array?.compactMap(\.text) ?? []
-        if parts.first == "refused" { return RedisError(.reply, parts.dropFirst().joined(separator: " ")) }
-        return RedisError(.reply, "\(what): unexpected reply from the server")
+        RedisError(.reply, "\(what): unexpected reply from the server")
     }
 }
 

@@ -27,6 +27,7 @@ public final class RedisInterruptChecker: Sendable {
     private let worker: Name
     private let configuration: Configuration
     private let board: WatchBoard
+    private let connected: Wakeup
     private let logger: Logger
 
     /// A checker for the runs of `worker`. It watches nothing before ``run()`` runs.
@@ -34,7 +35,7 @@ public final class RedisInterruptChecker: Sendable {
     /// - Parameters:
     ///   - client: carries the reads; its owner runs it. The subscription is a second connection to the same endpoint.
     ///   - queues: the queues whose flags are watched too.
-    public init(
+    public convenience init(
         client: RedisClient,
         keys: RedisKeys,
         worker: Name,
@@ -43,10 +44,35 @@ public final class RedisInterruptChecker: Sendable {
         connection: RedisConnectionConfiguration = RedisConnectionConfiguration(),
         logger: Logger
     ) {
+        self.init(
+            client: client,
+            keys: keys,
+            worker: worker,
+            queues: queues,
+            configuration: configuration,
+            connection: connection,
+            connected: Wakeup(),
+            logger: logger
+        )
+    }
+
+    /// - Parameter connected: signalled at each connect of `client`; without it a gap on that connection is closed by
+    ///   the next poll.
+    init(
+        client: RedisClient,
+        keys: RedisKeys,
+        worker: Name,
+        queues: [Name],
+        configuration: Configuration,
+        connection: RedisConnectionConfiguration,
+        connected: Wakeup,
+        logger: Logger
+    ) {
         self.client = client
         self.keys = keys
         self.worker = worker
         self.configuration = configuration
+        self.connected = connected
         self.logger = logger
         let board = WatchBoard(keys: keys, worker: worker, queues: queues, ways: configuration.ways, logger: logger)
         self.board = board
@@ -79,6 +105,12 @@ public final class RedisInterruptChecker: Sendable {
             group.addTask { await self.subscriber.run() }
             group.addTask { await self.readWhenDue() }
             group.addTask { await self.probe() }
+            group.addTask {
+                while !Task.isCancelled {
+                    await self.connected.wait()
+                    self.board.commandsReconnected()
+                }
+            }
         }
     }
 
@@ -119,9 +151,10 @@ public final class RedisInterruptChecker: Sendable {
     /// Redirects invalidations to the subscription, once for each pair of connections: a broken redirect is silent. When
     /// the connection changes between the question and the command, the next read sees it and sets tracking up again.
     private func track(_ tracked: inout TrackedConnection?) async throws(RedisError) -> Bool {
-        guard configuration.ways.contains(.tracked), let commands = client.clientID,
-            let subscription = board.subscriberID
-        else { return false }
+        guard configuration.ways.contains(.tracked), let subscription = board.subscriberID else { return false }
+        // A connection that is just being made has no number yet, and keys that are read now must not stay unarmed.
+        if !client.isConnected { try await client.send(RedisCommand("PING")) }
+        guard let commands = client.clientID else { return false }
         if let tracked, tracked.commands == commands, tracked.subscription == subscription { return tracked.isAccepted }
         let replies = try await client.send([
             RedisCommand("CLIENT", "TRACKING", "OFF"),
@@ -162,6 +195,8 @@ public final class RedisInterruptChecker: Sendable {
                 guard let message = try FlagValue.read(value) else { return }
                 let signal = message.signal(source: .flag, newID: .random())
                 try await interrupts.importWideFlag(signal, target: target, value: value)
+                // It is gone now: the same text set again is a new request.
+                board.forgetValue(of: key)
             }
         } catch let error as MalformedSignal {
             board.malformed(key, error)

@@ -9,6 +9,9 @@ public final class RedisTransport: InterruptTransport {
     /// How long the server lets the queue connection wait before it answers that there is nothing.
     private static let queueWait = Duration.seconds(5)
 
+    /// How long a worker behind a gate leaves the queue to others before it looks again.
+    private static let holdInterval = Duration.seconds(1)
+
     private let commands: RedisClient
     private let queue: RedisClient
     private let checker: RedisInterruptChecker
@@ -18,12 +21,19 @@ public final class RedisTransport: InterruptTransport {
     private let instance: String
     private let queues: [Name]
     private let pendingEntries: PendingEntries
+    private let heldUntil = Mutex<ContinuousClock.Instant?>(nil)
 
-    /// Whether this consumer's own pending entries are to be read before new ones, as after every connect.
+    /// How far this consumer's own pending entries were read since the last connect; `nil` when they all were.
     private final class PendingEntries: Sendable {
-        private let areDue = Atomic<Bool>(true)
-        func connected() { areDue.store(true, ordering: .releasing) }
-        func take() -> Bool { areDue.exchange(false, ordering: .acquiringAndReleasing) }
+        private let cursors = Mutex<[Name: String]?>([:])
+        func connected() { cursors.withLock { $0 = [:] } }
+        var now: [Name: String]? { cursors.withLock { $0 } }
+        func read(_ offers: [RunOffer]) {
+            cursors.withLock { cursors in
+                if offers.isEmpty { cursors = nil }
+                for offer in offers { cursors?[offer.queue] = offer.entry }
+            }
+        }
     }
 
     /// A transport for one instance of a worker. It connects when ``run()`` runs.
@@ -45,12 +55,15 @@ public final class RedisTransport: InterruptTransport {
         self.queues = queues
         let pendingEntries = PendingEntries()
         self.pendingEntries = pendingEntries
+        let connected = Wakeup()
         commands = RedisClient(
             endpoint: endpoint,
             name: "interruptd:\(worker)",
             configuration: connection,
             logger: logger
-        )
+        ) { _ throws(RedisError) in
+            connected.signal()
+        }
         // A blocked command cannot be told from a dead link by PING; its own limit takes that part.
         var blocking = connection
         blocking.pingInterval = nil
@@ -77,6 +90,7 @@ public final class RedisTransport: InterruptTransport {
             queues: queues,
             configuration: checking,
             connection: connection,
+            connected: connected,
             logger: logger
         )
     }
@@ -118,15 +132,16 @@ public final class RedisTransport: InterruptTransport {
         {
             throw .nameInUse(by: holder.nameHolder)
         }
-        throw .refused(parts.dropFirst().compactMap(\.text).joined(separator: " "))
+        throw .refused("enter: unexpected reply from the server")
     }
 
     /// Ends a run that an earlier instance left behind and that is verified to be gone.
     public func lose(_ run: RunID, why: String) async throws(TransportError) {
-        _ = try await evaluate(
+        let reply = try await evaluate(
             RedisScripts.lose,
             [.init(run.rawValue), .init(instance), .init(why), .init(Self.retention.components.seconds)]
         )
+        if reply.text == "replaced" { throw .replaced }
     }
 
     /// Counts a heartbeat.
@@ -143,7 +158,9 @@ public final class RedisTransport: InterruptTransport {
         // A read that was given up still waits at the server, where it would hold up the next one, or take an entry.
         queue.reconnect()
         // Best effort: what stays pending is this name's again when it comes back.
-        if let offers = try? await read("0", limit: 1_000, within: .seconds(2)) { try? await giveBack(offers) }
+        if let offers = try? await pending(after: [:], limit: 1_000, within: .seconds(2)) {
+            try? await giveBack(offers)
+        }
         // Best effort: an instance that could not say goodbye is found out by its silence.
         _ = try? await evaluate(RedisScripts.leave, [.init(worker.description), .init(instance)])
     }
@@ -152,22 +169,62 @@ public final class RedisTransport: InterruptTransport {
 
     /// Waits until at least one queued run is offered; after a connect, the consumer's own pending entries come first.
     public func offers(limit: Int) async throws(TransportError) -> [RunOffer] {
+        if let instant = heldUntil.withLock({ $0.take() }) {
+            try? await Task.sleep(until: instant, clock: .continuous)  // cancelled: nothing is offered any more
+        }
         while !Task.isCancelled {
-            let offers = try await pendingEntries.take() ? read("0", limit: limit) : read(">", limit: limit)
+            let offers: [RunOffer]
+            if let cursors = pendingEntries.now {
+                offers = try await pending(after: cursors, limit: limit)
+                pendingEntries.read(offers)
+            } else {
+                offers = try await new(limit: limit)
+            }
             if !offers.isEmpty { return offers }
         }
         return []
     }
 
-    private func read(
-        _ id: String,
+    private func pending(
+        after cursors: [Name: String],
         limit: Int,
+        within timeout: Duration = queueWait + .seconds(2)
+    ) async throws(TransportError) -> [RunOffer] {
+        var offers: [RunOffer] = []
+        for queue in queues where offers.count < limit {
+            offers += try await read(
+                [(queue, cursors[queue] ?? "0")],
+                limit: limit - offers.count,
+                within: timeout
+            )
+        }
+        return offers
+    }
+
+    /// COUNT is per stream, so strict order and one limit for all queues take one question for each. Only when all of
+    /// them are empty they are waited for together; what that brings beyond the limit goes back.
+    private func new(limit: Int) async throws(TransportError) -> [RunOffer] {
+        if queues.count == 1 { return try await read([(queues[0], ">")], limit: limit, waits: true) }
+        var offers: [RunOffer] = []
+        for queue in queues where offers.count < limit {
+            offers += try await read([(queue, ">")], limit: limit - offers.count)
+        }
+        if !offers.isEmpty { return offers }
+        offers = try await read(queues.map { ($0, ">") }, limit: 1, waits: true)
+        if offers.count > limit { try await giveBack(Array(offers[limit...])) }
+        return Array(offers.prefix(limit))
+    }
+
+    private func read(
+        _ streams: [(queue: Name, id: String)],
+        limit: Int,
+        waits: Bool = false,
         within timeout: Duration = queueWait + .seconds(2)
     ) async throws(TransportError) -> [RunOffer] {
         var arguments: [RedisArgument] = ["GROUP", .init(RedisKeys.consumerGroup), .init(worker.description)]
         arguments += ["COUNT", .init(limit)]
-        if id == ">" { arguments += ["BLOCK", .init(Self.queueWait.milliseconds)] }
-        arguments += ["STREAMS"] + queues.map { .init(keys.queue($0)) } + queues.map { _ in .init(id) }
+        if waits { arguments += ["BLOCK", .init(Self.queueWait.milliseconds)] }
+        arguments += ["STREAMS"] + streams.map { .init(keys.queue($0.queue)) } + streams.map { .init($0.id) }
         do throws(RedisError) {
             let reply = try await queue.send(
                 RedisCommand("XREADGROUP", arguments),
@@ -199,6 +256,9 @@ public final class RedisTransport: InterruptTransport {
         let parts = reply.array ?? []
         switch parts.first?.text {
         case "gone": return .gone
+        case "held":
+            heldUntil.withLock { $0 = .now + Self.holdInterval }
+            return .gone
         case "replaced": throw .replaced
         case "started" where parts.count == 4:
             guard let record = RunRecord(reply: parts[1]), let order = record.order(environment: parts[2]) else {
@@ -256,10 +316,11 @@ public final class RedisTransport: InterruptTransport {
         way: DeliveryWay,
         for run: RunID
     ) async throws(TransportError) {
-        _ = try await evaluate(
+        let reply = try await evaluate(
             RedisScripts.acknowledge,
             signal.arguments + [.init(run.rawValue), .init(instance), .init(way.rawValue)]
         )
+        if reply.text == "replaced" { throw .replaced }
     }
 
     /// Records the leader's process, which has its environment now: nobody needs to read it any more.

@@ -49,6 +49,7 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
 
     /// A new run is read once in the next batch, which also arms its keys: a short job pays nothing.
     mutating func watch(_ order: RunOrder, now: Instant) {
+        unwatch(order.run)
         orders[order.run] = order
         add(keys.request(order.run), .request(order.run))
         add(keys.flag(.job(order.job)), .jobFlag(order.run, order.job))

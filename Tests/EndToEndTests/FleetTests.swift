@@ -108,7 +108,7 @@ struct `A fleet of workers` {
                     "-c",
                     "while [ ! -e \(go) ]; do sleep 0.05; done; echo done"
                 )
-                _ = try await fleet.control("submit", "--id", "stopped", "--timeout", "1s", "--", "sleep", "300")
+                _ = try await fleet.control("submit", "--id", "stopped", "--timeout", "4s", "--", "sleep", "300")
                 try await fleet.wait(for: "through", .running)
                 try await fleet.wait(for: "stopped", .running)
                 fleet.redis.stop()

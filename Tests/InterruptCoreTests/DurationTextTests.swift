@@ -38,7 +38,7 @@ import Testing
     }
 
     @Test(arguments: [
-        (Duration.microseconds(400), "0.4 ms"), (.zero, "0.0 ms"), (.milliseconds(12), "12 ms"),
+        (Duration.microseconds(400), "0.4 ms"), (.zero, "0 ms"), (.milliseconds(12), "12 ms"),
         (.milliseconds(999), "999 ms"), (.milliseconds(3_299), "3.2s"), (.seconds(60), "1m 0s"),
         (.seconds(125), "2m 5s"),
         (.seconds(11_400), "3h 10m"), (.seconds(187_200), "2d 4h"), (.seconds(-5), "0s"),

@@ -77,7 +77,7 @@ import Testing
                 "Started:      1970-01-01T00:00:02.000Z", "Elapsed:      1m 3s", "Deadline:     in 57.0s",
                 "Interrupted:  user_cancelled", "Stage:        2 terminate", #"Message:      wrong\nbranch"#,
                 "Asked by:     ann@box", "Asked at:     1970-01-01T00:00:05.000Z",
-                "Acknowledged: after 3.0 ms via push", #"Last output:  file 17\x1b[2J"#,
+                "Acknowledged: after 3 ms via push", #"Last output:  file 17\x1b[2J"#,
             ]
         )
     }
@@ -167,7 +167,7 @@ import Testing
         ])
         #expect(
             HistoryLine.of(acknowledged, on: Screen())
-                == "1970-01-01 00:00:01  acknowledged  nightly  terminate, via push, in 0.0 ms, worker alpha"
+                == "1970-01-01 00:00:01  acknowledged  nightly  terminate, via push, in 0 ms, worker alpha"
         )
     }
 

@@ -76,7 +76,7 @@ import Testing
         ("grcae: 1s\n", "d.yaml:1:1: unknown setting 'grcae': known are redis, "),
         ("grace: 1s\nnaem: x\n", "d.yaml:2:1: unknown setting 'naem'"),
         ("grace: 10\n", "d.yaml:1:1: '10' is not a duration"), ("grace: -1s\n", "'-1s' is not a duration"),
-        ("grace: 2d\n", "d.yaml:1:1: '2d' is not allowed: 0.0 ms to 1d 0h"),
+        ("grace: 2d\n", "d.yaml:1:1: '2d' is not allowed: 0 ms to 1d 0h"),
         ("concurrency: many\n", "d.yaml:1:1: 'many' is not allowed: a whole number from 1 to 10000"),
         ("concurrency: 0\n", "'0' is not allowed"), ("concurrency: 2.5\n", "'2.5' is not allowed"),
         ("concurrency: {a: 1}\n", "d.yaml:1:1: concurrency takes a value or a list of values"),

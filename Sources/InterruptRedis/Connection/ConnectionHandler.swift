@@ -34,15 +34,13 @@ final class ConnectionHandler: ChannelInboundHandler {
     }
 
     func submit(_ call: State.Call, bytes: ByteBuffer) {
-        guard let context else {
-            resume(call.waiter, with: .failure(RedisError(.closed, "the connection is closed")))
-            return
-        }
+        // Asked first: of a connection that is closed the state knows why.
         switch state.submit(call) {
         case .refused(let waiter, let error): resume(waiter, with: .failure(error))
         case .write(let wake):
-            context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
-            if let wake { wakeUp(at: wake, on: context.eventLoop) }
+            // While the state is open the handler is in its channel.
+            context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+            if let wake, let context { wakeUp(at: wake, on: context.eventLoop) }
         }
     }
 

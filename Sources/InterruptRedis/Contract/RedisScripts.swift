@@ -3,7 +3,7 @@
 /// Rules that all of them follow. Redis does not roll back, so a script checks everything first, then writes, and
 /// publishes last, in `pcall`. A reply always says whether the request is recorded. JSON from elsewhere never gets here:
 /// what `cjson` decodes was written by these scripts. At most 100 runs a script. `KEYS[1]` is a key that every script
-/// writes: the history.
+/// writes: the history. In a namespace with a newer contract every one of them replies `{'refused', why}`.
 enum RedisScripts {
     /// The contract version. A namespace with a newer one is refused.
     static let version = 1
@@ -12,20 +12,18 @@ enum RedisScripts {
     ///
     /// Arguments: job, run, queue, groups (spaces between), submitted by, command (NUL between), directory, grace in
     /// ms, timeout in ms, then names and values of the environment.
-    /// Replies `{'queued', run}`, `{'live', run}`, `{'gated', target, stage, who, at}` or `{'refused', why}`.
+    /// Replies `{'queued', run}`, `{'live', run}` or `{'gated', target, stage, who, at}`.
     static let submit = script(
         "submit",
         """
         local job, run, queue, groups = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-        local refusal = refuse_newer()
-        if refusal then return refusal end
+        if redis.call('EXISTS', key.run(run)) == 1 then return {'queued', run} end
         local current = redis.call('HGET', key.job(job), 'run')
         if current then
-          if current == run then return {'queued', run} end
           local state = redis.call('HGET', key.run(current), 'state')
           if state and not is_end[state] then return {'live', current} end
         end
-        local gate = closed_gate(queue, groups, nil)
+        local gate = closed_gate(queue, groups)
         if gate then return gate end
 
         local now = now_ms()
@@ -53,7 +51,8 @@ enum RedisScripts {
     /// claimed the run may ask again and is told the same: a reply may be lost.
     ///
     /// Arguments: run, queue, entry, worker, instance.
-    /// Replies `{'started', run fields, environment, {flag target, value, …}}`, `{'gone'}` or `{'replaced'}`.
+    /// Replies `{'started', run fields, environment, {flag target, value, …}}`, `{'gone'}`, `{'held'}` when the worker
+    /// itself is behind a gate (the run goes back: another worker may have it), or `{'replaced'}`.
     static let start = script(
         "start",
         """
@@ -64,7 +63,7 @@ enum RedisScripts {
         local function started()
           local flags = {}
           local function look(target)
-            local value = redis.call('GET', key.flag(target))
+            local value = flag_value(target)
             if value then flags[#flags + 1] = target; flags[#flags + 1] = value end
           end
           look(job)
@@ -80,15 +79,20 @@ enum RedisScripts {
         end
         local now = now_ms()
         local request = stored_request(run)
-        local gate = closed_gate(queue, groups, worker)
+        if not request and closed_gate_of('worker:' .. worker) then
+          put_back(queue, run, entry)
+          return {'held'}
+        end
+        local gate = closed_gate(queue, groups)
         if request or gate then
           if not request then
-            request = { v = 1, request_id = gate[6], target = gate[2], stage = tonumber(gate[3]), reason = gate[7],
-              message = gate[8], triggered_by = gate[4], triggered_at_ms = tonumber(gate[5]), save_checkpoint = true,
+            request = { v = 1, run = run, job = job, request_id = gate[6], target = gate[2], stage = tonumber(gate[3]),
+              reason = gate[7], message = gate[8], triggered_by = gate[4], triggered_at_ms = tonumber(gate[5]), save_checkpoint = true,
               source = 'remote', seen = {gate[6]} }
             redis.call('SET', key.request(run), cjson.encode(request))
           end
           redis.call('XACK', key.queue(queue), 'workers', entry)
+          redis.call('XDEL', key.queue(queue), entry)
           end_queued(job, run, request, now)
           return {'gone'}
         end
@@ -113,14 +117,7 @@ enum RedisScripts {
         "give_back",
         """
         local queue = ARGV[2]
-        for i = 3, #ARGV, 2 do
-          local run, entry = ARGV[i], ARGV[i + 1]
-          redis.call('XACK', key.queue(queue), 'workers', entry)
-          redis.call('XDEL', key.queue(queue), entry)
-          if redis.call('HGET', key.run(run), 'state') == 'queued' then
-            redis.call('HSET', key.run(run), 'entry', redis.call('XADD', key.queue(queue), '*', 'run', run))
-          end
-        end
+        for i = 3, #ARGV, 2 do put_back(queue, ARGV[i], ARGV[i + 1]) end
         return redis.status_reply('OK')
         """
     )
@@ -133,8 +130,6 @@ enum RedisScripts {
     static let interrupt = script(
         "interrupt",
         """
-        local refusal = refuse_newer()
-        if refusal then return refusal end
         local signal = read_signal(2)
         local now = now_ms()
         local replies = {}
@@ -165,7 +160,7 @@ enum RedisScripts {
         """
         local signal = read_signal(2)
         local run, job, value = ARGV[11], ARGV[12], ARGV[13]
-        if redis.call('GET', key.flag(job)) ~= value then return {'changed', ''} end
+        if flag_value(job) ~= value then return {'changed', ''} end
         local state = redis.call('HGET', key.run(run), 'state')
         if not state or is_end[state] then return {'ended', ''} end
         local now = now_ms()
@@ -181,7 +176,7 @@ enum RedisScripts {
     static let adoptFlag = script(
         "adopt_flag",
         """
-        if redis.call('GET', key.flag(ARGV[2])) ~= ARGV[3] then return 0 end
+        if flag_value(ARGV[2]) ~= ARGV[3] then return 0 end
         redis.call('SET', key.flag(ARGV[2]), ARGV[4], 'KEEPTTL')
         return 1
         """
@@ -191,7 +186,7 @@ enum RedisScripts {
     static let dropFlag = script(
         "drop_flag",
         """
-        if redis.call('GET', key.flag(ARGV[2])) ~= ARGV[3] then return 0 end
+        if flag_value(ARGV[2]) ~= ARGV[3] then return 0 end
         return redis.call('DEL', key.flag(ARGV[2]))
         """
     )
@@ -212,8 +207,11 @@ enum RedisScripts {
         local outcome, request = merge(run, job, signal, now)
         local previous = tonumber(fields[5] or '0') or 0
         if request.stage > previous then
-          redis.call('HSET', key.run(run), 'stage', request.stage, 'acknowledged_at_ms', now)
-          if previous == 0 then copy_request(run, request, way) end
+          redis.call('HSET', key.run(run), 'stage', request.stage)
+          if previous == 0 then
+            redis.call('HSET', key.run(run), 'acknowledged_at_ms', now)
+            copy_request(run, request, way)
+          end
           if request.escalated_by then
             redis.call('HSET', key.run(run), 'escalated_by', cjson.encode(request.escalated_by))
           end
@@ -240,6 +238,7 @@ enum RedisScripts {
         local run, instance, state = ARGV[2], ARGV[3], ARGV[4]
         local fields = redis.call('HMGET', key.run(run), 'state', 'job', 'instance')
         local old, job = fields[1], fields[2]
+        if not is_end[state] then return redis.error_reply('ERR ' .. state .. ' is not an end') end
         if not old or is_end[old] then return 'OK' end
         if fields[3] ~= instance then return 'replaced' end
         local now = now_ms()
@@ -269,8 +268,6 @@ enum RedisScripts {
         "enter",
         """
         local worker, instance, dead = ARGV[2], ARGV[3], ARGV[4]
-        local refusal = refuse_newer()
-        if refusal then return refusal end
         local holder = redis.call('HGET', key.worker(worker), 'instance')
         if holder and holder ~= instance and holder ~= dead then
           return {'in_use', redis.call('HGETALL', key.worker(worker))}
@@ -318,17 +315,19 @@ enum RedisScripts {
         """
     )
 
-    /// Marks a run of an earlier instance as lost. Arguments: run, this instance, why, retention in seconds.
+    /// Marks a run of an earlier instance as lost. Arguments: run, this instance, why, retention in seconds. Replies `OK`
+    /// or `replaced`.
     static let lose = script(
         "lose",
         """
         local run = ARGV[2]
-        local fields = redis.call('HMGET', key.run(run), 'state', 'job', 'instance')
-        if not fields[1] or is_end[fields[1]] or fields[3] == ARGV[3] then return 0 end
+        local fields = redis.call('HMGET', key.run(run), 'state', 'job', 'instance', 'worker')
+        if not fields[4] or is_end[fields[1]] or fields[3] == ARGV[3] then return 'OK' end
+        if redis.call('HGET', key.worker(fields[4]), 'instance') ~= ARGV[3] then return 'replaced' end
         local now = now_ms()
         redis.call('HSET', key.run(run), 'state', 'lost', 'ended_at_ms', now, 'error', ARGV[4])
         finish_run(fields[2], run, 'lost', now, tonumber(ARGV[5]))
-        return 1
+        return 'OK'
         """
     )
 
@@ -339,8 +338,6 @@ enum RedisScripts {
     static let closeGate = script(
         "close_gate",
         """
-        local refusal = refuse_newer()
-        if refusal then return refusal end
         local signal = read_signal(2)
         local gate, lifetime = key.gate(ARGV[11]), ARGV[12]
         local now = now_ms()
@@ -356,6 +353,8 @@ enum RedisScripts {
         redis.call('HDEL', gate, 'until_empty')
         if lifetime == 'empty' then
           redis.call('HSET', gate, 'until_empty', 1)
+          -- The last run may have ended since the members were listed; nobody else would ever open the gate.
+          if redis.call('EXISTS', key.group(string.sub(ARGV[11], 7))) == 0 then redis.call('PEXPIRE', gate, 60000) end
         elseif lifetime ~= 'open' then
           redis.call('PEXPIRE', gate, lifetime)
         end
@@ -379,8 +378,17 @@ enum RedisScripts {
     )
 
     private static func script(_ name: String, _ body: String) -> RedisScript {
-        RedisScript(name: name, source: RedisKeys.lua + prelude + body)
+        RedisScript(name: name, source: RedisKeys.lua + prelude + refusal + body)
     }
+
+    /// How every script begins.
+    private static let refusal = """
+        local version = redis.call('HMGET', key.meta, 'v')[1]
+        if version and (tonumber(version) or 0) > \(version) then
+          return {'refused', 'the namespace has contract version ' .. version .. ', this program speaks \(version)'}
+        end
+
+        """
 
     /// What the scripts share. `merge` is the one place where an interrupt gets into the record.
     private static let prelude = """
@@ -389,13 +397,6 @@ enum RedisScripts {
         local function now_ms()
           local time = redis.call('TIME')
           return time[1] * 1000 + math.floor(time[2] / 1000)
-        end
-
-        local function refuse_newer()
-          local version = redis.call('HMGET', key.meta, 'v')[1]
-          if version and tonumber(version) and tonumber(version) > \(version) then
-            return {'refused', 'the namespace has contract version ' .. version .. ', this program speaks \(version)'}
-          end
         end
 
         local function record(now, event, job, run, more)
@@ -408,20 +409,37 @@ enum RedisScripts {
             at_ms = now, stage = stage }))
         end
 
+        -- A flag is anyone's to write: what is no string is no flag, and must not end a script half-way.
+        local function flag_value(target)
+          local value = redis.pcall('GET', key.flag(target))
+          return type(value) == 'string' and value
+        end
+
         local function drop_flag(job, run, now)
           if redis.call('DEL', key.flag(job)) == 1 then record(now, 'flag_dropped', job, run, {}) end
         end
 
-        local function closed_gate(queue, groups, worker)
-          local targets = {'all', 'queue:' .. queue}
-          if worker then targets[#targets + 1] = 'worker:' .. worker end
-          for group in string.gmatch(groups, '%S+') do targets[#targets + 1] = 'group:' .. group end
-          for _, target in ipairs(targets) do
-            local gate = redis.call('HMGET', key.gate(target), 'stage', 'who', 'at_ms', 'request_id', 'reason', 'message')
-            if gate[1] and (tonumber(gate[1]) or 0) > 0 then
-              return {'gated', target, gate[1], gate[2] or '', gate[3] or '0', gate[4] or '', gate[5] or 'custom',
-                gate[6] or ''}
-            end
+        local function closed_gate_of(target)
+          local gate = redis.call('HMGET', key.gate(target), 'stage', 'who', 'at_ms', 'request_id', 'reason', 'message')
+          if gate[1] and (tonumber(gate[1]) or 0) > 0 then
+            return {'gated', target, gate[1], gate[2] or '', gate[3] or '0', gate[4] or '', gate[5] or 'custom',
+              gate[6] or ''}
+          end
+        end
+
+        local function closed_gate(queue, groups)
+          local gate = closed_gate_of('all') or closed_gate_of('queue:' .. queue)
+          for group in string.gmatch(groups, '%S+') do gate = gate or closed_gate_of('group:' .. group) end
+          return gate
+        end
+
+        -- To the end of its queue, unless the offer is an old one.
+        local function put_back(queue, run, entry)
+          redis.call('XACK', key.queue(queue), 'workers', entry)
+          redis.call('XDEL', key.queue(queue), entry)
+          local fields = redis.call('HMGET', key.run(run), 'state', 'entry')
+          if fields[1] == 'queued' and fields[2] == entry then
+            redis.call('HSET', key.run(run), 'entry', redis.call('XADD', key.queue(queue), '*', 'run', run))
           end
         end
 
@@ -529,7 +547,19 @@ enum RedisScripts {
           return 'interrupted'
         end
 
+        -- The record as a flag, for checkers in other programs. The same record always gives the same text.
+        local function mirror(request)
+          local text = '{"request_id":' .. cjson.encode(request.request_id) .. ',"stage":' .. request.stage
+            .. ',"reason":' .. cjson.encode(request.reason)
+          if request.message then text = text .. ',"message":' .. cjson.encode(request.message) end
+          if request.triggered_by then text = text .. ',"triggered_by":' .. cjson.encode(request.triggered_by) end
+          return text .. ',"save_checkpoint":' .. tostring(request.save_checkpoint) .. '}'
+        end
+
+        local is_down = { [''] = true, ['0'] = true, ['false'] = true }
+
         local function interrupt_run(run, state, job, worker, signal, now)
+          local earlier = stored_request(run)
           local copy = {}
           for name, value in pairs(signal) do copy[name] = value end
           local outcome, request = merge(run, job, copy, now)
@@ -537,9 +567,11 @@ enum RedisScripts {
             state = end_queued(job, run, request, now)
             if state == 'interrupted' then outcome = 'stopped' end
           else
-            local flag = { request_id = request.request_id, stage = request.stage, reason = request.reason,
-              message = request.message, triggered_by = request.triggered_by, save_checkpoint = request.save_checkpoint }
-            redis.pcall('SET', key.flag(job), cjson.encode(flag), 'EX', 86400)
+            -- Somebody else's flag that the worker has not yet taken in stays: it may be harder than this request.
+            local flag = flag_value(job)
+            if not flag or is_down[flag] or (earlier and flag == mirror(earlier)) then
+              redis.pcall('SET', key.flag(job), mirror(request), 'EX', 86400)
+            end
             if worker then redis.pcall('PUBLISH', key.signals(worker), cjson.encode(request)) end
             if outcome ~= 'known' then publish_event('requested', job, run, state, now, request.stage) end
           end

@@ -127,7 +127,8 @@ public struct RunRecord: Hashable, Sendable {
     private static let numbers = ["v", "attempt", "pid", "stage", "exit_code", "term_signal", "grace_ms", "timeout_ms"]
     private static let booleans = ["save_checkpoint", "core_dumped", "late_interrupt"]
     private static let instants = [
-        "submitted_at", "started_at", "requested_at", "acknowledged_at", "confirmed_at", "ended_at", "silent_since",
+        "submitted_at", "started_at", "paused_at", "requested_at", "acknowledged_at", "confirmed_at", "ended_at",
+        "silent_since",
     ]
 
     /// The record as JSON: instants as RFC 3339 in UTC, durations in milliseconds, absent fields left out.
@@ -141,12 +142,16 @@ public struct RunRecord: Hashable, Sendable {
         for name in Self.numbers { members[name] = number(name).map(JSONValue.integer) }
         for name in Self.booleans { members[name] = text(name).map { .bool($0 == "1") } }
         for name in Self.instants { members[name] = instant(name).map { .string($0.rfc3339) } }
+        // The scripts wrote it; what they did not write is left out.
+        members["escalated_by"] = fields["escalated_by"].flatMap {
+            try? JSONDecoder().decode(JSONValue.self, from: Data($0))
+        }
         return .object(members)
     }
 }
 
-/// JSON on its way out.
-public enum JSONValue: Encodable, Hashable, Sendable {
+/// JSON, on its way out as a rule.
+public enum JSONValue: Codable, Hashable, Sendable {
     /// A text.
     case string(String)
     /// A whole number.
@@ -159,6 +164,24 @@ public enum JSONValue: Encodable, Hashable, Sendable {
     case object([String: JSONValue])
     /// Nothing.
     case null
+
+    /// Decodes any value; a number that is not whole is refused.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if container.decodeNil() {
+            self = .null
+        } else if let value = try? container.decode(Bool.self) {
+            self = .bool(value)
+        } else if let value = try? container.decode(Int64.self) {
+            self = .integer(value)
+        } else if let value = try? container.decode(String.self) {
+            self = .string(value)
+        } else if let values = try? container.decode([JSONValue].self) {
+            self = .array(values)
+        } else {
+            self = .object(try container.decode([String: JSONValue].self))
+        }
+    }
 
     /// Encodes the value itself.
     public func encode(to encoder: any Encoder) throws {
@@ -185,7 +208,8 @@ public enum JSONValue: Encodable, Hashable, Sendable {
 extension Timestamp {
     /// The instant as RFC 3339 in UTC with milliseconds.
     public var rfc3339: String {
-        Date(timeIntervalSince1970: Double(milliseconds) / 1_000)
+        // Half a millisecond more: the format cuts off, and most milliseconds are a little less as a Double.
+        Date(timeIntervalSince1970: (Double(milliseconds) + 0.5) / 1_000)
             .formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
     }
 }

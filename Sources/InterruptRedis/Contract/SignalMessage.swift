@@ -28,15 +28,19 @@ struct SignalMessage: Codable, Sendable {
         case graceMilliseconds = "grace_ms"
     }
 
-    /// The largest message that is read at all.
-    static let maximumSize = 64 * 1024
+    /// The largest flag that is read at all.
+    static let maximumFlagSize = 64 * 1024
+    /// The largest message or record: a flag of the largest size fits in with every character escaped.
+    static let maximumSize = 1024 * 1024
+    /// The longest request id: the record keeps many of them.
+    static let maximumRequestIDLength = 128
 
     /// Reads JSON from elsewhere.
     ///
     /// - Throws: ``MalformedSignal`` with what is wrong, in words without any of the text itself.
-    init(json bytes: some Collection<UInt8>) throws(MalformedSignal) {
-        guard bytes.count <= Self.maximumSize else {
-            throw MalformedSignal(reason: "it has \(bytes.count) bytes, at most \(Self.maximumSize) are read")
+    init(json bytes: some Collection<UInt8>, limit: Int = maximumSize) throws(MalformedSignal) {
+        guard bytes.count <= limit else {
+            throw MalformedSignal(reason: "it has \(bytes.count) bytes, at most \(limit) are read")
         }
         do {
             self = try JSONDecoder().decode(SignalMessage.self, from: Data(bytes))
@@ -50,6 +54,9 @@ struct SignalMessage: Codable, Sendable {
         }
         if let stage, InterruptStage(rawValue: stage) == nil {
             throw MalformedSignal(reason: "stage \(stage) is not 1, 2 or 3")
+        }
+        if let requestID, requestID.utf8.count > Self.maximumRequestIDLength {
+            throw MalformedSignal(reason: "request_id is longer than \(Self.maximumRequestIDLength) bytes")
         }
         if let graceMilliseconds, graceMilliseconds < 0 {
             throw MalformedSignal(reason: "grace_ms is negative")
@@ -101,7 +108,7 @@ enum FlagValue {
             guard bytes.first == UInt8(ascii: "{") else {
                 throw MalformedSignal(reason: "it is neither 1 nor a JSON object")
             }
-            return try SignalMessage(json: bytes)
+            return try SignalMessage(json: bytes, limit: SignalMessage.maximumFlagSize)
         }
     }
 }

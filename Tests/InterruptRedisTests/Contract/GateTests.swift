@@ -1,0 +1,261 @@
+import InterruptCore
+import InterruptTesting
+import Testing
+
+@testable import InterruptRedis
+
+@Suite(.serialized, .timeLimit(.minutes(1))) struct `A gate` {
+    @Test func `of a drain stays closed until it is opened`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let running = try await scene.running("a", groups: ["g"], on: worker)
+            let queued = try await scene.submit("b", groups: ["g"])
+            let group = try InterruptTarget("group:g")
+            let receipts = try await scene.client.interrupt(group, InterruptSignal(stage: .drain, triggeredBy: "ops"))
+            #expect(Set(receipts.map(\.outcome)) == [.accepted, .stopped])
+            #expect(try await scene.state(running) == .running)
+            #expect(try await scene.state(queued) == .interrupted)
+            #expect(try await scene.command("TTL", "interrupt/gate/group:g").integer == -1)
+            _ = try await worker.end(running)
+            #expect(try await scene.command("TTL", "interrupt/gate/group:g").integer == -1)
+            // A harder request on it raises its stage, and does not open it afterwards.
+            _ = try await scene.client.interrupt(group, InterruptSignal(stage: .kill))
+            #expect(try await scene.exists("interrupt/gate/group:g"))
+            #expect(try await scene.client.openGate(group, by: "ops"))
+            #expect(try await !scene.client.openGate(group, by: "ops"))
+            try await scene.submit("c", groups: ["g"])
+        }
+    }
+
+    @Test func `of a cancel on a group stays until its last live run has ended and a minute more`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let first = try await scene.running("a", groups: ["g"], on: worker)
+            let second = try await scene.running("b", groups: ["g"], on: worker)
+            _ = try await scene.client.interrupt(try InterruptTarget("group:g"), InterruptSignal())
+            #expect(try await scene.command("PTTL", "interrupt/gate/group:g").integer == -1)
+            _ = try await worker.end(first)
+            #expect(try await scene.command("PTTL", "interrupt/gate/group:g").integer == -1)
+            _ = try await worker.end(second)
+            let left = try await scene.command("PTTL", "interrupt/gate/group:g").integer ?? 0
+            #expect((50_000...60_000).contains(left))
+        }
+    }
+
+    @Test func `on a group whose last run ended just before it closed opens by itself too`() async throws {
+        try await withScene { scene in
+            _ = try await scene.client.evaluate(
+                RedisScripts.closeGate,
+                InterruptSignal().arguments + ["group:g", "empty"]
+            )
+            let left = try await scene.command("PTTL", "interrupt/gate/group:g").integer ?? 0
+            #expect((50_000...60_000).contains(left))
+        }
+    }
+
+    @Test(arguments: ["queue:default", "worker:w1", "all"])
+    func `of a cancel on a queue, a worker or all is gone once the members are told`(target: String) async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let run = try await scene.running("a", on: worker)
+            let other = try await scene.submit("elsewhere", queue: "other")
+            let receipts = try await scene.client.interrupt(try InterruptTarget(target), InterruptSignal())
+            #expect(receipts.contains { $0.run == run && $0.outcome == .accepted })
+            #expect(receipts.contains { $0.run == other } == (target == "all"))
+            #expect(try await !scene.exists("interrupt/gate/\(target)"))
+        }
+    }
+
+    @Test func `is not closed for a group without members`() async throws {
+        try await withScene { scene in
+            let receipts = try await scene.client.interrupt(try InterruptTarget("group:g"), InterruptSignal())
+            #expect(receipts.isEmpty)
+            #expect(try await !scene.exists("interrupt/gate/group:g"))
+        }
+    }
+}
+
+@Suite(.serialized, .timeLimit(.minutes(1))) struct `A flag and the record` {
+    private func imported(_ scene: Scene, _ signal: InterruptSignal, _ run: RunID, _ value: String) async throws
+        -> String?
+    {
+        let more: [RedisArgument] = [.init(run.rawValue), "j", .init(value)]
+        return try await scene.client.evaluate(RedisScripts.importFlag, signal.arguments + more).array?.first?.text
+    }
+
+    @Test func `it is taken in and deleted only if it still has the value that was read`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let run = try await scene.running("j", on: worker)
+            try await scene.command("SET", "interrupt:j", "{\"stage\":3}")
+            let before = try await scene.dump()
+            #expect(try await imported(scene, InterruptSignal(), run, "1") == "changed")
+            #expect(try await scene.dump() == before)
+            let signal = InterruptSignal(stage: .kill, source: .flag)
+            #expect(try await imported(scene, signal, run, "{\"stage\":3}") == "accepted")
+            #expect(try await !scene.exists("interrupt:j"))
+            #expect(try await scene.client.request(for: run)?.stage == .kill)
+            let after = try await scene.dump()
+            #expect(try await imported(scene, signal, run, "{\"stage\":3}") == "changed", "a retry is harmless")
+            #expect(try await scene.dump() == after)
+        }
+    }
+
+    @Test func `a mirror of the record is known and stays`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let run = try await scene.running("j", on: worker)
+            let signal = InterruptSignal()
+            _ = try await scene.interrupt(run, signal)
+            let mirror = try await scene.command("GET", "interrupt:j").text ?? ""
+            let before = try await scene.dump()
+            #expect(try await imported(scene, signal, run, mirror) == "known")
+            #expect(try await scene.dump() == before)
+        }
+    }
+
+    @Test func `a softer flag never lowers the stage`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let run = try await scene.running("j", on: worker)
+            _ = try await scene.interrupt(run, InterruptSignal(stage: .kill))
+            try await scene.command("SET", "interrupt:j", "{\"stage\":1}")
+            #expect(try await imported(scene, InterruptSignal(stage: .drain), run, "{\"stage\":1}") == "already")
+            #expect(try await scene.client.request(for: run)?.stage == .kill)
+            #expect(try await !scene.exists("interrupt:j"))
+        }
+    }
+
+    @Test(arguments: ["group:g", "queue:default", "worker:w1", "all"])
+    func `a wide flag that two workers adopt at once reaches every member once`(target: String) async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let other = try await scene.another()
+            let wide = try InterruptTarget(target)
+            for round in 0..<20 {
+                let runs = [
+                    try await scene.running("a\(round)", groups: ["g"], on: worker),
+                    try await scene.running("b\(round)", groups: ["g"], on: worker),
+                ]
+                try await scene.command("SET", "interrupt:\(target)", "1")
+                let one = Array("1".utf8)
+                async let first: Void = scene.client.importWideFlag(
+                    InterruptSignal(source: .flag),
+                    target: wide,
+                    value: one
+                )
+                async let second: Void = other.client.importWideFlag(
+                    InterruptSignal(source: .flag),
+                    target: wide,
+                    value: one
+                )
+                _ = try await (first, second)
+                #expect(try await !scene.exists("interrupt:\(target)"))
+                for run in runs {
+                    #expect(try await scene.events(of: run).suffix(1) == ["requested"])
+                    _ = try await worker.end(run)
+                }
+                _ = try await scene.client.openGate(wide, by: nil)
+            }
+        }
+    }
+}
+
+@Suite(.serialized, .timeLimit(.minutes(2))) struct `A server that refuses` {
+    /// Every script with arguments that would do something, by name.
+    private func steps(_ scene: Scene, _ worker: ScriptWorker, _ run: RunID, _ offer: RunOffer) -> [(
+        String, () async throws -> Void
+    )] {
+        let signal = InterruptSignal()
+        let start: [RedisArgument] = [.init(offer.run.rawValue), "default", .init(offer.entry), "w1", "i1"]
+        func script(_ script: RedisScript, _ arguments: [RedisArgument]) -> () async throws -> Void {
+            { _ = try await scene.client.evaluate(script, arguments) }
+        }
+        return [
+            ("submit", { _ = try await scene.client.submit(try scene.submission("new")) }),
+            ("start", script(RedisScripts.start, start)),
+            ("give back", script(RedisScripts.giveBack, ["default", .init(offer.run.rawValue), .init(offer.entry)])),
+            ("interrupt", { _ = try await scene.interrupt(run, signal) }),
+            ("interrupt queued", { _ = try await scene.interrupt(offer.run, signal) }),
+            ("import", script(RedisScripts.importFlag, signal.arguments + [.init(run.rawValue), "j", "1"])),
+            ("adopt", script(RedisScripts.adoptFlag, ["all", "1", "{}"])),
+            ("drop", script(RedisScripts.dropFlag, ["all", "1"])),
+            ("acknowledge", { _ = try await worker.acknowledge(signal, run) }),
+            ("end", { _ = try await worker.end(run) }),
+            ("enter", script(RedisScripts.enter, ["w2", "i2", ""])),
+            ("heartbeat", { _ = try await worker.heartbeat() }),
+            ("lose", { _ = try await ScriptWorker(worker, instance: "i2").lose(run) }),
+            ("close gate", script(RedisScripts.closeGate, signal.arguments + ["queue:default", "open"])),
+            ("open gate", script(RedisScripts.openGate, ["group:shut", "", "me"])),
+            ("leave", script(RedisScripts.leave, ["w1", "i1"])),
+        ]
+    }
+
+    private func prepared(_ scene: Scene) async throws -> (ScriptWorker, RunID, RunOffer) {
+        let worker = try await ScriptWorker(scene)
+        let run = try await scene.running("j", on: worker)
+        let closing = InterruptSignal(stage: .drain).arguments + ["group:shut", "open"]
+        _ = try await scene.client.evaluate(RedisScripts.closeGate, closing)
+        try await scene.submit("queued")
+        let offer = try #require(try await worker.offers().first)
+        try await scene.command("SET", "interrupt:j", "1")
+        try await scene.command("SET", "interrupt:all", "1")
+        return (worker, run, offer)
+    }
+
+    @Test func `a newer contract is left alone by every script`() async throws {
+        try await withScene { scene in
+            let (worker, run, offer) = try await prepared(scene)
+            try await scene.command("HSET", "interrupt/meta", "v", "2")
+            let heard = try await Heard(scene, ["interrupt:signals:w1", "interrupt:events"])
+            let before = try await scene.dump()
+            for (name, step) in steps(scene, worker, run, offer) {
+                let error = await #expect(throws: RedisError.self, "\(name)") { try await step() }
+                #expect(error?.message.contains("contract version 2") == true, "\(name): \(error?.message ?? "")")
+            }
+            #expect(try await scene.dump() == before)
+            #expect(try await heard.all().isEmpty)
+        }
+    }
+
+    @Test(arguments: ["NOREPLICAS", "READONLY"])
+    func `every write refuses every script as a whole, and nobody hears of it`(prefix: String) async throws {
+        try await withScene { scene in
+            let (worker, run, offer) = try await prepared(scene)
+            let heard = try await Heard(scene, ["interrupt:signals:w1", "interrupt:events"])
+            let before = try await scene.dump()
+            if prefix == "READONLY" {
+                try await scene.command("REPLICAOF", "127.0.0.1", "1")
+                try await scene.command("CONFIG", "SET", "replica-serve-stale-data", "yes")
+            } else {
+                try await scene.command("CONFIG", "SET", "min-replicas-to-write", "1")
+            }
+            for (name, step) in steps(scene, worker, run, offer) where name != "lose" {
+                let error = await #expect(throws: RedisError.self, "\(name)") { try await step() }
+                #expect(error?.replyPrefix == prefix, "\(name): \(error?.message ?? "")")
+            }
+            #expect(try await scene.dump() == before)
+            #expect(try await heard.all().isEmpty)
+        }
+    }
+
+    @Test func `no memory refuses what adds to it as a whole, and the rest goes on`() async throws {
+        try await withScene { scene in
+            let (worker, run, offer) = try await prepared(scene)
+            let heard = try await Heard(scene, ["interrupt:signals:w1", "interrupt:events"])
+            try await scene.command("CONFIG", "SET", "maxmemory", "1")
+            let before = try await scene.dump()
+            for (name, step) in steps(scene, worker, run, offer)
+            where ["submit", "interrupt", "interrupt queued", "import", "acknowledge", "close gate"].contains(name) {
+                let error = await #expect(throws: RedisError.self, "\(name)") { try await step() }
+                #expect(error?.replyPrefix == "OOM", "\(name): \(error?.message ?? "")")
+            }
+            #expect(try await scene.dump() == before)
+            #expect(try await heard.all().isEmpty)
+            // A claim frees more than it takes: it is whole, or not at all.
+            let started = try await worker.start(offer).array?.first?.text
+            #expect(started == "started")
+            #expect(try await scene.state(offer.run) == .running)
+        }
+    }
+}

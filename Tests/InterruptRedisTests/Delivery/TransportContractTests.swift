@@ -1,0 +1,172 @@
+import InterruptCore
+import InterruptTesting
+import Testing
+
+@testable import InterruptRedis
+
+/// What a transport promises, whichever it is.
+private struct Stage: Sendable {
+    let transport: any InterruptTransport
+    let submit: @Sendable (RunOrder) async throws -> Void
+    let interrupt: @Sendable (RunID, InterruptSignal) async throws -> Void
+    let state: @Sendable (RunID) async throws -> RunState?
+
+    func order(_ job: String) throws -> RunOrder {
+        RunOrder(run: .random(), job: try Name(job), queue: try Name("default"), command: [Array("sleep".utf8)])
+    }
+
+    func started(_ job: String) async throws -> RunOrder {
+        let order = try order(job)
+        try await submit(order)
+        let offer = try #require(try await transport.offers(limit: 1).first)
+        guard case .started(let started, _) = try await transport.start(offer) else {
+            throw Failure(description: "\(job) was not started")
+        }
+        return started
+    }
+}
+
+@Suite(.serialized, .timeLimit(.minutes(1))) struct `Every transport` {
+    enum Kind: String, CaseIterable, Sendable { case memory, redis }
+
+    private func withStage(_ kind: Kind, _ body: (Stage) async throws -> Void) async throws {
+        switch kind {
+        case .memory:
+            let transport = InMemoryTransport()
+            try await body(
+                Stage(
+                    transport: transport,
+                    submit: { transport.submit($0) },
+                    interrupt: { transport.interrupt($0, $1) },
+                    state: { transport.run($0)?.state }
+                )
+            )
+        case .redis:
+            try await withWatching(pollInterval: .milliseconds(200)) { watching in
+                let scene = watching.scene
+                try await body(
+                    Stage(
+                        transport: watching.transport,
+                        submit: { order in
+                            var submission = Submission(job: order.job, queue: order.queue, command: order.command)
+                            submission.run = order.run
+                            _ = try await scene.client.submit(submission)
+                        },
+                        interrupt: { _ = try await scene.client.interrupt([.run($0)], $1) },
+                        state: { try await scene.state($0) }
+                    )
+                )
+            }
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
+    func `offers what was submitted, in order, and no more than was asked for`(kind: Kind) async throws {
+        try await withStage(kind) { stage in
+            let orders = [try stage.order("a"), try stage.order("b"), try stage.order("c")]
+            for order in orders { try await stage.submit(order) }
+            let first = try await stage.transport.offers(limit: 2)
+            let rest = try await stage.transport.offers(limit: 2)
+            #expect((first + rest).map(\.run) == orders.map(\.run))
+            #expect(first.count == 2)
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
+    func `starts a run with what was submitted`(kind: Kind) async throws {
+        try await withStage(kind) { stage in
+            let order = try await stage.started("a")
+            #expect(order.job == (try Name("a")) && order.command == [Array("sleep".utf8)])
+            #expect(try await stage.state(order.run) == .running)
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
+    func `never starts a queued run that was interrupted`(kind: Kind) async throws {
+        try await withStage(kind) { stage in
+            let order = try stage.order("a")
+            try await stage.submit(order)
+            let offer = try #require(try await stage.transport.offers(limit: 1).first)
+            try await stage.interrupt(order.run, InterruptSignal())
+            #expect(try await stage.transport.start(offer) == .gone)
+            #expect(try await stage.state(order.run) == .interrupted)
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
+    func `offers again what is given back`(kind: Kind) async throws {
+        try await withStage(kind) { stage in
+            let order = try stage.order("a")
+            try await stage.submit(order)
+            try await stage.transport.giveBack(try await stage.transport.offers(limit: 1))
+            #expect(try await stage.transport.offers(limit: 1).map(\.run) == [order.run])
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
+    func `delivers an interrupt that came before the watch, and one that comes after`(kind: Kind) async throws {
+        try await withStage(kind) { stage in
+            for isEarly in [true, false] {
+                let order = try await stage.started("early-\(isEarly)")
+                let deliveries = Deliveries()
+                let signal = InterruptSignal(reason: .timeout, message: "m")
+                if isEarly { try await stage.interrupt(order.run, signal) }
+                stage.transport.watch(order) { deliveries.add($0, $1) }
+                if !isEarly { try await stage.interrupt(order.run, signal) }
+                let delivery = try #require(await deliveries.first())
+                #expect(delivery.signal.id == signal.id && delivery.signal.reason == .timeout)
+                stage.transport.unwatch(order.run)
+            }
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
+    func `makes a run cancelling with the receipt of stage 2 and not of stage 1`(kind: Kind) async throws {
+        try await withStage(kind) { stage in
+            let order = try await stage.started("a")
+            let drain = InterruptSignal(stage: .drain)
+            try await stage.interrupt(order.run, drain)
+            try await stage.transport.acknowledge(drain, way: .push, for: order.run)
+            #expect(try await stage.state(order.run) == .running)
+            let harder = InterruptSignal(stage: .terminate)
+            try await stage.interrupt(order.run, harder)
+            #expect(try await stage.state(order.run) == .running)
+            try await stage.transport.acknowledge(harder, way: .push, for: order.run)
+            #expect(try await stage.state(order.run) == .cancelling)
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
+    func `keeps the first end, and ignores what comes after it`(kind: Kind) async throws {
+        try await withStage(kind) { stage in
+            let order = try await stage.started("a")
+            try await stage.transport.end(order.run, as: RunEnding(state: .completed, exitCode: 0))
+            try await stage.transport.end(order.run, as: RunEnding(state: .failed, exitCode: 1))
+            try await stage.transport.acknowledge(InterruptSignal(), way: .push, for: order.run)
+            #expect(try await stage.state(order.run) == .completed)
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
+    func `gives its name to one instance, until that is proven dead`(kind: Kind) async throws {
+        try await withStage(kind) { stage in
+            func worker(_ instance: String) throws -> WorkerDescription {
+                WorkerDescription(
+                    name: try Name("w1"),
+                    instance: instance,
+                    host: "h",
+                    process: ProcessIdentity(boot: "b", pid: 7, start: 1),
+                    slots: 1,
+                    version: "1",
+                    queues: [],
+                    lease: .seconds(30)
+                )
+            }
+            // The transport over Redis is one instance's own, and enters as that.
+            _ = try await stage.transport.enter(try worker("i1"), replacing: nil)
+            #expect(try await stage.transport.enter(try worker("i1"), replacing: nil).isEmpty, "a repetition")
+            try await stage.transport.heartbeat(running: 0)
+            await stage.transport.leave()
+        }
+    }
+}
