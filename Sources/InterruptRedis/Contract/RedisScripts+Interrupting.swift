@@ -1,0 +1,154 @@
+/// The scripts that take an interrupt in: requests, receipts, flags, gates.
+extension RedisScripts {
+    /// Records an interrupt for up to 100 runs and tells their workers. A queued run ends here.
+    ///
+    /// Arguments: the signal (nine, see `read_signal`), the expected run or "", then `job` or `run` and an id for each.
+    /// Replies for each `{outcome, run, job, state, request record}` with outcome `accepted`, `escalated`, `already`,
+    /// `known`, `stopped`, `ended`, `missing` or `replaced`.
+    static let interrupt = script(
+        "interrupt",
+        """
+        local signal = read_signal(2)
+        local now = now_ms()
+        local replies = {}
+        for i = 12, #ARGV, 2 do
+          local run = ARGV[i + 1]
+          if ARGV[i] == 'job' then run = redis.call('HMGET', key.job(run), 'run')[1] end
+          local fields = run and redis.call('HMGET', key.run(run), 'state', 'job', 'worker')
+          if not run or not fields[1] then
+            replies[#replies + 1] = {'missing', run or '', ARGV[i + 1], '', ''}
+          elseif ARGV[11] ~= '' and ARGV[11] ~= run then
+            replies[#replies + 1] = {'replaced', run, fields[2], fields[1], ''}
+          elseif is_end[fields[1]] then
+            replies[#replies + 1] = {'ended', run, fields[2], fields[1], redis.call('GET', key.request(run)) or ''}
+          else
+            replies[#replies + 1] = interrupt_run(run, fields[1], fields[2], fields[3], signal, now)
+          end
+        end
+        return replies
+        """
+    )
+
+    /// Writes a worker's receipt; records the signal first when nobody has, as for what arose in the worker itself.
+    ///
+    /// Arguments: the signal (nine), run, instance, way. Replies `OK`, `ended` or `replaced`.
+    static let acknowledge = script(
+        "acknowledge",
+        """
+        local signal = read_signal(2)
+        local run, instance, way = ARGV[11], ARGV[12], ARGV[13]
+        local fields = redis.call('HMGET', key.run(run), 'state', 'job', 'instance', 'worker', 'stage')
+        local state, job = fields[1], fields[2]
+        if not state or is_end[state] then return 'ended' end
+        if fields[3] ~= instance then return 'replaced' end
+        local now = now_ms()
+        local outcome, request = merge(run, job, signal, now)
+        local previous = tonumber(fields[5] or '0') or 0
+        if request.stage > previous then
+          redis.call('HSET', key.run(run), 'stage', request.stage)
+          if previous == 0 then
+            redis.call('HSET', key.run(run), 'acknowledged_at_ms', now)
+            copy_request(run, request, way)
+          end
+          if request.escalated_by then
+            redis.call('HSET', key.run(run), 'escalated_by', cjson.encode(request.escalated_by))
+          end
+          if request.stage >= 2 and (state == 'running' or state == 'paused') then
+            state = 'cancelling'
+            redis.call('HSET', key.run(run), 'state', state)
+          end
+          record(now, 'acknowledged', job, run, {'request_id', request.request_id, 'stage', request.stage,
+            'reason', request.reason, 'via', way, 'worker', fields[4],
+            'latency_ms', now - request.triggered_at_ms})
+          publish_event('acknowledged', job, run, state, now, request.stage)
+        end
+        return 'OK'
+        """
+    )
+
+    /// Takes a job's flag into the record, and deletes it if it still has the value that was read.
+    ///
+    /// Arguments: the signal (nine), run, job, the value that was read.
+    /// Replies `{outcome, request record}` with an outcome of `interrupt`, or `changed`.
+    static let importFlag = script(
+        "import_flag",
+        """
+        local signal = read_signal(2)
+        local run, job, value = ARGV[11], ARGV[12], ARGV[13]
+        if flag_value(job) ~= value then return {'changed', ''} end
+        local state = redis.call('HGET', key.run(run), 'state')
+        if not state or is_end[state] then return {'ended', ''} end
+        local now = now_ms()
+        local outcome, request = merge(run, job, signal, now)
+        if outcome ~= 'known' then redis.call('DEL', key.flag(job)) end
+        return {outcome, cjson.encode(request)}
+        """
+    )
+
+    /// Gives a wide flag its request id, if it still has the value that was read.
+    ///
+    /// Arguments: target, the value that was read, the new value. Replies 1 or 0.
+    static let adoptFlag = script(
+        "adopt_flag",
+        """
+        if flag_value(ARGV[2]) ~= ARGV[3] then return 0 end
+        redis.call('SET', key.flag(ARGV[2]), ARGV[4], 'KEEPTTL')
+        return 1
+        """
+    )
+
+    /// Deletes a flag if it still has this value. Arguments: target, value. Replies 1 or 0.
+    static let dropFlag = script(
+        "drop_flag",
+        """
+        if flag_value(ARGV[2]) ~= ARGV[3] then return 0 end
+        return redis.call('DEL', key.flag(ARGV[2]))
+        """
+    )
+
+    /// Closes a gate: what would start under it does not.
+    ///
+    /// Arguments: the signal (nine), target, and how long: a lifetime in ms, `empty` for as long as the group has live
+    /// runs and a little more, or `open` for until it is opened.
+    static let closeGate = script(
+        "close_gate",
+        """
+        local signal = read_signal(2)
+        local gate, lifetime = key.gate(ARGV[11]), ARGV[12]
+        local now = now_ms()
+        local stage = tonumber(redis.call('HGET', gate, 'stage') or '0') or 0
+        local stands = redis.call('PTTL', gate) == -1 and not redis.call('HGET', gate, 'until_empty')
+        if stage > 0 and stands then
+          if signal.stage > stage then redis.call('HSET', gate, 'stage', signal.stage) end
+          return 'OK'
+        end
+        redis.call('HSET', gate, 'request_id', signal.request_id, 'stage', signal.stage, 'who', signal.triggered_by or '',
+          'at_ms', now, 'reason', signal.reason, 'message', signal.message or '')
+        redis.call('PERSIST', gate)
+        redis.call('HDEL', gate, 'until_empty')
+        if lifetime == 'empty' then
+          redis.call('HSET', gate, 'until_empty', 1)
+          -- The last run may have ended since the members were listed; nobody else would ever open the gate.
+          if redis.call('EXISTS', key.group(string.sub(ARGV[11], 7))) == 0 then redis.call('PEXPIRE', gate, 60000) end
+        elseif lifetime ~= 'open' then
+          redis.call('PEXPIRE', gate, lifetime)
+        end
+        record(now, 'gate_closed', '', '', {'target', ARGV[11], 'request_id', signal.request_id, 'stage', signal.stage,
+          'triggered_by', signal.triggered_by or ''})
+        return 'OK'
+        """
+    )
+
+    /// Opens a gate. Arguments: target, the request id that closed it or "" for any, who. Replies 1 or 0.
+    static let openGate = script(
+        "open_gate",
+        """
+        local gate = key.gate(ARGV[2])
+        local id = redis.call('HGET', gate, 'request_id')
+        if not id or (ARGV[3] ~= '' and id ~= ARGV[3]) then return 0 end
+        redis.call('DEL', gate)
+        record(now_ms(), 'gate_opened', '', '', {'target', ARGV[2], 'triggered_by', ARGV[4]})
+        return 1
+        """
+    )
+}

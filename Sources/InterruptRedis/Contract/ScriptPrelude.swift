@@ -1,0 +1,205 @@
+extension RedisScripts {
+    /// A script with what all of them begin with.
+    static func script(_ name: String, _ body: String) -> RedisScript {
+        RedisScript(name: name, source: RedisKeys.lua + prelude + refusal + body)
+    }
+
+    /// How every script begins.
+    private static let refusal = """
+        local version = redis.call('HMGET', key.meta, 'v')[1]
+        if version and (tonumber(version) or 0) > \(version) then
+          return {'refused', 'the namespace has contract version ' .. version .. ', this program speaks \(version)'}
+        end
+
+        """
+
+    /// What the scripts share. `merge` is the one place where an interrupt gets into the record.
+    private static let prelude = """
+        local is_end = { completed = true, failed = true, interrupted = true, lost = true }
+
+        local function now_ms()
+          local time = redis.call('TIME')
+          return time[1] * 1000 + math.floor(time[2] / 1000)
+        end
+
+        local function record(now, event, job, run, more)
+          redis.call('XADD', key.history, 'MAXLEN', '~', 100000, '*', 'at_ms', now, 'event', event, 'job', job,
+            'run', run, unpack(more))
+        end
+
+        local function publish_event(event, job, run, state, now, stage)
+          redis.pcall('PUBLISH', key.events, cjson.encode({ v = 1, event = event, job = job, run = run, state = state,
+            at_ms = now, stage = stage }))
+        end
+
+        -- A flag is anyone's to write: what is no string is no flag, and must not end a script half-way.
+        local function flag_value(target)
+          local value = redis.pcall('GET', key.flag(target))
+          return type(value) == 'string' and value
+        end
+
+        local function drop_flag(job, run, now)
+          if redis.call('DEL', key.flag(job)) == 1 then record(now, 'flag_dropped', job, run, {}) end
+        end
+
+        local function closed_gate_of(target)
+          local gate = redis.call('HMGET', key.gate(target), 'stage', 'who', 'at_ms', 'request_id', 'reason', 'message')
+          if gate[1] and (tonumber(gate[1]) or 0) > 0 then
+            return {'gated', target, gate[1], gate[2] or '', gate[3] or '0', gate[4] or '', gate[5] or 'custom',
+              gate[6] or ''}
+          end
+        end
+
+        local function closed_gate(queue, groups)
+          local gate = closed_gate_of('all') or closed_gate_of('queue:' .. queue)
+          for group in string.gmatch(groups, '%S+') do gate = gate or closed_gate_of('group:' .. group) end
+          return gate
+        end
+
+        -- To the end of its queue, unless the offer is an old one.
+        local function put_back(queue, run, entry)
+          redis.call('XACK', key.queue(queue), 'workers', entry)
+          redis.call('XDEL', key.queue(queue), entry)
+          local fields = redis.call('HMGET', key.run(run), 'state', 'entry')
+          if fields[1] == 'queued' and fields[2] == entry then
+            redis.call('HSET', key.run(run), 'entry', redis.call('XADD', key.queue(queue), '*', 'run', run))
+          end
+        end
+
+        local function read_signal(first)
+          local function optional(i) if ARGV[i] ~= '' then return ARGV[i] end end
+          return { v = 1, request_id = ARGV[first], target = optional(first + 1), stage = tonumber(ARGV[first + 2]),
+            reason = ARGV[first + 3], message = optional(first + 4), triggered_by = optional(first + 5),
+            save_checkpoint = ARGV[first + 6] ~= '0', grace_ms = tonumber(ARGV[first + 7]), source = ARGV[first + 8] }
+        end
+
+        local function stored_request(run)
+          local text = redis.call('GET', key.request(run))
+          if not text then return nil end
+          local ok, request = pcall(cjson.decode, text)
+          if ok and type(request) == 'table' and type(request.stage) == 'number' then return request end
+        end
+
+        -- The first request keeps reason, message and name; a harder one raises the stage; nothing counts twice.
+        local function merge(run, job, signal, now)
+          local request = stored_request(run)
+          local outcome
+          if not request then
+            request = signal
+            request.run, request.job, request.triggered_at_ms, request.seen = run, job, now, {signal.request_id}
+            outcome = 'accepted'
+          elseif signal.stage > request.stage then
+            local escalations = request.escalated_by or {}
+            escalations[#escalations + 1] = { request_id = signal.request_id, stage = signal.stage,
+              triggered_by = signal.triggered_by, reason = signal.reason, message = signal.message, at_ms = now }
+            request.escalated_by, request.stage = escalations, signal.stage
+            outcome = 'escalated'
+          else
+            for _, id in ipairs(request.seen or {}) do
+              if id == signal.request_id then return 'known', request end
+            end
+            outcome = 'already'
+          end
+          if outcome ~= 'accepted' then
+            local seen = request.seen or {}
+            seen[#seen + 1] = signal.request_id
+            if #seen > 100 then table.remove(seen, 2) end
+            request.seen = seen
+            if signal.grace_ms and (not request.grace_ms or signal.grace_ms < request.grace_ms) then
+              request.grace_ms = signal.grace_ms
+            end
+          end
+          redis.call('SET', key.request(run), cjson.encode(request))
+          local event = outcome == 'accepted' and 'requested' or outcome == 'already' and 'late' or outcome
+          record(now, event, job, run, {'request_id', signal.request_id, 'target', signal.target or job, 'stage', signal.stage,
+            'reason', signal.reason, 'message', signal.message or '', 'triggered_by', signal.triggered_by or '',
+            'source', signal.source})
+          return outcome, request
+        end
+
+        local function copy_request(run, request, way)
+          redis.call('HSET', key.run(run), 'stage', request.stage, 'reason', request.reason,
+            'message', request.message or '', 'triggered_by', request.triggered_by or '',
+            'request_id', request.request_id, 'save_checkpoint', request.save_checkpoint and 1 or 0,
+            'requested_at_ms', request.triggered_at_ms, 'via', way)
+        end
+
+        -- Takes an ended run out of every index. An ended run stays readable for the retention time.
+        local function finish_run(job, run, state, now, retention)
+          local fields = redis.call('HMGET', key.run(run), 'groups', 'worker', 'reason', 'stage', 'message',
+            'triggered_by', 'exit_code', 'term_signal', 'late_interrupt', 'requested_at_ms', 'request_id', 'error')
+          redis.call('ZREM', key.live, run)
+          redis.call('ZADD', key.ended, now, run)
+          redis.call('ZREMRANGEBYSCORE', key.ended, '-inf', now - retention * 1000)
+          for group in string.gmatch(fields[1] or '', '%S+') do
+            redis.call('SREM', key.group(group), run)
+            local gate = key.gate('group:' .. group)
+            if redis.call('EXISTS', key.group(group)) == 0 and redis.call('HGET', gate, 'until_empty') then
+              redis.call('PEXPIRE', gate, 60000)
+            end
+          end
+          if fields[2] then redis.call('SREM', key.holds(fields[2]), run) end
+          redis.call('DEL', key.env(run))
+          drop_flag(job, run, now)
+          redis.call('XADD', key.output(run), '*', 'end', state)
+          redis.call('EXPIRE', key.output(run), retention)
+          redis.call('EXPIRE', key.run(run), retention)
+          redis.call('EXPIRE', key.request(run), retention)
+          if redis.call('HGET', key.job(job), 'run') == run then redis.call('EXPIRE', key.job(job), retention) end
+          local more = {'state', state}
+          local function add(name, value)
+            if value and value ~= '' then more[#more + 1] = name; more[#more + 1] = value end
+          end
+          add('worker', fields[2]); add('reason', fields[3]); add('stage', fields[4]); add('message', fields[5])
+          add('triggered_by', fields[6]); add('exit_code', fields[7]); add('term_signal', fields[8])
+          add('late_interrupt', fields[9]); add('request_id', fields[11]); add('error', fields[12])
+          if fields[10] then add('latency_ms', now - fields[10]) end
+          record(now, 'ended', job, run, more)
+          publish_event('ended', job, run, state, now)
+        end
+
+        -- Ends a run that never began. A caller that may not write the run leaves it marked: the start script ends it.
+        local function end_queued(job, run, request, now)
+          local fields = redis.call('HMGET', key.run(run), 'queue', 'entry')
+          local first = redis.pcall('HSET', key.run(run), 'state', 'interrupted', 'ended_at_ms', now,
+            'acknowledged_at_ms', now, 'confirmed_at_ms', now)
+          if type(first) == 'table' and first.err then return 'queued' end
+          copy_request(run, request, 'queued')
+          if fields[2] then redis.call('XDEL', key.queue(fields[1]), fields[2]) end
+          finish_run(job, run, 'interrupted', now, 604800)
+          return 'interrupted'
+        end
+
+        -- The record as a flag, for checkers in other programs. The same record always gives the same text.
+        local function mirror(request)
+          local text = '{"request_id":' .. cjson.encode(request.request_id) .. ',"stage":' .. request.stage
+            .. ',"reason":' .. cjson.encode(request.reason)
+          if request.message then text = text .. ',"message":' .. cjson.encode(request.message) end
+          if request.triggered_by then text = text .. ',"triggered_by":' .. cjson.encode(request.triggered_by) end
+          return text .. ',"save_checkpoint":' .. tostring(request.save_checkpoint) .. '}'
+        end
+
+        local is_down = { [''] = true, ['0'] = true, ['false'] = true }
+
+        local function interrupt_run(run, state, job, worker, signal, now)
+          local earlier = stored_request(run)
+          local copy = {}
+          for name, value in pairs(signal) do copy[name] = value end
+          local outcome, request = merge(run, job, copy, now)
+          if state == 'queued' then
+            state = end_queued(job, run, request, now)
+            if state == 'interrupted' then outcome = 'stopped' end
+          else
+            -- Somebody else's flag that the worker has not yet taken in stays: it may be harder than this request.
+            local flag = flag_value(job)
+            if not flag or is_down[flag] or (earlier and flag == mirror(earlier)) then
+              redis.pcall('SET', key.flag(job), mirror(request), 'EX', 86400)
+            end
+            if worker then redis.pcall('PUBLISH', key.signals(worker), cjson.encode(request)) end
+            if outcome ~= 'known' then publish_event('requested', job, run, state, now, request.stage) end
+          end
+          return {outcome, run, job, state, cjson.encode(request)}
+        end
+
+        """
+}
