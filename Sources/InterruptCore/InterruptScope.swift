@@ -78,8 +78,8 @@ public final class InterruptScope: Sendable {
         state.withLock { $0.receive(signal, publishing: stageNumber) }
     }
 
-    /// The accepted interrupts: the first one and every escalation, each exactly once and in order, from the first on
-    /// also for a subscriber that comes late. Ends when the scope ends.
+    /// The accepted interrupts: the first one, every escalation, and what shortens the grace period; each exactly once
+    /// and in order, from the first on also for a subscriber that comes late. Ends when the scope ends.
     public var signals: AsyncStream<InterruptSignal> {
         let (stream, continuation) = AsyncStream.makeStream(of: InterruptSignal.self)
         let subscriber = Subscriber(continuation)
@@ -186,7 +186,7 @@ extension InterruptScope.State {
     ) -> InterruptInbox.Reception {
         let reception = inbox.receive(signal)
         switch reception {
-        case .first, .escalation:
+        case .first, .escalation, .shortening:
             stageNumber.store(signal.stage.rawValue, ordering: .releasing)
             for subscriber in subscribers { subscriber.continuation.yield(signal) }
         case .late, .known:

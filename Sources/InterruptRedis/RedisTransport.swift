@@ -1,40 +1,19 @@
 public import InterruptCore
 public import Logging
-import Synchronization
 
 /// The transport over Redis: a worker's three connections (commands, subscription, queue) and the contract on them.
 public final class RedisTransport: InterruptTransport {
     /// How long ended runs stay readable: a week.
     public static let retention = Duration.seconds(604_800)
-    /// How long the server lets the queue connection wait before it answers that there is nothing.
-    private static let queueWait = Duration.seconds(5)
-
-    /// How long a worker behind a gate leaves the queue to others before it looks again.
-    private static let holdInterval = Duration.seconds(1)
 
     private let commands: RedisClient
-    private let queue: RedisClient
+    private let queue: RunQueue
     private let checker: RedisInterruptChecker
     private let interrupts: InterruptClient
     private let keys: RedisKeys
     private let worker: Name
     private let instance: String
     private let queues: [Name]
-    private let pendingEntries: PendingEntries
-    private let heldUntil = Mutex<ContinuousClock.Instant?>(nil)
-
-    /// How far this consumer's own pending entries were read since the last connect; `nil` when they all were.
-    private final class PendingEntries: Sendable {
-        private let cursors = Mutex<[Name: String]?>([:])
-        func connected() { cursors.withLock { $0 = [:] } }
-        var now: [Name: String]? { cursors.withLock { $0 } }
-        func read(_ offers: [RunOffer]) {
-            cursors.withLock { cursors in
-                if offers.isEmpty { cursors = nil }
-                for offer in offers { cursors?[offer.queue] = offer.entry }
-            }
-        }
-    }
 
     /// A transport for one instance of a worker. It connects when ``run()`` runs.
     ///
@@ -53,8 +32,6 @@ public final class RedisTransport: InterruptTransport {
         self.worker = worker
         self.instance = instance
         self.queues = queues
-        let pendingEntries = PendingEntries()
-        self.pendingEntries = pendingEntries
         let connected = Wakeup()
         commands = RedisClient(
             endpoint: endpoint,
@@ -64,25 +41,15 @@ public final class RedisTransport: InterruptTransport {
         ) { _ throws(RedisError) in
             connected.signal()
         }
-        // A blocked command cannot be told from a dead link by PING; its own limit takes that part.
-        var blocking = connection
-        blocking.pingInterval = nil
-        queue = RedisClient(
-            endpoint: endpoint,
-            name: "interrupt-queue:\(worker)",
-            configuration: blocking,
-            logger: logger
-        ) { connection throws(RedisError) in
-            pendingEntries.connected()
-            let creations = queues.map {
-                RedisCommand("XGROUP", "CREATE", .init(keys.queue($0)), .init(RedisKeys.consumerGroup), "0", "MKSTREAM")
-            }
-            for case .error(let text) in try await connection.send(creations, timeout: nil)
-            where !text.hasPrefix("BUSYGROUP") {
-                throw RedisError.fromReply(text)
-            }
-        }
         interrupts = InterruptClient(commands: commands, keys: keys)
+        queue = RunQueue(
+            endpoint: endpoint,
+            worker: worker,
+            queues: queues,
+            interrupts: interrupts,
+            connection: connection,
+            logger: logger
+        )
         checker = RedisInterruptChecker(
             client: commands,
             keys: keys,
@@ -155,12 +122,7 @@ public final class RedisTransport: InterruptTransport {
 
     /// Gives the name back, and to the queue what was offered and never started.
     public func leave() async {
-        // A read that was given up still waits at the server, where it would hold up the next one, or take an entry.
-        queue.reconnect()
-        // Best effort: what stays pending is this name's again when it comes back.
-        if let offers = try? await pending(after: [:], limit: 1_000, within: .seconds(2)) {
-            try? await giveBack(offers)
-        }
+        await queue.leave()
         // Best effort: an instance that could not say goodbye is found out by its silence.
         _ = try? await evaluate(RedisScripts.leave, [.init(worker.description), .init(instance)])
     }
@@ -169,79 +131,7 @@ public final class RedisTransport: InterruptTransport {
 
     /// Waits until at least one queued run is offered; after a connect, the consumer's own pending entries come first.
     public func offers(limit: Int) async throws(TransportError) -> [RunOffer] {
-        if let instant = heldUntil.withLock({ $0.take() }) {
-            try? await Task.sleep(until: instant, clock: .continuous)  // cancelled: nothing is offered any more
-        }
-        while !Task.isCancelled {
-            let offers: [RunOffer]
-            if let cursors = pendingEntries.now {
-                offers = try await pending(after: cursors, limit: limit)
-                pendingEntries.read(offers)
-            } else {
-                offers = try await new(limit: limit)
-            }
-            if !offers.isEmpty { return offers }
-        }
-        return []
-    }
-
-    private func pending(
-        after cursors: [Name: String],
-        limit: Int,
-        within timeout: Duration = queueWait + .seconds(2)
-    ) async throws(TransportError) -> [RunOffer] {
-        var offers: [RunOffer] = []
-        for queue in queues where offers.count < limit {
-            offers += try await read(
-                [(queue, cursors[queue] ?? "0")],
-                limit: limit - offers.count,
-                within: timeout
-            )
-        }
-        return offers
-    }
-
-    /// COUNT is per stream, so strict order and one limit for all queues take one question for each. Only when all of
-    /// them are empty they are waited for together; what that brings beyond the limit goes back.
-    private func new(limit: Int) async throws(TransportError) -> [RunOffer] {
-        if queues.count == 1 { return try await read([(queues[0], ">")], limit: limit, waits: true) }
-        var offers: [RunOffer] = []
-        for queue in queues where offers.count < limit {
-            offers += try await read([(queue, ">")], limit: limit - offers.count)
-        }
-        if !offers.isEmpty { return offers }
-        offers = try await read(queues.map { ($0, ">") }, limit: 1, waits: true)
-        if offers.count > limit { try await giveBack(Array(offers[limit...])) }
-        return Array(offers.prefix(limit))
-    }
-
-    private func read(
-        _ streams: [(queue: Name, id: String)],
-        limit: Int,
-        waits: Bool = false,
-        within timeout: Duration = queueWait + .seconds(2)
-    ) async throws(TransportError) -> [RunOffer] {
-        var arguments: [RedisArgument] = ["GROUP", .init(RedisKeys.consumerGroup), .init(worker.description)]
-        arguments += ["COUNT", .init(limit)]
-        if waits { arguments += ["BLOCK", .init(Self.queueWait.milliseconds)] }
-        arguments += ["STREAMS"] + streams.map { .init(keys.queue($0.queue)) } + streams.map { .init($0.id) }
-        do throws(RedisError) {
-            let reply = try await queue.send(
-                RedisCommand("XREADGROUP", arguments),
-                timeout: timeout
-            )
-            // A key the server answers with is one that was asked for; strict order of the queues is the order of both.
-            return (reply.array ?? []).flatMap { stream in
-                let parts = stream.array ?? []
-                guard parts.count == 2, let queue = queues.first(where: { keys.queue($0) == parts[0].text }) else {
-                    return [RunOffer]()
-                }
-                return (parts[1].array ?? []).compactMap { RunOffer(queue: queue, entry: $0) }
-            }
-        } catch {
-            if error.replyPrefix == "NOGROUP" { queue.reconnect() }  // flushed: connecting creates the groups
-            throw TransportError(error)
-        }
+        try await queue.offers(limit: limit)
     }
 
     /// Claims an offered run.
@@ -257,7 +147,7 @@ public final class RedisTransport: InterruptTransport {
         switch parts.first?.text {
         case "gone": return .gone
         case "held":
-            heldUntil.withLock { $0 = .now + Self.holdInterval }
+            queue.hold()
             return .gone
         case "replaced": throw .replaced
         case "started" where parts.count == 4:
@@ -290,12 +180,16 @@ public final class RedisTransport: InterruptTransport {
 
     /// Returns offers that this worker will not start to the end of their queues.
     public func giveBack(_ offers: [RunOffer]) async throws(TransportError) {
-        for (queue, offers) in Dictionary(grouping: offers, by: \.queue) {
-            _ = try await evaluate(
-                RedisScripts.giveBack,
-                [.init(queue.description)] + offers.flatMap { [RedisArgument($0.run.rawValue), .init($0.entry)] }
-            )
+        try await queue.giveBack(offers)
+    }
+
+    /// How many runs wait in the worker's queues; `nil` when it could not be asked.
+    public func waitingCount() async -> Int? {
+        // Only shown to a person: no answer is an answer.
+        guard let replies = try? await commands.send(queues.map { RedisCommand("XLEN", .init(keys.queue($0))) }) else {
+            return nil
         }
+        return replies.reduce(0) { $0 + Int($1.integer ?? 0) }
     }
 
     // MARK: A run
@@ -425,14 +319,5 @@ extension LeftRun {
                 nil
             }
         self.init(run: RunID(rawValue: parts[0]), process: process)
-    }
-}
-
-extension RunOffer {
-    fileprivate init?(queue: Name, entry: RESPValue) {
-        guard let parts = entry.array, parts.count == 2, let id = parts[0].text else { return nil }
-        // An entry that was deleted while it was pending has no fields; the start script clears it away.
-        let fields = parts[1].array?.compactMap(\.text) ?? []
-        self.init(run: RunID(rawValue: fields.count == 2 ? fields[1] : ""), queue: queue, entry: id)
     }
 }

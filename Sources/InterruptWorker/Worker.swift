@@ -298,7 +298,8 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
                 state.scopes[order.run] = { deliver($0, .local) }
                 return state.own
             }
-            if let own { deliver(own, .local) }
+            // A drain of the worker itself does not mean what it has claimed already.
+            if let own, own.stage > .drain { deliver(own, .local) }
             transport.watch(order, deliver: deliver)
             let signals = scope.signals
             let ending = await withTaskGroup(of: Void.self, returning: RunEnding.self) { group in

@@ -19,7 +19,14 @@ struct Daemon {
 
     func run() async throws {
         try await warnIfNotDurable()
-        let worker = try makeWorker()
+        let description = try describeWorker()
+        let reporter = Reporter(
+            logger: logger,
+            description: description,
+            isTerminal: settings.logFormat == .text && isatty(STDERR_FILENO) == 1
+        )
+        let transport = makeTransport(description)
+        let worker = try makeWorker(description, transport, reporter)
         let result = await withTaskGroup(of: Result<Void, WorkerError>?.self) { group in
             group.addTask {
                 do throws(WorkerError) {
@@ -30,7 +37,10 @@ struct Daemon {
                 }
             }
             group.addTask {
-                await SignalPolicy(worker: worker, settings: current, logger: logger).apply(signals)
+                let policy = SignalPolicy(worker: worker, settings: current, logger: logger) {
+                    if let count = await transport.waitingCount() { reporter.report(waiting: count) }
+                }
+                await policy.apply(signals)
                 return nil
             }
             // The signals end only when the worker has: whichever child is first, the worker's result is the answer.
@@ -64,14 +74,13 @@ struct Daemon {
         return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
-    private func makeWorker() throws -> Worker<RedisTransport> {
+    private func describeWorker() throws -> WorkerDescription {
         guard let process = ProcessIdentity(pid: getpid()) else {
             throw StartFailure(status: 1, message: "/proc is not mounted: no process can be identified")
         }
-        let instance = RunID.random().rawValue
-        let description = WorkerDescription(
+        return WorkerDescription(
             name: name,
-            instance: instance,
+            instance: RunID.random().rawValue,
             host: Self.host,
             process: process,
             slots: settings.concurrency,
@@ -79,6 +88,27 @@ struct Daemon {
             queues: settings.queues,
             lease: settings.lease
         )
+    }
+
+    private func makeTransport(_ description: WorkerDescription) -> RedisTransport {
+        var checking = RedisInterruptChecker.Configuration()
+        checking.pollInterval = settings.pollInterval
+        return RedisTransport(
+            endpoint: endpoint,
+            keys: keys,
+            worker: description.name,
+            instance: description.instance,
+            queues: description.queues,
+            checking: checking,
+            logger: logger
+        )
+    }
+
+    private func makeWorker(
+        _ description: WorkerDescription,
+        _ transport: RedisTransport,
+        _ reporter: Reporter
+    ) throws -> Worker<RedisTransport> {
         var configuration = Worker<RedisTransport>.Configuration(description: description)
         configuration.isOnlyMachine = settings.endpoint.usesEmbeddedServer
         if !settings.endpoint.usesEmbeddedServer, !settings.allowsAnyCommand {
@@ -86,19 +116,9 @@ struct Daemon {
                 "this worker takes no free-form commands: it was started without --allow-any-command"
             }
         }
-        var checking = RedisInterruptChecker.Configuration()
-        checking.pollInterval = settings.pollInterval
         return Worker(
             configuration: configuration,
-            transport: RedisTransport(
-                endpoint: endpoint,
-                keys: keys,
-                worker: name,
-                instance: instance,
-                queues: settings.queues,
-                checking: checking,
-                logger: logger
-            ),
+            transport: transport,
             runner: ProcessRunner(
                 outputDirectory: FilePath(try state.directory("output")),
                 defaultGracePeriod: settings.gracePeriod,
@@ -106,7 +126,7 @@ struct Daemon {
                 logger: logger
             ),
             logger: logger,
-            report: Reporter(logger: logger, queues: settings.queues, name: name).report
+            report: reporter.report
         )
     }
 

@@ -1,20 +1,39 @@
-import Glibc
 import InterruptCore
+import InterruptRedis
 import InterruptWorker
 import Logging
 
-/// Tells the person at the terminal, and the log, what the worker does.
+/// Tells the person at the terminal, or the log, what the worker does.
 struct Reporter {
     let logger: Logger
-    let queues: [Name]
-    let name: Name
+    let description: WorkerDescription
+    /// Whether a person reads along: then short lines instead of records.
+    let isTerminal: Bool
 
     @Sendable
     func report(_ event: WorkerEvent) {
+        if isTerminal {
+            let time = Timestamp.now.rfc3339.dropFirst(11).prefix(8)
+            for line in TerminalText.lines(event, description) { StandardError.write("\(time) \(line)\n") }
+        } else {
+            record(event)
+        }
+    }
+
+    /// Says how many runs stay in the queue when the worker takes nothing new.
+    func report(waiting count: Int) {
+        if isTerminal {
+            StandardError.write("\(count) queued: they stay in the queue\n")
+        } else {
+            logger.notice("queued runs stay in the queue", metadata: ["queued": "\(count)"])
+        }
+    }
+
+    private func record(_ event: WorkerEvent) {
         switch event {
         case .entered:
-            let queues = queues.map(\.description).joined(separator: " ")
-            logger.info("ready", metadata: ["worker": "\(name)", "queues": "\(queues)"])
+            let queues = description.queues.map(\.description).joined(separator: " ")
+            logger.info("ready", metadata: ["worker": "\(description.name)", "queues": "\(queues)"])
         case .started(let order, let pid):
             logger.info("started", metadata: ["job": "\(order.job)", "run": "\(order.run)", "pid": "\(pid)"])
         case .interrupted(let order, let signal, let way):
@@ -37,9 +56,37 @@ struct Reporter {
             logger.log(level: ending.error == nil ? .info : .warning, "ended", metadata: metadata)
         case .stage(let old, let new, let held):
             logger.notice("\(StageTexts.escalation(from: old, to: new))", metadata: ["running": "\(held)"])
-            guard isatty(STDERR_FILENO) == 1 else { return }
-            StandardError.write("\n\(StageTexts.announcement(new)) (\(held) running)\n")
-            if let hint = StageTexts.hint(after: new), held > 0 { StandardError.write("\(hint)\n") }
+        }
+    }
+}
+
+/// What a person at the daemon's terminal reads.
+enum TerminalText {
+    static func lines(_ event: WorkerEvent, _ worker: WorkerDescription) -> [String] {
+        switch event {
+        case .entered:
+            let queues = worker.queues.map(\.description).joined(separator: ", ")
+            return ["ready: worker \(worker.name), \(worker.slots) at a time from \(queues). Ctrl+C drains and ends"]
+        case .started(let order, let pid):
+            return ["started \(order.job) (pid \(pid))"]
+        case .interrupted(let order, let signal, let way):
+            var parts = ["\(signal.stage.name)", signal.reason.rawValue]
+            if let who = signal.triggeredBy { parts.append("by \(who)") }
+            if let message = signal.message { parts.append("\"\(message)\"") }
+            parts.append("via \(way.rawValue)")
+            return ["interrupted \(order.job): \(parts.joined(separator: ", ").escapedForDisplay())"]
+        case .ended(let order, let ending, _):
+            var parts = [ending.state.rawValue]
+            if let code = ending.exitCode, code != 0 { parts.append("exit code \(code)") }
+            if let signal = ending.termSignal { parts.append("signal \(signal)") }
+            if let error = ending.error { parts.append(error) }
+            return ["ended \(order.job): \(parts.joined(separator: ", ").escapedForDisplay())"]
+        case .stage(let old, let new, let held):
+            var lines = [
+                "\(StageTexts.announcement(new)) (\(held) running)", StageTexts.escalation(from: old, to: new),
+            ]
+            if held > 0, let hint = StageTexts.hint(after: new) { lines.append(hint) }
+            return lines
         }
     }
 }

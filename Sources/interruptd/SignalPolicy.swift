@@ -10,6 +10,8 @@ struct SignalPolicy {
     let worker: Worker<RedisTransport>
     let settings: CurrentSettings
     let logger: Logger
+    /// Says what stays in the queue; asked once, when the worker begins to drain.
+    let reportWaiting: @Sendable () async -> Void
 
     /// Serves the signals until its task is cancelled.
     func apply(_ signals: UnixSignalsSequence) async {
@@ -26,6 +28,7 @@ struct SignalPolicy {
                         message: "Ctrl-C in the worker's terminal",
                         triggeredBy: "SIGINT"
                     )
+                    if stage == .drain { group.addTask { await self.reportWaiting() } }
                 case .sigterm where !isShuttingDown:
                     isShuttingDown = true
                     group.addTask { await self.shutDown() }

@@ -44,6 +44,10 @@ struct Fleet: Sendable {
 
     /// Runs interruptctl to its end.
     func control(_ arguments: String...) async throws -> Output {
+        try await control(arguments)
+    }
+
+    func control(_ arguments: [String]) async throws -> Output {
         try await finish("interruptctl", arguments)
     }
 
@@ -121,24 +125,6 @@ struct Fleet: Sendable {
     func output(of job: String) async throws -> String {
         try await control("logs", job).text
     }
-}
-
-/// Asks again until `condition` holds; what is asked has no event to wait for.
-func eventually(
-    _ what: String,
-    within limit: Duration = .seconds(20),
-    _ condition: () async throws -> Bool
-) async throws {
-    let deadline = ContinuousClock.now + limit
-    while try await !condition() {
-        guard ContinuousClock.now < deadline else { throw NeverHappened(what: what) }
-        try await Task.sleep(for: .milliseconds(10))
-    }
-}
-
-struct NeverHappened: Error, CustomStringConvertible {
-    let what: String
-    var description: String { "never happened: \(what)" }
 }
 
 /// Runs `body` with a Redis and a directory that are gone afterwards.

@@ -72,6 +72,24 @@ struct `A user at the command line` {
     }
 
     @Test
+    func `may shorten the grace period of a job that does not listen, and kill it`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1") { _ in
+                let deaf = ["--grace", "1h", "--", "bash", "-c", "trap '' TERM; echo up; while :; do sleep 300; done"]
+                for (job, harder) in [("shortened", ["cancel", "--grace", "100ms"]), ("killed", ["kill"])] {
+                    _ = try await fleet.control(["submit", "--id", job] + deaf)
+                    try await eventually("\(job) is up") { try await fleet.output(of: job) == "up\n" }
+                    #expect(try await fleet.control("cancel", job, "--no-wait").exitCode == 0)
+                    try await fleet.wait(for: job, .cancelling)
+                    let second = try await fleet.control(harder + [job])
+                    #expect(second.exitCode == 0, "\(second)")
+                    #expect(try await fleet.wait(for: job, .interrupted).termSignal == 9)
+                }
+            }
+        }
+    }
+
+    @Test
     func `is refused a second run of a job that runs, and is told which`() async throws {
         try await withFleet { fleet in
             try await fleet.worker("w1") { _ in

@@ -43,6 +43,21 @@ import Testing
         #expect(inbox.receive(signal(.drain, "a")) == .known)
     }
 
+    @Test func `a shorter grace period counts, a longer one does not`() {
+        var inbox = InterruptInbox()
+        func asked(_ id: String, _ gracePeriod: Duration?) -> InterruptSignal {
+            InterruptSignal(id: RequestID(rawValue: id), stage: .terminate, gracePeriod: gracePeriod)
+        }
+        #expect(inbox.receive(asked("a", nil)) == .first)
+        #expect(inbox.receive(asked("b", .seconds(5))) == .shortening)
+        #expect(inbox.receive(asked("b", .seconds(5))) == .known)
+        #expect(inbox.receive(asked("c", .seconds(9))) == .late)
+        #expect(inbox.receive(asked("a", .seconds(2))) == .shortening, "the record in force keeps its id")
+        #expect(inbox.receive(signal(.kill, "d")) == .escalation(previous: .terminate))
+        #expect(inbox.receive(asked("e", .seconds(1))) == .late)
+        #expect(inbox.cause?.id.rawValue == "a")
+    }
+
     @Test func `100 requests of one click each are one interrupt and 99 late ones`() {
         var inbox = InterruptInbox()
         let receptions = (0..<100).map { inbox.receive(signal(.terminate, "\($0)")) }

@@ -1,5 +1,6 @@
 import Glibc
 import InterruptCore
+import InterruptTesting
 import Subprocess
 import Synchronization
 import Testing
@@ -46,7 +47,9 @@ import Testing
                 $0.unavailable = ["lose": 2]
             }
             try await test.run {
-                while !test.transport.writes.contains(.lost(RunID(rawValue: "never-spawned"))) { await Task.yield() }
+                try await eventually("the run is lost") {
+                    test.transport.writes.contains(.lost(RunID(rawValue: "never-spawned")))
+                }
             }
             #expect(!isRunning(grandchild))
             #expect(!isRunning(leader))

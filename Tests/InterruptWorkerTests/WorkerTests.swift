@@ -1,5 +1,6 @@
 import Glibc
 import InterruptCore
+import InterruptTesting
 import Synchronization
 import Testing
 
@@ -92,7 +93,7 @@ import Testing
                 await test.events.waitForStarts(index + 1)
                 // About as long as the shell lives, so that both orders happen.
                 let instant = ContinuousClock.now + .microseconds(Int.random(in: 0...2_500))
-                while ContinuousClock.now < instant { await Task.yield() }
+                try await Task.sleep(until: instant)
                 if test.transport.base.interrupt(run, InterruptSignal()) != nil { accepted.insert(run) }
                 await test.events.waitForEnds(index + 1)
             }
@@ -123,10 +124,10 @@ import Testing
         async throws
     {
         let test = try WorkerUnderTest()
-        let run = try test.submit("bash", "-c", "trap '' TERM; while :; do sleep 1000; done")
+        let run = try test.submit("bash", "-c", "trap '' TERM; echo; while :; do sleep 1000; done")
         let ids = ["soft", "late", "hard"].map(RequestID.init)
         try await test.run {
-            await test.events.waitForStarts(1)
+            try await eventually("the trap is set") { try !test.record(run).output.isEmpty }
             let signals = [
                 InterruptSignal(id: ids[0]), InterruptSignal(id: ids[0]), InterruptSignal(id: ids[1], stage: .drain),
                 InterruptSignal(id: ids[2], stage: .kill), InterruptSignal(id: ids[0]), InterruptSignal(id: ids[1]),
@@ -135,27 +136,28 @@ import Testing
             for signal in signals { test.transport.base.interrupt(run, signal) }
             await test.events.waitForEnds(1)
         }
-        let writes = test.transport.writes
+        // When the process goes on record does not matter here.
+        let writes = test.transport.writes.filter { $0 != .spawned(run) && $0 != .left }
         #expect(
-            writes.dropLast() == [
-                .spawned(run), .receipt(run, ids[0]), .receipt(run, ids[1]), .receipt(run, ids[2]),
+            writes == [
+                .receipt(run, ids[0]), .receipt(run, ids[1]), .receipt(run, ids[2]),
                 .end(run, RunEnding(state: .interrupted, termSignal: SIGKILL)),
             ]
         )
     }
 
     @Test func `a timeout ends a run and is on record; one that comes second is recorded as late`() async throws {
-        let test = try WorkerUnderTest(grace: .milliseconds(100))
+        let test = try WorkerUnderTest(grace: .milliseconds(1_500))
         let first = try test.submit("sleep", "1000", timeout: .milliseconds(20))
         // Deaf, so that it outlives the first cause until its timeout.
         let second = try test.submit(
             "bash",
             "-c",
-            "trap '' TERM; echo; sleep 0.5; sleep 0.5",
-            timeout: .milliseconds(50)
+            "trap '' TERM; echo; while :; do sleep 0.1; done",
+            timeout: .seconds(1)
         )
         try await test.run {
-            while try test.record(second).output.isEmpty { await Task.yield() }
+            try await eventually("the second job is up") { try !test.record(second).output.isEmpty }
             test.transport.base.interrupt(second, InterruptSignal(reason: .userCancelled))
             await test.events.waitForEnds(2)
         }
@@ -190,7 +192,7 @@ import Testing
     private let deaf = "trap '' TERM; echo ready; while :; do sleep 1000; done"
 
     private func isReady(_ test: WorkerUnderTest, _ run: RunID) async throws {
-        while try test.record(run).output.isEmpty { await Task.yield() }
+        try await eventually("the job is up") { try !test.record(run).output.isEmpty }
     }
 
     @Test func `stage 1 takes nothing new, lets what runs finish, and leaves the queue as it is`() async throws {
@@ -319,7 +321,7 @@ import Testing
             await test.transport.gateReached.wait()
             test.transport.gate?.signal()
         }
-        #expect(try test.record(run).ending?.state == .interrupted)
+        #expect(try test.record(run).ending?.state == .completed)
     }
 
     @Test func `an offer that comes twice starts once`() async throws {

@@ -278,8 +278,10 @@ private let products: String = {
             #expect(isRunning(left))
             let (status, lines) = try await withDaemon(["--name", "one"], in: directory) { third in
                 await third.lines.wait(for: "using the embedded Redis that is there")
-                while isRunning(left) { await Task.yield() }  // ended as the left run of an earlier instance
-                while try await third.client?.newestRun(of: try Name("left"))?.state != .lost { await Task.yield() }
+                try await eventually("the left process is gone") { !isRunning(left) }
+                try await eventually("the left run is lost") {
+                    try await third.client?.newestRun(of: try Name("left"))?.state == .lost
+                }
                 third.send(SIGTERM)
             }
             #expect(status == .exited(0), "\(lines)")

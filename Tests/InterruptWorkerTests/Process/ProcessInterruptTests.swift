@@ -1,5 +1,6 @@
 import Glibc
 import InterruptCore
+import InterruptTesting
 import Synchronization
 import SystemPackage
 import Testing
@@ -117,7 +118,7 @@ import Testing
         let ending = await withInterruptScope(run: job.order.run) { scope in
             await job.runner.run(job.order, scope: scope) { pid in
                 // The leader is a zombie from here on, and `run` has not looked at its end yet, or just now.
-                while isRunning(pid) { await Task.yield() }
+                try? await eventually("it has exited") { !isRunning(pid) }  // else what follows fails
                 scope.interrupt()
             } output: { _ in
             }
@@ -216,7 +217,7 @@ import Testing
             guard chunks.first?.offset == 0 else { return }
             firstCalls.withLock { $0 += 1 }
             _ = try? job.directory.write("", to: "go")  // a failure shows as a test that runs into its limit
-            while access(done, F_OK) != 0 { await Task.yield() }
+            try? await eventually("it is done") { access(done, F_OK) == 0 }  // else what follows fails
         })
         #expect(ending.state == .completed)
         #expect(firstCalls.withLock { $0 } == 1)

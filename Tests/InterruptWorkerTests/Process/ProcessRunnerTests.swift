@@ -1,5 +1,6 @@
 import Glibc
 import InterruptCore
+import InterruptTesting
 import Synchronization
 import SystemPackage
 import Testing
@@ -143,7 +144,7 @@ import Testing
         let wasCancelled = Mutex<Bool?>(nil)
         _ = await withInterruptScope(run: job.order.run) { scope in
             await job.runner.run(job.order, scope: scope) { pid in
-                while isRunning(pid) { await Task.yield() }
+                try? await eventually("it has exited") { !isRunning(pid) }  // else what follows fails
                 for _ in 0..<100 { await Task.yield() }
                 wasCancelled.withLock { $0 = Task.isCancelled }
             } output: { _ in

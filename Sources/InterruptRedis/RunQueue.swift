@@ -1,0 +1,188 @@
+import InterruptCore
+import Logging
+import Synchronization
+
+/// The queues of a worker, on a connection of its own: one that blocks carries nothing else.
+final class RunQueue: Sendable {
+    /// How long the server lets the connection wait before it answers that there is nothing.
+    private static let wait = Duration.seconds(5)
+    /// How long a worker behind a gate leaves the queue to others before it looks again.
+    private static let holdInterval = Duration.seconds(1)
+
+    private let client: RedisClient
+    private let interrupts: InterruptClient
+    private let keys: RedisKeys
+    private let worker: Name
+    private let queues: [Name]
+    private let pendingEntries: PendingEntries
+    private let heldUntil = Mutex<ContinuousClock.Instant?>(nil)
+
+    /// How far this consumer's own pending entries were read since the last connect; `nil` when they all were.
+    private final class PendingEntries: Sendable {
+        private let cursors = Mutex<[Name: String]?>([:])
+        func connected() { cursors.withLock { $0 = [:] } }
+        var now: [Name: String]? { cursors.withLock { $0 } }
+        func read(_ offers: [RunOffer]) {
+            cursors.withLock { cursors in
+                if offers.isEmpty { cursors = nil }
+                for offer in offers { cursors?[offer.queue] = offer.entry }
+            }
+        }
+    }
+
+    /// - Parameters:
+    ///   - interrupts: carries the scripts.
+    ///   - queues: taken from in this order, the first one first.
+    init(
+        endpoint: RedisEndpoint,
+        worker: Name,
+        queues: [Name],
+        interrupts: InterruptClient,
+        connection: RedisConnectionConfiguration,
+        logger: Logger
+    ) {
+        self.interrupts = interrupts
+        self.worker = worker
+        self.queues = queues
+        let keys = interrupts.keys
+        self.keys = keys
+        let pendingEntries = PendingEntries()
+        self.pendingEntries = pendingEntries
+        // A blocked command cannot be told from a dead link by PING; its own limit takes that part.
+        var blocking = connection
+        blocking.pingInterval = nil
+        client = RedisClient(
+            endpoint: endpoint,
+            name: "interrupt-queue:\(worker)",
+            configuration: blocking,
+            logger: logger
+        ) { connection throws(RedisError) in
+            pendingEntries.connected()
+            let creations = queues.map {
+                RedisCommand("XGROUP", "CREATE", .init(keys.queue($0)), .init(RedisKeys.consumerGroup), "0", "MKSTREAM")
+            }
+            for case .error(let text) in try await connection.send(creations, timeout: nil)
+            where !text.hasPrefix("BUSYGROUP") {
+                throw RedisError.fromReply(text)
+            }
+        }
+    }
+
+    /// Keeps the connection until its task is cancelled.
+    func run() async {
+        await client.run()
+    }
+
+    /// Nothing is offered for a moment: the worker is behind a gate.
+    func hold() {
+        heldUntil.withLock { $0 = .now + Self.holdInterval }
+    }
+
+    /// Gives everything back that was offered and never started. Best effort: what stays pending is this name's again
+    /// when it comes back.
+    func leave() async {
+        // A read that was given up still waits at the server, where it would hold up the next one, or take an entry.
+        client.reconnect()
+        if let offers = try? await pending(after: [:], limit: 1_000, within: .seconds(2)) {
+            try? await giveBack(offers)
+        }
+    }
+
+    /// Waits until at least one queued run is offered; after a connect, the consumer's own pending entries come first.
+    func offers(limit: Int) async throws(TransportError) -> [RunOffer] {
+        if let instant = heldUntil.withLock({ $0.take() }) {
+            try? await Task.sleep(until: instant, clock: .continuous)  // cancelled: nothing is offered any more
+        }
+        while !Task.isCancelled {
+            let offers: [RunOffer]
+            if let cursors = pendingEntries.now {
+                offers = try await pending(after: cursors, limit: limit)
+                pendingEntries.read(offers)
+            } else {
+                offers = try await new(limit: limit)
+            }
+            if !offers.isEmpty { return offers }
+        }
+        return []
+    }
+
+    private func pending(
+        after cursors: [Name: String],
+        limit: Int,
+        within timeout: Duration = wait + .seconds(2)
+    ) async throws(TransportError) -> [RunOffer] {
+        var offers: [RunOffer] = []
+        for queue in queues where offers.count < limit {
+            offers += try await read(
+                [(queue, cursors[queue] ?? "0")],
+                limit: limit - offers.count,
+                within: timeout
+            )
+        }
+        return offers
+    }
+
+    /// COUNT is per stream, so strict order and one limit for all queues take one question for each. Only when all of
+    /// them are empty they are waited for together; what that brings beyond the limit goes back.
+    private func new(limit: Int) async throws(TransportError) -> [RunOffer] {
+        if queues.count == 1 { return try await read([(queues[0], ">")], limit: limit, waits: true) }
+        var offers: [RunOffer] = []
+        for queue in queues where offers.count < limit {
+            offers += try await read([(queue, ">")], limit: limit - offers.count)
+        }
+        if !offers.isEmpty { return offers }
+        offers = try await read(queues.map { ($0, ">") }, limit: 1, waits: true)
+        if offers.count > limit { try await giveBack(Array(offers[limit...])) }
+        return Array(offers.prefix(limit))
+    }
+
+    private func read(
+        _ streams: [(queue: Name, id: String)],
+        limit: Int,
+        waits: Bool = false,
+        within timeout: Duration = wait + .seconds(2)
+    ) async throws(TransportError) -> [RunOffer] {
+        var arguments: [RedisArgument] = ["GROUP", .init(RedisKeys.consumerGroup), .init(worker.description)]
+        arguments += ["COUNT", .init(limit)]
+        if waits { arguments += ["BLOCK", .init(Self.wait.milliseconds)] }
+        arguments += ["STREAMS"] + streams.map { .init(keys.queue($0.queue)) } + streams.map { .init($0.id) }
+        do throws(RedisError) {
+            let reply = try await client.send(
+                RedisCommand("XREADGROUP", arguments),
+                timeout: timeout
+            )
+            // A key the server answers with is one that was asked for; strict order of the queues is the order of both.
+            return (reply.array ?? []).flatMap { stream in
+                let parts = stream.array ?? []
+                guard parts.count == 2, let queue = queues.first(where: { keys.queue($0) == parts[0].text }) else {
+                    return [RunOffer]()
+                }
+                return (parts[1].array ?? []).compactMap { RunOffer(queue: queue, entry: $0) }
+            }
+        } catch {
+            if error.replyPrefix == "NOGROUP" { client.reconnect() }  // flushed: connecting creates the groups
+            throw TransportError(error)
+        }
+    }
+
+    /// Returns offers that this worker will not start to the end of their queues.
+    func giveBack(_ offers: [RunOffer]) async throws(TransportError) {
+        for (queue, offers) in Dictionary(grouping: offers, by: \.queue) {
+            let entries = offers.flatMap { [RedisArgument($0.run.rawValue), .init($0.entry)] }
+            do throws(RedisError) {
+                _ = try await interrupts.evaluate(RedisScripts.giveBack, [.init(queue.description)] + entries)
+            } catch {
+                throw TransportError(error)
+            }
+        }
+    }
+}
+
+extension RunOffer {
+    fileprivate init?(queue: Name, entry: RESPValue) {
+        guard let parts = entry.array, parts.count == 2, let id = parts[0].text else { return nil }
+        // An entry that was deleted while it was pending has no fields; the start script clears it away.
+        let fields = parts[1].array?.compactMap(\.text) ?? []
+        self.init(run: RunID(rawValue: fields.count == 2 ? fields[1] : ""), queue: queue, entry: id)
+    }
+}

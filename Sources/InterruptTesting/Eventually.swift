@@ -1,0 +1,25 @@
+/// Asks again every few milliseconds until `condition` holds, for what has no event to wait for.
+///
+/// - Parameters:
+///   - what: completes the sentence "never happened: …".
+///   - limit: how long to ask. 20 s: far beyond what anything takes on a busy machine.
+/// - Throws: ``NeverHappened`` when the limit has passed, and what `condition` throws.
+public func eventually(
+    _ what: String,
+    within limit: Duration = .seconds(20),
+    _ condition: () async throws -> Bool
+) async throws {
+    let deadline = ContinuousClock.now + limit
+    while try await !condition() {
+        guard ContinuousClock.now < deadline else { throw NeverHappened(what: what) }
+        try await Task.sleep(for: .milliseconds(5))
+    }
+}
+
+/// What a test has waited for in vain.
+public struct NeverHappened: Error, CustomStringConvertible {
+    let what: String
+
+    /// One sentence.
+    public var description: String { "never happened: \(what)" }
+}
