@@ -82,8 +82,8 @@ public final class RedisInterruptChecker: Sendable {
             name: "interrupt-push:\(worker)",
             configuration: connection,
             logger: logger,
-            channels: [keys.signals, keys.signals(worker)]
-                + (configuration.ways.contains(.tracked) ? [RedisKeys.invalidations] : []),
+            channels: [keys.signals, keys.signals(worker)],
+            optionalChannels: configuration.ways.contains(.tracked) ? [RedisKeys.invalidations] : [],
             onEvent: { board.receive($0) }
         )
     }

@@ -30,11 +30,16 @@ public final class RedisSubscriber: Sendable {
     /// The channels.
     public let channels: [String]
 
+    private let optionalChannels: [String]
     private let reconnector: Reconnector
+    private let logger: Logger
+    private let hasSaidRefused = Mutex(false)
     private let onEvent: @Sendable (RedisSubscriberEvent) -> Void
     private let link = Mutex(Link.fresh)
 
     /// A subscriber of at least one channel; ``run()`` connects it.
+    ///
+    /// - Parameter optionalChannels: subscribed too where the user may; what an ACL refuses is said once and gone without.
     public init(
         endpoint: RedisEndpoint,
         name: String? = nil,
@@ -42,6 +47,7 @@ public final class RedisSubscriber: Sendable {
         group: any EventLoopGroup = RedisConnection.defaultGroup,
         logger: Logger? = nil,
         channels: [String],
+        optionalChannels: [String] = [],
         onEvent: @escaping @Sendable (RedisSubscriberEvent) -> Void
     ) {
         precondition(!channels.isEmpty, "a subscription has at least one channel")
@@ -52,7 +58,9 @@ public final class RedisSubscriber: Sendable {
             group: group,
             logger: logger ?? .silent
         )
+        self.logger = logger ?? .silent
         self.channels = channels
+        self.optionalChannels = optionalChannels
         self.onEvent = onEvent
     }
 
@@ -72,9 +80,22 @@ public final class RedisSubscriber: Sendable {
 
     private func subscribe(_ connection: RedisConnection) async throws(RedisError) {
         let onEvent = onEvent
-        try await connection.subscribe(channels) { push in
-            onEvent(.push(push))
-        } onConfirmed: { [self] in
+        let report: @Sendable (RedisPush) -> Void = { onEvent(.push($0)) }
+        for channel in optionalChannels {
+            do throws(RedisError) {
+                try await connection.subscribe([channel], onMessage: report)
+            } catch {
+                guard error.code == .notPermitted else { throw error }
+                let isNews = hasSaidRefused.withLock { hasSaid in
+                    defer { hasSaid = true }
+                    return !hasSaid
+                }
+                if isNews {
+                    logger.warning("a channel is refused, going on without", metadata: ["channel": "\(channel)"])
+                }
+            }
+        }
+        try await connection.subscribe(channels, onMessage: report) { [self] in
             link.withLock { $0 = .up(connection) }
             onEvent(.connected(clientID: connection.clientID))
         }

@@ -226,14 +226,26 @@ import Testing
 }
 
 @Suite(.serialized, .timeLimit(.minutes(1))) struct `The watch` {
-    @Test func `goes on without tracking where that is refused, and says so once`() async throws {
+    @Test(arguments: [
+        (["&*", "-client|tracking"], "tracked keys are refused"),
+        (["&interrupt:signals*", "&interrupt:events"], "a channel is refused"),
+    ])
+    func `goes on without tracking where that is refused, and says so once`(rules: [String], line: String) async throws
+    {
         func asWorker(_ redis: TestRedis) -> RedisEndpoint {
             var endpoint = redis.endpoint
             (endpoint.username, endpoint.password) = ("w", "p")
             return endpoint
         }
         func addUser(_ scene: Scene) async throws {
-            try await scene.command("ACL", "SETUSER", "w", "on", ">p", "~*", "&*", "+@all", "-client|tracking")
+            let user = try await RedisConnection.connect(to: scene.redis.endpoint)
+            defer { user.close() }
+            try await user.send(
+                RedisCommand(
+                    "ACL",
+                    ["SETUSER", "w", "on", ">p", "~*", "resetchannels", "+@all"] + rules.map { .text($0) }
+                )
+            )
         }
         try await withWatching(pollInterval: .milliseconds(50), endpoint: asWorker, prepare: addUser) { watching in
             try await watching.isReady()
@@ -247,7 +259,7 @@ import Testing
             try await watching.isReady()
             let polls = try await watching.scene.polls()
             try await watching.scene.until { try await watching.scene.polls() > polls + 3 }
-            #expect(watching.lines.count("tracked keys are refused") == 1, "\(watching.lines.all)")
+            #expect(watching.lines.count(line) == 1, "\(watching.lines.all)")
         }
     }
 
