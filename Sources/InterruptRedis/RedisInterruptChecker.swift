@@ -119,7 +119,9 @@ public final class RedisInterruptChecker: Sendable {
     private func readWhenDue() async {
         var trackedBy: TrackedConnection?
         while !Task.isCancelled {
-            switch board.step(pollInterval: configuration.pollInterval.jittered()) {
+            // Where polling is switched off, a poll that nobody is told of would only hide what it has read.
+            let interval = configuration.ways.contains(.poll) ? configuration.pollInterval : .seconds(86_400)
+            switch board.step(pollInterval: interval.jittered()) {
             case .wait(let instant): await board.wakeup.wait(until: instant)
             case .read(let read): await perform(read, &trackedBy)
             }
@@ -141,7 +143,7 @@ public final class RedisInterruptChecker: Sendable {
             let isTracked = try await track(&tracked)
             for chunk in read.keys.chunked(by: 500) {
                 let values = try await values(of: chunk, isTracked: isTracked)
-                for (key, value) in zip(chunk, values) { await consider(value.bytes, of: key, read.way) }
+                for (key, value) in zip(chunk, values) { await consider(value.bytes, of: key, read.ways[key] ?? .poll) }
             }
         } catch {
             board.readFailed(read)

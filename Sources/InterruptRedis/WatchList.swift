@@ -9,9 +9,19 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
         case wideFlag(InterruptTarget)
     }
 
+    /// Keys to read at once, each with what made it due.
     struct Read: Equatable {
         var keys: [String]
-        var way: DeliveryWay
+        var ways: [String: DeliveryWay]
+
+        init(keys: [String], ways: [String: DeliveryWay]) {
+            self.keys = keys
+            self.ways = ways
+        }
+
+        init(keys: [String], way: DeliveryWay) {
+            self.init(keys: keys, ways: Dictionary(uniqueKeysWithValues: keys.map { ($0, way) }))
+        }
     }
 
     enum Step: Equatable {
@@ -118,12 +128,12 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
             let isFullPoll = polls % Self.malformedPollRatio == 0
             var read = entries.filter { isFullPoll || !$0.value.isMalformed || dirty[$0.key] != nil }.map(\.key)
             read.sort()
-            return begin(Read(keys: read, way: .poll), now: now)
+            // A key that is due for another reason as well is read for that one.
+            let ways = Dictionary(uniqueKeysWithValues: read.map { ($0, dirty[$0] ?? .poll) })
+            return begin(Read(keys: read, ways: ways), now: now)
         }
         if let dirtyDue, dirtyDue <= now {
-            let ways = dirty
-            let way = ways.values.contains(.tracked) ? DeliveryWay.tracked : ways.values.first ?? .tracked
-            return begin(Read(keys: ways.keys.sorted(), way: way), now: now)
+            return begin(Read(keys: dirty.keys.sorted(), ways: dirty), now: now)
         }
         return .wait(until: dirtyDue.map { min($0, nextPoll) } ?? nextPoll)
     }
@@ -137,7 +147,7 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
 
     /// The read failed: the same keys are due again with the next poll.
     mutating func readFailed(_ read: Read) {
-        for key in read.keys where entries[key] != nil { dirty[key] = read.way }
+        for key in read.keys where entries[key] != nil { dirty[key] = read.ways[key] }
     }
 
     /// A value that was read: its role when it is new, `nil` when it is gone, unchanged or no longer watched.

@@ -13,11 +13,12 @@ struct LeftBehind<Transport: InterruptTransport> {
     /// Kills what is left of each run and records it as lost, once it is verified to be gone.
     func end() async {
         for left in runs {
-            if let process = left.process {
-                guard await ProcessSession(leader: process).kill(within: .seconds(5)) else {
-                    logger.error("processes of an earlier instance do not end", metadata: ["run": "\(left.run)"])
-                    continue
-                }
+            let sessions = left.process.map { [ProcessSession(leader: $0)] } ?? ProcessSession.carrying(left.run)
+            var areGone = true
+            for session in sessions { areGone = await session.kill(within: .seconds(5)) && areGone }
+            guard areGone else {
+                logger.error("processes of an earlier instance do not end", metadata: ["run": "\(left.run)"])
+                continue
             }
             let records = PersistentRecorder(run: left.run, logger: logger, isHurried: isHurried)
             await records.write("a lost run") { () async throws(TransportError) in

@@ -35,6 +35,22 @@ struct ProcessSession {
         return members().isEmpty
     }
 
+    /// The sessions of processes that carry the run's id in their environment: for a run whose worker died before it had
+    /// recorded the leader.
+    static func carrying(_ run: RunID) -> [ProcessSession] {
+        let variable = "INTERRUPT_RUN=\(run)"
+        var leaders: [pid_t: ProcessIdentity] = [:]
+        for pid in ProcessStatus.allProcesses() where ProcessStatus.environment(of: pid).contains(variable) {
+            let session = getsid(pid)
+            guard session > 0, session != getsid(0) else { continue }
+            // Without its leader the session is known by the oldest process that was found of it.
+            guard let found = ProcessIdentity(pid: session) ?? ProcessIdentity(pid: pid) else { continue }
+            let start = min(found.start, leaders[session]?.start ?? .max)
+            leaders[session] = ProcessIdentity(boot: found.boot, pid: session, start: start)
+        }
+        return leaders.values.map(ProcessSession.init)
+    }
+
     private static func exit(of descriptor: Int32, before deadline: ContinuousClock.Instant) async {
         let watch = DescriptorWatch(descriptor)
         await withTaskGroup(of: Void.self) { group in

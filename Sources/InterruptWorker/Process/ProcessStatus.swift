@@ -51,6 +51,23 @@ struct ProcessStatus {
         return (set ?? 0) >> UInt64(signal - 1) & 1 == 1
     }
 
+    /// The variables that `pid` was started with; empty when they may not be read. The first 128 KiB of them.
+    static func environment(of pid: pid_t) -> Set<String> {
+        let descriptor = open("/proc/\(pid)/environ", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return [] }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 128 * 1_024)
+        var count = 0
+        while count < bytes.count {
+            let more = bytes.withUnsafeMutableBytes {
+                Glibc.read(descriptor, $0.baseAddress! + count, $0.count - count)
+            }
+            if more <= 0 { break }
+            count += more
+        }
+        return Set(bytes[..<count].split(separator: 0).map { String(decoding: $0, as: UTF8.self) })
+    }
+
     /// The ids of all processes that `/proc` shows.
     static func allProcesses() -> [pid_t] {
         guard let directory = opendir("/proc") else { return [] }
