@@ -92,7 +92,8 @@ extension InterruptClient {
     /// The gate of a drain stays closed until it is opened; that of a harder stage lasts while members are being listed,
     /// or on a group until its last live run has ended and a little more.
     ///
-    /// - Parameter only: with it, a member of a target of many that is not among these runs is not touched.
+    /// - Parameter only: with it, no request is made for a member of a target of many that is not among these runs. What
+    ///   is queued meanwhile meets the gate all the same.
     public func interrupt(
         _ target: InterruptTarget,
         _ signal: InterruptSignal,
@@ -122,6 +123,7 @@ extension InterruptClient {
         case .queue(let queue):
             let live = try await liveRuns(of: .all)
             let queues = try await commands.send(live.map { RedisCommand("HGET", .init(keys.run($0)), "queue") })
+            for case .error(let text) in queues { throw RedisError.fromReply(text) }
             return zip(live, queues).filter { $0.1.text == queue.description }.map(\.0)
         }
     }
@@ -208,9 +210,24 @@ extension InterruptSignal {
     /// The nine arguments that `read_signal` in the scripts reads.
     var arguments: [RedisArgument] {
         [
-            .init(id.rawValue), .init(target?.description ?? ""), .init(stage.rawValue), .init(reason.rawValue),
-            .init(message ?? ""), .init(triggeredBy ?? ""), .init(savesCheckpoint ? "1" : "0"),
+            .init(id.rawValue), .init(target?.description ?? ""), .init(stage.rawValue),
+            .init(reason.rawValue.clipped(toBytes: 256)),
+            .init((message ?? "").clipped(toBytes: 4_096)), .init((triggeredBy ?? "").clipped(toBytes: 256)),
+            .init(savesCheckpoint ? "1" : "0"),
             .init(gracePeriod.map { "\($0.milliseconds)" } ?? ""), .init(source.rawValue),
         ]
+    }
+}
+
+extension String {
+    /// As much of the text as fits, cut between characters.
+    fileprivate func clipped(toBytes limit: Int) -> String {
+        if utf8.count <= limit { return self }
+        var result = ""
+        for character in self {
+            guard result.utf8.count + character.utf8.count <= limit else { break }
+            result.append(character)
+        }
+        return result
     }
 }

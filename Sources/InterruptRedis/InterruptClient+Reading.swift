@@ -117,6 +117,7 @@ extension InterruptClient {
         for start in stride(from: 0, to: runs.count, by: 200) {
             let chunk = runs[start..<min(start + 200, runs.count)]
             let replies = try await commands.send(chunk.map { RedisCommand("HGETALL", .init(keys.run($0))) })
+            for case .error(let text) in replies { throw RedisError.fromReply(text) }
             records += replies.compactMap(RunRecord.init)
         }
         return records
@@ -148,6 +149,7 @@ extension InterruptClient {
             try await commands.reply(RedisCommand("SMEMBERS", .init(keys.workers))).array?.compactMap(\.text) ?? []
         let valid = names.sorted().compactMap { try? Name($0) }  // only our scripts write this set
         let replies = try await commands.send(valid.map { RedisCommand("HGETALL", .init(keys.worker($0))) })
+        for case .error(let text) in replies { throw RedisError.fromReply(text) }
         return zip(valid, replies).compactMap { WorkerRecord(name: $0.description, reply: $1) }
     }
 

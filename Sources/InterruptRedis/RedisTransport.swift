@@ -1,5 +1,6 @@
 public import InterruptCore
 public import Logging
+import Synchronization
 
 /// The transport over Redis: a worker's three connections (commands, subscription, queue) and the contract on them.
 public final class RedisTransport: InterruptTransport {
@@ -14,6 +15,8 @@ public final class RedisTransport: InterruptTransport {
     private let worker: Name
     private let instance: String
     private let queues: [Name]
+    /// How the worker entered, so that it can again when the server has forgotten it.
+    private let entered = Mutex<WorkerDescription?>(nil)
 
     /// A transport for one instance of a worker. It connects when ``run()`` runs.
     ///
@@ -92,6 +95,7 @@ public final class RedisTransport: InterruptTransport {
         )
         let parts = reply.array ?? []
         if parts.first?.text == "entered", parts.count == 2 {
+            entered.withLock { $0 = description }
             return (parts[1].array ?? []).compactMap(LeftRun.init)
         }
         if parts.first?.text == "in_use", parts.count == 2,
@@ -118,12 +122,16 @@ public final class RedisTransport: InterruptTransport {
             [.init(worker.description), .init(instance), .init(running)]
         )
         if reply.text == "replaced" { throw .replaced }
+        // Flushed, or restarted without its file: nobody has the name, so it is taken again.
+        if reply.text == "unknown", let description = entered.withLock({ $0 }) {
+            _ = try await enter(description, replacing: nil)
+        }
     }
 
     /// Gives the name back, and to the queue what was offered and never started.
     public func leave() async {
         await queue.leave()
-        // Best effort: an instance that could not say goodbye is found out by its silence.
+        // Best effort: an instance that could not say goodbye is shown as silent.
         _ = try? await evaluate(RedisScripts.leave, [.init(worker.description), .init(instance)])
     }
 
@@ -152,7 +160,9 @@ public final class RedisTransport: InterruptTransport {
         case "replaced": throw .replaced
         case "started" where parts.count == 4:
             guard let record = RunRecord(reply: parts[1]), let order = record.order(environment: parts[2]) else {
-                throw .refused("run \(offer.run) has a broken record")
+                // It is claimed, and nobody can run it.
+                try await end(offer.run, as: RunEnding(state: .failed, error: "the run's record is broken"))
+                return .gone
             }
             return .started(order, pending: await importFlags(parts[3].array ?? [], for: order))
         default: throw .refused("start: unexpected reply from the server")
@@ -290,7 +300,10 @@ extension TransportError {
         let passing: Set<String> = [
             "LOADING", "BUSY", "MASTERDOWN", "READONLY", "NOREPLICAS", "MISCONF", "OOM", "TRYAGAIN",
         ]
+        // Before Redis 7, what a script's command was answered stands inside the script's own error.
+        let isPassing = passing.contains { error.message.contains("-\($0) ") }
         switch error.code {
+        case .reply where isPassing: self = .unavailable(error.message)
         case .reply where !passing.contains(error.replyPrefix ?? "") && error.replyPrefix != "NOGROUP":
             self = .refused(error.message)
         default:

@@ -132,7 +132,13 @@ final class RunQueue: Sendable {
         }
         if !offers.isEmpty { return offers }
         offers = try await read(queues.map { ($0, ">") }, limit: 1, waits: true)
-        if offers.count > limit { try await giveBack(Array(offers[limit...])) }
+        if offers.count > limit {
+            do throws(TransportError) {
+                try await giveBack(Array(offers[limit...]))
+            } catch {
+                pendingEntries.connected()  // they are still this consumer's: read again with the next offers
+            }
+        }
         return Array(offers.prefix(limit))
     }
 

@@ -8,7 +8,7 @@ public enum WorkerEvent: Sendable {
     case started(RunOrder, pid: Int32)
     /// An interrupt was accepted for a run.
     case interrupted(RunOrder, InterruptSignal, DeliveryWay)
-    /// A run has ended; its tree is verified to be gone, or its survivors are named in the ending.
+    /// A run has ended; its process group is verified to be empty, or its survivors are named in the ending.
     case ended(RunOrder, RunEnding, cause: InterruptSignal?)
     /// The worker's own stage rose; `held` is how many runs it still has.
     case stage(from: InterruptStage?, to: InterruptStage, held: Int)

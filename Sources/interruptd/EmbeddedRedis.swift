@@ -43,15 +43,7 @@ struct EmbeddedRedis {
         let lock = open(lockPath, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard lock >= 0 else { throw Failure.cannotPrepare(path: lockPath, why: Errno(rawValue: errno).description) }
         defer { close(lock) }
-        let isAlone = flock(lock, LOCK_EX | LOCK_NB) == 0
-        if isAlone, try await !answers(within: .zero) {
-            try await start()
-        } else {
-            logger.info("using the embedded Redis that is there", metadata: ["socket": "\(socketPath)"])
-        }
-        flock(lock, LOCK_SH)
-        // Whoever started it a moment ago may still be waiting for it.
-        guard try await answers(within: .seconds(60)) else { throw Failure.didNotStart(log: log) }
+        try await join(lock)
         let result: Swift.Result<Result, any Error>
         do {
             result = .success(try await body())
@@ -60,6 +52,21 @@ struct EmbeddedRedis {
         }
         if flock(lock, LOCK_EX | LOCK_NB) == 0 { await shutDown() }
         return try result.get()
+    }
+
+    /// Returns with the lock held shared and the server answering.
+    private func join(_ lock: Int32) async throws {
+        // Whoever had the lock may be starting the server just now, or ending it: then it is ours to start.
+        for _ in 0..<10 {
+            if flock(lock, LOCK_EX | LOCK_NB) == 0, try await !answers(within: .zero) {
+                try await start()
+            } else {
+                logger.info("using the embedded Redis that is there", metadata: ["socket": "\(socketPath)"])
+            }
+            flock(lock, LOCK_SH)
+            if try await answers(within: .seconds(6)) { return }
+        }
+        throw Failure.didNotStart(log: log)
     }
 
     private var log: String { "\(dataDirectory)/redis.log" }

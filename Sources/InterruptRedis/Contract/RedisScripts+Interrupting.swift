@@ -44,23 +44,24 @@ extension RedisScripts {
         local now = now_ms()
         local outcome, request = merge(run, job, signal, now)
         local previous = tonumber(fields[5] or '0') or 0
-        if request.stage > previous then
-          redis.call('HSET', key.run(run), 'stage', request.stage)
+        -- The receipt is for what the worker has seen; the record may be at a harder stage by now.
+        if signal.stage > previous then
+          redis.call('HSET', key.run(run), 'stage', signal.stage)
           if previous == 0 then
             redis.call('HSET', key.run(run), 'acknowledged_at_ms', now)
-            copy_request(run, request, way)
+            copy_request(run, request, signal.stage, way)
           end
           if request.escalated_by then
             redis.call('HSET', key.run(run), 'escalated_by', cjson.encode(request.escalated_by))
           end
-          if request.stage >= 2 and (state == 'running' or state == 'paused') then
+          if signal.stage >= 2 and (state == 'running' or state == 'paused') then
             state = 'cancelling'
             redis.call('HSET', key.run(run), 'state', state)
           end
-          record(now, 'acknowledged', job, run, {'request_id', request.request_id, 'stage', request.stage,
+          record(now, 'acknowledged', job, run, {'request_id', request.request_id, 'stage', signal.stage,
             'reason', request.reason, 'via', way, 'worker', fields[4],
             'latency_ms', now - request.triggered_at_ms})
-          publish_event('acknowledged', job, run, state, now, request.stage)
+          publish_event('acknowledged', job, run, state, now, signal.stage)
         end
         return 'OK'
         """

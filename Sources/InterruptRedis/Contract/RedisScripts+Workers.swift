@@ -32,12 +32,15 @@ extension RedisScripts {
         """
     )
 
-    /// Counts a heartbeat. Arguments: worker, instance, number of runs. Replies `OK` or `replaced`.
+    /// Counts a heartbeat. Arguments: worker, instance, number of runs. Replies `OK`, `replaced`, or
+    /// `unknown` when the server has forgotten the worker.
     static let heartbeat = script(
         "heartbeat",
         """
         local worker = key.worker(ARGV[2])
-        if redis.call('HGET', worker, 'instance') ~= ARGV[3] then return 'replaced' end
+        local holder = redis.call('HGET', worker, 'instance')
+        if not holder then return 'unknown' end
+        if holder ~= ARGV[3] then return 'replaced' end
         redis.call('HINCRBY', worker, 'heartbeat', 1)
         redis.call('HSET', worker, 'seen_at_ms', now_ms(), 'running', ARGV[4])
         return 'OK'

@@ -12,12 +12,14 @@ enum RedisScripts {
     ///
     /// Arguments: job, run, queue, groups (spaces between), submitted by, command (NUL between), directory, grace in
     /// ms, timeout in ms, then names and values of the environment.
-    /// Replies `{'queued', run}`, `{'live', run}` or `{'gated', target, stage, who, at}`.
+    /// Replies `{'queued', run}`, `{'live', run}`, `{'refused', why}` or `{'gated', target, stage, who, at}`.
     static let submit = script(
         "submit",
         """
         local job, run, queue, groups = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-        if redis.call('EXISTS', key.run(run)) == 1 then return {'queued', run} end
+        local owner = redis.call('HGET', key.run(run), 'job')
+        if owner == job then return {'queued', run} end
+        if owner then return {'refused', 'run ' .. run .. ' is one of job ' .. owner} end
         local current = redis.call('HGET', key.job(job), 'run')
         if current then
           local state = redis.call('HGET', key.run(current), 'state')
@@ -57,7 +59,9 @@ enum RedisScripts {
         "start",
         """
         local run, queue, entry, worker, instance = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-        if redis.call('HGET', key.worker(worker), 'instance') ~= instance then return {'replaced'} end
+        -- A server that has forgotten the worker is no other instance; the next heartbeat enters again.
+        local holder = redis.call('HGET', key.worker(worker), 'instance')
+        if holder and holder ~= instance then return {'replaced'} end
         local fields = redis.call('HMGET', key.run(run), 'state', 'job', 'groups', 'instance', 'pid')
         local state, job, groups = fields[1], fields[2], fields[3] or ''
         local function started()

@@ -67,23 +67,38 @@ extension RedisScripts {
         end
 
         local function read_signal(first)
-          local function optional(i) if ARGV[i] ~= '' then return ARGV[i] end end
+          -- What is too long would make a record that nobody reads any more.
+          local function optional(i)
+            if #ARGV[i] > 8192 then return '(too long, left out)' end
+            if ARGV[i] ~= '' then return ARGV[i] end
+          end
           return { v = 1, request_id = ARGV[first], target = optional(first + 1), stage = tonumber(ARGV[first + 2]),
             reason = ARGV[first + 3], message = optional(first + 4), triggered_by = optional(first + 5),
-            save_checkpoint = ARGV[first + 6] ~= '0', grace_ms = tonumber(ARGV[first + 7]), source = ARGV[first + 8] }
+            save_checkpoint = ARGV[first + 6] ~= '0', source = ARGV[first + 8],
+            grace_ms = tonumber(ARGV[first + 7]) and math.min(tonumber(ARGV[first + 7]), 315360000000) }
         end
 
+        -- A record with another shape than ours counts as none: a role may write the key without being trusted.
         local function stored_request(run)
           local text = redis.call('GET', key.request(run))
-          if not text then return nil end
-          local ok, request = pcall(cjson.decode, text)
-          if ok and type(request) == 'table' and type(request.stage) == 'number' then return request end
+          local ok, request = pcall(cjson.decode, text or '')
+          if not ok or type(request) ~= 'table' then return nil end
+          local function is(name, wanted, or_missing)
+            return type(request[name]) == wanted or (or_missing and request[name] == nil)
+          end
+          if is('stage', 'number') and is('request_id', 'string') and is('reason', 'string')
+            and is('triggered_at_ms', 'number') and is('message', 'string', true) and is('triggered_by', 'string', true)
+            and is('seen', 'table', true) and is('escalated_by', 'table', true) and is('grace_ms', 'number', true) then
+            return request
+          end
         end
 
         -- The first request keeps reason, message and name; a harder one raises the stage; nothing counts twice.
         local function merge(run, job, signal, now)
           local request = stored_request(run)
           local outcome
+          -- A drain has no force deadline that could hold.
+          local was_drain = request and request.stage == 1 and signal.stage > 1
           if not request then
             request = signal
             request.run, request.job, request.triggered_at_ms, request.seen = run, job, now, {signal.request_id}
@@ -105,7 +120,7 @@ extension RedisScripts {
             seen[#seen + 1] = signal.request_id
             if #seen > 100 then table.remove(seen, 2) end
             request.seen = seen
-            if signal.grace_ms and (not request.grace_ms or signal.grace_ms < request.grace_ms) then
+            if was_drain or (signal.grace_ms and (not request.grace_ms or signal.grace_ms < request.grace_ms)) then
               request.grace_ms = signal.grace_ms
             end
           end
@@ -117,8 +132,8 @@ extension RedisScripts {
           return outcome, request
         end
 
-        local function copy_request(run, request, way)
-          redis.call('HSET', key.run(run), 'stage', request.stage, 'reason', request.reason,
+        local function copy_request(run, request, stage, way)
+          redis.call('HSET', key.run(run), 'stage', stage, 'reason', request.reason,
             'message', request.message or '', 'triggered_by', request.triggered_by or '',
             'request_id', request.request_id, 'save_checkpoint', request.save_checkpoint and 1 or 0,
             'requested_at_ms', request.triggered_at_ms, 'via', way)
@@ -164,7 +179,7 @@ extension RedisScripts {
           local first = redis.pcall('HSET', key.run(run), 'state', 'interrupted', 'ended_at_ms', now,
             'acknowledged_at_ms', now, 'confirmed_at_ms', now)
           if type(first) == 'table' and first.err then return 'queued' end
-          copy_request(run, request, 'queued')
+          copy_request(run, request, request.stage, 'queued')
           if fields[2] then redis.call('XDEL', key.queue(fields[1]), fields[2]) end
           finish_run(job, run, 'interrupted', now, 604800)
           return 'interrupted'

@@ -71,6 +71,7 @@ struct SignalMessage: Codable, Sendable {
         message = signal.message
         triggeredBy = signal.triggeredBy
         savesCheckpoint = signal.savesCheckpoint
+        graceMilliseconds = signal.gracePeriod?.milliseconds
     }
 
     var json: [UInt8] {

@@ -57,11 +57,21 @@ struct Wait: AsyncParsableCommand {
             show(board.observe(record))
         }
         if let status = board.status { return status }
+        var heardAt = ContinuousClock.now
         for await occurrence in occurrences {
             if case .press = occurrence { throw CommandFailure.silent(130) }
-            // Redis may be away for a moment: the next look is soon.
-            let records = (try? await session.client.records(of: board.openRuns)) ?? []
-            for record in records { show(board.observe(record)) }
+            do {
+                let open = board.openRuns
+                let records = try await session.client.records(of: open)
+                heardAt = .now
+                for record in records { show(board.observe(record)) }
+                if records.count < open.count {
+                    throw CommandFailure(.ownTrouble, "no longer on record: \(board.openJobs.joined(separator: ", "))")
+                }
+            } catch let error as RedisError {
+                // Redis may be away for a moment: the next look is soon.
+                guard heardAt.duration(to: .now) < OutputReader.patience else { throw CommandFailure(error) }
+            }
             if let status = board.status { return status }
             if let wait, started.duration(to: .now) >= wait {
                 throw CommandFailure(

@@ -117,7 +117,8 @@ struct StopFollower {
             confirmedAfter = latency(record.confirmedAt, in: record, elapsed)
             steps.append(.confirmed(record))
         case .completed, .failed:
-            phase = .ended(.alreadyEnded)
+            // Asked to drain, a run that ends as it ends is what was wanted.
+            phase = .ended(signal.stage == .drain ? .done : .alreadyEnded)
             steps.append(.tooLate(record))
         case .lost:
             phase = .ended(.failed)

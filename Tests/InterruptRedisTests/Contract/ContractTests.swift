@@ -16,6 +16,16 @@ import Testing
         }
     }
 
+    @Test func `refuses the id of another job's run`() async throws {
+        try await withScene { scene in
+            var submission = try scene.submission("other")
+            submission.run = try await scene.submit("j")
+            let refused = submission
+            await #expect(throws: RedisError.self) { try await scene.client.submit(refused) }
+            #expect(try await !scene.exists("interrupt/job/other"))
+        }
+    }
+
     @Test func `answers with the live run, and starts a new one when it has ended`() async throws {
         try await withScene { scene in
             let worker = try await ScriptWorker(scene)
@@ -389,6 +399,51 @@ import Testing
             #expect(events.suffix(4) == ["requested", "acknowledged", "escalated", "acknowledged"])
             #expect(try await worker.acknowledge(terminate, run) == "OK")
             #expect(try await scene.events(of: run) == events)
+        }
+    }
+
+    @Test func `a receipt says the stage that the worker has seen, not a harder one that is on its way`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let run = try await scene.running("j", on: worker)
+            let seen = InterruptSignal(stage: .drain)
+            _ = try await scene.interrupt(run, seen)
+            _ = try await scene.interrupt(run, InterruptSignal(stage: .kill))
+            #expect(try await worker.acknowledge(seen, run) == "OK")
+            let record = try #require(try await scene.client.record(of: run))
+            #expect(record.stage == .drain && record.state == .running)
+            #expect(try await scene.client.request(for: run)?.stage == .kill)
+        }
+    }
+
+    @Test func `a record of another shape counts as none, and ends nothing half-way`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let run = try await scene.running("j", on: worker)
+            try await scene.command("SET", "interrupt/request/\(run)", #"{"stage":2,"seen":1}"#)
+            let signal = InterruptSignal(message: String(repeating: "\u{7F}/", count: 100_000))
+            #expect(try await scene.interrupt(run, signal).outcome == .accepted)
+            #expect(try await scene.client.request(for: run)?.id == signal.id, "what is on record can be read back")
+            #expect(try await worker.acknowledge(signal, run) == "OK")
+            #expect(try await worker.end(run, "interrupted") == "OK")
+            #expect(try await !scene.exists("interrupt/live"))
+        }
+    }
+
+    @Test func `a grace period beyond all bounds does not spoil the record`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let run = try await scene.running("j", on: worker)
+            let signal = InterruptSignal(gracePeriod: .milliseconds(Int64.max))
+            #expect(try await scene.interrupt(run, signal).signal?.gracePeriod == .longestAccepted)
+        }
+    }
+
+    @Test func `a server that has forgotten the worker is no other instance`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            try await scene.command("FLUSHALL")
+            #expect(try await worker.heartbeat() == "unknown")
         }
     }
 

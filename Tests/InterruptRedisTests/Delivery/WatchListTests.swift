@@ -103,11 +103,14 @@ private struct Tick: InstantProtocol {
         #expect(list.step(now: .at(500), pollInterval: interval) == .read(.init(keys: all, way: .reconnect)))
     }
 
-    @Test func `a poll reads everything and takes what is dirty with it`() throws {
+    @Test func `a poll reads everything and takes what is dirty with it, each key for its own reason`() throws {
         var list = try list(watching: [try order("r1")])
         _ = list.invalidated(["interrupt:j"], now: .at(1_000))
         let all = ["interrupt/request/r1", "interrupt:all", "interrupt:j"]
-        #expect(list.step(now: .at(1_000), pollInterval: interval) == .read(.init(keys: all, way: .poll)))
+        let ways: [String: DeliveryWay] = [
+            "interrupt/request/r1": .poll, "interrupt:all": .poll, "interrupt:j": .tracked,
+        ]
+        #expect(list.step(now: .at(1_000), pollInterval: interval) == .read(.init(keys: all, ways: ways)))
         #expect(list.step(now: .at(1_001), pollInterval: interval) == .wait(until: .at(2_000)))
     }
 
