@@ -12,7 +12,7 @@ struct InterruptControl: AsyncParsableCommand {
         abstract: "Submit jobs, interrupt them, watch them.",
         discussion: """
             Examples:
-              interruptctl run -- find /usr -type f          stay attached; Ctrl-C interrupts the remote job
+              interruptctl run -- find /usr -type f          stay attached; Ctrl-C stops it
               interruptctl submit --id nightly -- make all   prints the job's id
               interruptctl cancel nightly --message "wrong branch"
               interruptctl list
