@@ -22,6 +22,8 @@ public struct InterruptInbox: Sendable {
     public private(set) var escalations: [InterruptSignal] = []
     /// The signals that came too late to change anything, in order; the first ones, at most ``maximumLate``.
     public private(set) var late: [InterruptSignal] = []
+    /// The first interrupt and the escalations, in order.
+    var accepted: [InterruptSignal] { (cause.map { [$0] } ?? []) + escalations }
     /// How many late signals are kept: as many as a request's record in Redis knows ids.
     public static let maximumLate = 100
     /// The shortest grace period that stage 2 was asked with.

@@ -14,6 +14,7 @@ public final class InterruptScope: Sendable {
     fileprivate struct State {
         var inbox = InterruptInbox()
         var subscribers: [Subscriber] = []
+        var reaction: (@Sendable (InterruptSignal) -> Void)?
         var timeout: Timeout?
         var isFinished = false
     }
@@ -86,14 +87,30 @@ public final class InterruptScope: Sendable {
         // Called under the lock of a task that is being cancelled, so it must take none: the next subscriber clears up.
         continuation.onTermination = { _ in subscriber.isGone.store(true, ordering: .releasing) }
         let isFinished = state.withLock { state in
-            if let cause = state.inbox.cause { continuation.yield(cause) }
-            for escalation in state.inbox.escalations { continuation.yield(escalation) }
+            for signal in state.inbox.accepted { continuation.yield(signal) }
             state.subscribers.removeAll { $0.isGone.load(ordering: .acquiring) }
             if !state.isFinished { state.subscribers.append(subscriber) }
             return state.isFinished
         }
         if isFinished { continuation.finish() }
         return stream
+    }
+
+    /// Runs `body`, and meanwhile calls `react` with what ``signals`` carries, in the same order: for what must not wait
+    /// until a task is scheduled. No call is under way any more when it returns. One reaction at a time.
+    ///
+    /// - Parameter react: is called on the thread that an interrupt arrives on, under the scope's lock. It must return at
+    ///   once and must not use the scope.
+    package func reacting<Result>(
+        with react: @escaping @Sendable (InterruptSignal) -> Void,
+        while body: () async throws -> Result
+    ) async rethrows -> Result {
+        state.withLock { state in
+            for signal in state.inbox.accepted { react(signal) }
+            state.reaction = react
+        }
+        defer { state.withLock { $0.reaction = nil } }
+        return try await body()
     }
 
     /// The only place where an interrupt surfaces in code. Returns at once when nothing was asked at stage 2 or harder.
@@ -179,7 +196,7 @@ public final class InterruptScope: Sendable {
 
 extension InterruptScope.State {
     /// Decides and publishes under the lock, which is what keeps every subscriber's order the same. Yielding only queues
-    /// the element: no code of a subscriber runs here.
+    /// the element: of a subscriber's code only the reaction runs here.
     fileprivate mutating func receive(
         _ signal: InterruptSignal,
         publishing stageNumber: borrowing Atomic<Int>
@@ -188,6 +205,7 @@ extension InterruptScope.State {
         switch reception {
         case .first, .escalation, .shortening:
             stageNumber.store(signal.stage.rawValue, ordering: .releasing)
+            reaction?(signal)
             for subscriber in subscribers { subscriber.continuation.yield(signal) }
         case .late, .known:
             break

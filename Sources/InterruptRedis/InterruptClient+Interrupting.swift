@@ -79,7 +79,7 @@ extension InterruptClient {
         for start in stride(from: 0, to: references.count, by: Self.runsPerScript) {
             let chunk = references[start..<min(start + Self.runsPerScript, references.count)]
             let arguments = signal.arguments + [.init(expected?.rawValue ?? "")] + chunk.flatMap(\.arguments)
-            let reply = try await evaluate(RedisScripts.interrupt, arguments)
+            let reply = try await evaluate(RedisScripts.interrupt, arguments, repliesLast: true)
             let chunkReceipts = (reply.array ?? []).compactMap(InterruptReceipt.init)
             guard chunkReceipts.count == chunk.count else { throw unexpected(reply, from: "interrupt") }
             receipts += chunkReceipts
@@ -115,7 +115,7 @@ extension InterruptClient {
     public func liveRuns(of target: InterruptTarget) async throws(RedisError) -> [RunID] {
         switch target {
         case .job(let job):
-            let run = try await commands.reply(RedisCommand("HGET", .init(keys.job(job)), "run"))
+            let run = try await commands.send(RedisCommand("HGET", .init(keys.job(job)), "run"))
             return run.text.map { [RunID(rawValue: $0)] } ?? []
         case .group(let group): return try await runs(RedisCommand("SMEMBERS", .init(keys.group(group))))
         case .worker(let worker): return try await runs(RedisCommand("SMEMBERS", .init(keys.holds(worker))))
@@ -129,7 +129,7 @@ extension InterruptClient {
     }
 
     private func runs(_ command: RedisCommand) async throws(RedisError) -> [RunID] {
-        try await commands.reply(command).array?.compactMap(\.text).map(RunID.init) ?? []
+        try await commands.send(command).array?.compactMap(\.text).map(RunID.init) ?? []
     }
 
     private func closeGate(_ target: InterruptTarget, _ signal: InterruptSignal) async throws(RedisError) {

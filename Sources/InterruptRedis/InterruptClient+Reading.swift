@@ -101,14 +101,14 @@ public enum OutputEntry: Hashable, Sendable {
 extension InterruptClient {
     /// The newest run of a job; `nil` when there is none.
     public func newestRun(of job: Name) async throws(RedisError) -> RunRecord? {
-        let run = try await commands.reply(RedisCommand("HGET", .init(keys.job(job)), "run"))
+        let run = try await commands.send(RedisCommand("HGET", .init(keys.job(job)), "run"))
         guard let id = run.text else { return nil }
         return try await record(of: RunID(rawValue: id))
     }
 
     /// One run; `nil` when it is not on record.
     public func record(of run: RunID) async throws(RedisError) -> RunRecord? {
-        RunRecord(reply: try await commands.reply(RedisCommand("HGETALL", .init(keys.run(run)))))
+        RunRecord(reply: try await commands.send(RedisCommand("HGETALL", .init(keys.run(run)))))
     }
 
     /// The runs with these ids that are on record, in order.
@@ -137,7 +137,7 @@ extension InterruptClient {
 
     /// The interrupt in force for a run; `nil` when nobody asked.
     public func request(for run: RunID) async throws(RedisError) -> InterruptSignal? {
-        guard let bytes = try await commands.reply(RedisCommand("GET", .init(keys.request(run)))).bytes else {
+        guard let bytes = try await commands.send(RedisCommand("GET", .init(keys.request(run)))).bytes else {
             return nil
         }
         return try? SignalMessage(json: bytes).signal(source: .remote, newID: .random())  // unreadable is shown as none
@@ -146,7 +146,7 @@ extension InterruptClient {
     /// The workers that are on record.
     public func workers() async throws(RedisError) -> [WorkerRecord] {
         let names =
-            try await commands.reply(RedisCommand("SMEMBERS", .init(keys.workers))).array?.compactMap(\.text) ?? []
+            try await commands.send(RedisCommand("SMEMBERS", .init(keys.workers))).array?.compactMap(\.text) ?? []
         let valid = names.sorted().compactMap { try? Name($0) }  // only our scripts write this set
         let replies = try await commands.send(valid.map { RedisCommand("HGETALL", .init(keys.worker($0))) })
         for case .error(let text) in replies { throw RedisError.fromReply(text) }
@@ -158,13 +158,13 @@ extension InterruptClient {
         guard let name = try? Name(name) else { return nil }  // no such name is ever registered
         return WorkerRecord(
             name: name.description,
-            reply: try await commands.reply(RedisCommand("HGETALL", .init(keys.worker(name))))
+            reply: try await commands.send(RedisCommand("HGETALL", .init(keys.worker(name))))
         )
     }
 
     /// The server's clock.
     public func serverTime() async throws(RedisError) -> Timestamp {
-        let parts = try await commands.reply(RedisCommand("TIME")).array?.compactMap(\.integer) ?? []
+        let parts = try await commands.send(RedisCommand("TIME")).array?.compactMap(\.integer) ?? []
         guard parts.count == 2 else { throw RedisError(.reply, "TIME: unexpected reply from the server") }
         return Timestamp(milliseconds: parts[0] * 1_000 + parts[1] / 1_000)
     }
@@ -178,7 +178,7 @@ extension InterruptClient {
         var end = "+"
         while entries.count < limit {
             let command = RedisCommand("XREVRANGE", .init(keys.history), .init(end), "-", "COUNT", "1000")
-            let page = try await commands.reply(command).array?.compactMap(HistoryEntry.init) ?? []
+            let page = try await commands.send(command).array?.compactMap(HistoryEntry.init) ?? []
             entries += page.filter(filter)
             guard page.count == 1_000, let last = page.last else { break }
             end = "(" + last.id
@@ -195,7 +195,7 @@ extension InterruptClient {
         var arguments: [RedisArgument] = ["COUNT", "100"]
         if let wait { arguments += ["BLOCK", .init(wait.milliseconds)] }
         arguments += ["STREAMS", .init(keys.output(run)), .init(id)]
-        let reply = try await commands.reply(RedisCommand("XREAD", arguments))
+        let reply = try await commands.send(RedisCommand("XREAD", arguments))
         let entries = reply.array?.first?.array?.last?.array ?? []
         return entries.compactMap { entry in
             guard let parts = entry.array, parts.count == 2, let id = parts[0].text,
@@ -210,7 +210,7 @@ extension InterruptClient {
     /// The newest entries of a run's output, oldest first.
     public func outputTail(of run: RunID, entries: Int) async throws(RedisError) -> [OutputEntry] {
         let command = RedisCommand("XREVRANGE", .init(keys.output(run)), "+", "-", "COUNT", .init(entries))
-        let reply = try await commands.reply(command)
+        let reply = try await commands.send(command)
         return (reply.array ?? []).reversed().compactMap { entry in
             guard let parts = entry.array, parts.count == 2 else { return nil }
             return OutputEntry(fields: parts[1].array ?? [])

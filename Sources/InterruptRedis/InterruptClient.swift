@@ -1,58 +1,5 @@
 public import InterruptCore
 
-/// What sends commands: one connection, or a client that reconnects.
-public protocol RedisCommands: Sendable {
-    /// Sends the commands in one write and returns their replies in order; an error reply is a value.
-    func send(_ commands: [RedisCommand]) async throws(RedisError) -> [RESPValue]
-    /// Runs a script by its digest, loading it when the server does not know it.
-    func evaluate(
-        _ script: RedisScript,
-        keys: [String],
-        arguments: [RedisArgument]
-    ) async throws(RedisError) -> RESPValue
-}
-
-extension RedisConnection: RedisCommands {
-    /// Sends the commands in one write, with the connection's own time limit.
-    public func send(_ commands: [RedisCommand]) async throws(RedisError) -> [RESPValue] {
-        try await send(commands, timeout: nil)
-    }
-
-    /// Runs a script by its digest, with the connection's own time limit.
-    public func evaluate(
-        _ script: RedisScript,
-        keys: [String],
-        arguments: [RedisArgument]
-    ) async throws(RedisError) -> RESPValue {
-        try await evaluate(script, keys: keys, arguments: arguments, timeout: nil)
-    }
-}
-
-extension RedisClient: RedisCommands {
-    /// Sends the commands in one write, with the client's own time limit.
-    public func send(_ commands: [RedisCommand]) async throws(RedisError) -> [RESPValue] {
-        try await send(commands, timeout: nil)
-    }
-
-    /// Runs a script by its digest, with the client's own time limit.
-    public func evaluate(
-        _ script: RedisScript,
-        keys: [String],
-        arguments: [RedisArgument]
-    ) async throws(RedisError) -> RESPValue {
-        try await evaluate(script, keys: keys, arguments: arguments, timeout: nil)
-    }
-}
-
-extension RedisCommands {
-    /// Sends one command and returns its reply; an error reply is thrown.
-    func reply(_ command: RedisCommand) async throws(RedisError) -> RESPValue {
-        let reply = try await send([command]).first ?? .null
-        if case .error(let text) = reply { throw RedisError.fromReply(text) }
-        return reply
-    }
-}
-
 /// Submits runs, interrupts them, and reads what is on record.
 public struct InterruptClient: Sendable {
     let commands: any RedisCommands
@@ -65,11 +12,16 @@ public struct InterruptClient: Sendable {
     }
 
     /// Runs a script with the key and the argument that all of them have. A newer contract is thrown as an error.
-    func evaluate(_ script: RedisScript, _ arguments: [RedisArgument]) async throws(RedisError) -> RESPValue {
+    func evaluate(
+        _ script: RedisScript,
+        _ arguments: [RedisArgument],
+        repliesLast: Bool = false
+    ) async throws(RedisError) -> RESPValue {
         let reply = try await commands.evaluate(
             script,
             keys: [keys.history],
-            arguments: [RedisArgument(keys.namespace)] + arguments
+            arguments: [RedisArgument(keys.namespace)] + arguments,
+            repliesLast: repliesLast
         )
         if let parts = reply.array, parts.count == 2, parts[0].text == "refused" {
             throw RedisError(.reply, parts[1].text ?? "")

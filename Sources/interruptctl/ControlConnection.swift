@@ -27,37 +27,14 @@ actor ControlConnection: RedisCommands {
         return new
     }
 
-    func send(_ commands: [RedisCommand]) async throws(RedisError) -> [RESPValue] {
+    func send(_ commands: [RedisCommand], timeout: Duration?) async throws(RedisError) -> [RESPValue] {
         let connection = try await connection()
         do throws(RedisError) {
-            return try await connection.send(commands, timeout: nil)
+            return try await connection.send(commands, timeout: timeout)
         } catch {
-            drop(connection, after: error)
-            throw error
-        }
-    }
-
-    func evaluate(
-        _ script: RedisScript,
-        keys: [String],
-        arguments: [RedisArgument]
-    ) async throws(RedisError) -> RESPValue {
-        let connection = try await connection()
-        do throws(RedisError) {
-            return try await connection.evaluate(script, keys: keys, arguments: arguments, timeout: nil)
-        } catch {
-            drop(connection, after: error)
-            throw error
-        }
-    }
-
-    private func drop(_ connection: RedisConnection, after error: RedisError) {
-        switch error.code {
-        // The server answered: the connection is good.
-        case .reply, .notPermitted, .authenticationFailed: break
-        default:
             connection.close()
             if current === connection { current = nil }
+            throw error
         }
     }
 }

@@ -46,6 +46,24 @@ import Testing
         #expect(seen == ["a"])
     }
 
+    @Test func `a reaction gets what was accepted before, then the rest in order, and nothing after its end`() async {
+        let seen = Mutex<[InterruptStage]>([])
+        await withInterruptScope { scope in
+            scope.interrupt(stage: .drain)
+            await scope.reacting { signal in
+                seen.withLock { $0.append(signal.stage) }
+            } while: {
+                #expect(seen.withLock { $0 } == [.drain])
+                scope.interrupt(stage: .terminate)
+                scope.interrupt(stage: .terminate)
+                // It was called before `interrupt` returned.
+                #expect(seen.withLock { $0 } == [.drain, .terminate])
+            }
+            scope.interrupt(stage: .kill)
+        }
+        #expect(seen.withLock { $0 } == [.drain, .terminate])
+    }
+
     @Test func `a subscriber that does not read delays nobody`() async {
         await withInterruptScope { scope in
             let idle = scope.signals

@@ -7,7 +7,7 @@ import Synchronization
 /// ``run()`` keeps it; commands may be sent from anywhere, also before it runs: they wait for a connection as long as
 /// their timeout allows. What was written and got no reply is never sent again by the client: only the caller knows
 /// whether a repetition does harm (``RedisError/isOutcomeUnknown``).
-public final class RedisClient: Sendable {
+public final class RedisClient: RedisCommands {
     private typealias Waiter = CheckedContinuation<Result<RedisConnection, RedisError>, Never>
 
     /// Where the connection goes.
@@ -83,30 +83,6 @@ public final class RedisClient: Sendable {
             }
         }
         return try await sendWhenConnected(commands, limit: limit)
-    }
-
-    /// Sends a command and returns its reply.
-    ///
-    /// - Throws: as ``send(_:timeout:)-([RedisCommand],_)``, and for an error reply what ``RedisError/fromReply(_:)`` makes of it.
-    @discardableResult
-    public func send(_ command: RedisCommand, timeout: Duration? = nil) async throws(RedisError) -> RESPValue {
-        try await send([command], timeout: timeout).singleReply()
-    }
-
-    /// Runs a script by its digest; if the server does not have it, sends the source.
-    @discardableResult
-    public func evaluate(
-        _ script: RedisScript,
-        keys: [String],
-        arguments: [RedisArgument] = [],
-        timeout: Duration? = nil
-    ) async throws(RedisError) -> RESPValue {
-        do throws(RedisError) {
-            return try await send(script.byDigest(keys: keys, arguments: arguments), timeout: timeout)
-        } catch {
-            guard error.replyPrefix == "NOSCRIPT" else { throw error }
-            return try await send(script.bySource(keys: keys, arguments: arguments), timeout: timeout)
-        }
     }
 
     /// Only calls that a closed connection refused have a known outcome; a cancelled one is not to be tried again.

@@ -5,7 +5,7 @@ import NIOPosix
 ///
 /// All methods may be called from anywhere and at the same time; replies come in the order of the commands. A command
 /// that timed out, or whose task was cancelled, closes the connection: otherwise its late reply would answer the next.
-public final class RedisConnection: Sendable {
+public final class RedisConnection: RedisCommands {
     /// Where the connection goes.
     public let endpoint: RedisEndpoint
     /// The connection's number on the server (`CLIENT ID`); `nil` if the user may not ask.
@@ -43,30 +43,6 @@ public final class RedisConnection: Sendable {
     /// - Throws: `.timedOut`, `.connectionLost`, `.cancelled`, or the cause for which the connection was closed before.
     public func send(_ commands: [RedisCommand], timeout: Duration? = nil) async throws(RedisError) -> [RESPValue] {
         try await attempt(commands, timeout: timeout).get()
-    }
-
-    /// Sends a command and returns its reply.
-    ///
-    /// - Throws: as ``send(_:timeout:)-([RedisCommand],_)``, and for an error reply what ``RedisError/fromReply(_:)`` makes of it.
-    @discardableResult
-    public func send(_ command: RedisCommand, timeout: Duration? = nil) async throws(RedisError) -> RESPValue {
-        try await attempt([command], timeout: timeout).get().singleReply()
-    }
-
-    /// Runs a script by its digest; if the server does not have it, sends the source.
-    @discardableResult
-    public func evaluate(
-        _ script: RedisScript,
-        keys: [String],
-        arguments: [RedisArgument] = [],
-        timeout: Duration? = nil
-    ) async throws(RedisError) -> RESPValue {
-        do throws(RedisError) {
-            return try await send(script.byDigest(keys: keys, arguments: arguments), timeout: timeout)
-        } catch {
-            guard error.replyPrefix == "NOSCRIPT" else { throw error }
-            return try await send(script.bySource(keys: keys, arguments: arguments), timeout: timeout)
-        }
     }
 
     /// Subscribes to channels and returns when the server has confirmed all of them. From then on the connection takes
@@ -110,14 +86,5 @@ public final class RedisConnection: Sendable {
     /// Sends commands; only a failure whose outcome is known was never written.
     func attempt(_ commands: [RedisCommand], timeout: Duration?) async -> Result<[RESPValue], RedisError> {
         await link.send(commands, timeout: timeout)
-    }
-}
-
-extension [RESPValue] {
-    /// The reply to a single command.
-    func singleReply() throws(RedisError) -> RESPValue {
-        let reply = self[0]
-        if let text = reply.errorText { throw RedisError.fromReply(text) }
-        return reply
     }
 }

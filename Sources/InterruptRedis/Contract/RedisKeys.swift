@@ -58,25 +58,17 @@ public struct RedisKeys: Hashable, Sendable {
     /// Where Redis says which tracked keys have changed.
     static let invalidations = "__redis__:invalidate"
 
-    /// The same keys for scripts, built from the namespace that every script gets as its first argument.
+    /// The same keys for scripts, from the namespace that every script gets as its first argument: whole, or what comes
+    /// before a name. No functions: making one costs a script as much as asking for a key.
     static let lua = """
         local ns = ARGV[1]
         local key = {
-          flag = function(target) return ns .. ':' .. target end,
-          job = function(id) return ns .. '/job/' .. id end,
-          run = function(id) return ns .. '/run/' .. id end,
-          env = function(id) return ns .. '/env/' .. id end,
-          request = function(id) return ns .. '/request/' .. id end,
-          queue = function(name) return ns .. '/queue/' .. name end,
-          output = function(id) return ns .. '/output/' .. id end,
-          group = function(name) return ns .. '/group/' .. name end,
-          holds = function(name) return ns .. '/holds/' .. name end,
-          worker = function(name) return ns .. '/worker/' .. name end,
-          gate = function(target) return ns .. '/gate/' .. target end,
-          live = ns .. '/live', ended = ns .. '/ended', workers = ns .. '/workers',
-          history = ns .. '/history', meta = ns .. '/meta',
-          signals = function(name) return ns .. ':signals:' .. name end,
-          events = ns .. ':events',
+          flag = ns .. ':', signals = ns .. ':signals:', events = ns .. ':events',
+          job = ns .. '/job/', run = ns .. '/run/', env = ns .. '/env/', request = ns .. '/request/',
+          queue = ns .. '/queue/', output = ns .. '/output/', group = ns .. '/group/', holds = ns .. '/holds/',
+          worker = ns .. '/worker/', gate = ns .. '/gate/',
+          live = ns .. '/live', ended = ns .. '/ended', workers = ns .. '/workers', history = ns .. '/history',
+          meta = ns .. '/meta',
         }
 
         """

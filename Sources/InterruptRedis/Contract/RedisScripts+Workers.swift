@@ -7,23 +7,24 @@ extension RedisScripts {
     /// `{'in_use', fields of the holder}`.
     static let enter = script(
         "enter",
+        using: [history],
         """
         local worker, instance, dead = ARGV[2], ARGV[3], ARGV[4]
-        local holder = redis.call('HGET', key.worker(worker), 'instance')
+        local holder = redis.call('HGET', key.worker .. worker, 'instance')
         if holder and holder ~= instance and holder ~= dead then
-          return {'in_use', redis.call('HGETALL', key.worker(worker))}
+          return {'in_use', redis.call('HGETALL', key.worker .. worker)}
         end
         local now = now_ms()
-        if holder ~= instance then redis.call('DEL', key.worker(worker)) end
+        if holder ~= instance then redis.call('DEL', key.worker .. worker) end
         redis.call('HSET', key.meta, 'v', 1)
-        redis.call('HSET', key.worker(worker), 'instance', instance, 'started_at_ms', now, 'seen_at_ms', now,
+        redis.call('HSET', key.worker .. worker, 'instance', instance, 'started_at_ms', now, 'seen_at_ms', now,
           'heartbeat', 0, 'running', 0)
-        for i = 5, #ARGV, 2 do redis.call('HSET', key.worker(worker), ARGV[i], ARGV[i + 1]) end
+        for i = 5, #ARGV, 2 do redis.call('HSET', key.worker .. worker, ARGV[i], ARGV[i + 1]) end
         redis.call('SADD', key.workers, worker)
         if holder ~= instance then record(now, 'worker_started', '', '', {'worker', worker}) end
         local left = {}
-        for _, run in ipairs(redis.call('SMEMBERS', key.holds(worker))) do
-          local fields = redis.call('HMGET', key.run(run), 'instance', 'boot', 'pid', 'pid_start')
+        for _, run in ipairs(redis.call('SMEMBERS', key.holds .. worker)) do
+          local fields = redis.call('HMGET', key.run .. run, 'instance', 'boot', 'pid', 'pid_start')
           if fields[1] ~= instance then
             left[#left + 1] = {run, fields[2] or '', fields[3] or '', fields[4] or ''}
           end
@@ -36,8 +37,9 @@ extension RedisScripts {
     /// `unknown` when the server has forgotten the worker.
     static let heartbeat = script(
         "heartbeat",
+        using: [],
         """
-        local worker = key.worker(ARGV[2])
+        local worker = key.worker .. ARGV[2]
         local holder = redis.call('HGET', worker, 'instance')
         if not holder then return 'unknown' end
         if holder ~= ARGV[3] then return 'replaced' end
@@ -50,9 +52,10 @@ extension RedisScripts {
     /// Gives a worker's name back. Arguments: worker, instance.
     static let leave = script(
         "leave",
+        using: [history],
         """
-        if redis.call('HGET', key.worker(ARGV[2]), 'instance') ~= ARGV[3] then return 'replaced' end
-        redis.call('DEL', key.worker(ARGV[2]))
+        if redis.call('HGET', key.worker .. ARGV[2], 'instance') ~= ARGV[3] then return 'replaced' end
+        redis.call('DEL', key.worker .. ARGV[2])
         redis.call('SREM', key.workers, ARGV[2])
         record(now_ms(), 'worker_left', '', '', {'worker', ARGV[2]})
         return 'OK'
@@ -63,13 +66,14 @@ extension RedisScripts {
     /// or `replaced`.
     static let lose = script(
         "lose",
+        using: [history, flags, endings],
         """
         local run = ARGV[2]
-        local fields = redis.call('HMGET', key.run(run), 'state', 'job', 'instance', 'worker')
+        local fields = redis.call('HMGET', key.run .. run, 'state', 'job', 'instance', 'worker')
         if not fields[4] or is_end[fields[1]] or fields[3] == ARGV[3] then return 'OK' end
-        if redis.call('HGET', key.worker(fields[4]), 'instance') ~= ARGV[3] then return 'replaced' end
+        if redis.call('HGET', key.worker .. fields[4], 'instance') ~= ARGV[3] then return 'replaced' end
         local now = now_ms()
-        redis.call('HSET', key.run(run), 'state', 'lost', 'ended_at_ms', now, 'error', ARGV[4])
+        redis.call('HSET', key.run .. run, 'state', 'lost', 'ended_at_ms', now, 'error', ARGV[4])
         finish_run(fields[2], run, 'lost', now, tonumber(ARGV[5]))
         return 'OK'
         """

@@ -1,20 +1,16 @@
 extension RedisScripts {
-    /// A script with what all of them begin with.
-    static func script(_ name: String, _ body: String) -> RedisScript {
-        RedisScript(name: name, source: RedisKeys.lua + prelude + refusal + body)
+    /// A script with what all of them begin with, and the parts that it uses, in the order below: a script pays for
+    /// every function that it makes, used or not.
+    static func script(_ name: String, using parts: [String], _ body: String) -> RedisScript {
+        RedisScript(name: name, source: ([RedisKeys.lua, refusal] + parts + [body]).joined())
     }
 
     /// How every script begins.
     private static let refusal = """
-        local version = redis.call('HMGET', key.meta, 'v')[1]
+        local version = redis.call('HGET', key.meta, 'v')
         if version and (tonumber(version) or 0) > \(version) then
           return {'refused', 'the namespace has contract version ' .. version .. ', this program speaks \(version)'}
         end
-
-        """
-
-    /// What the scripts share. `merge` is the one place where an interrupt gets into the record.
-    private static let prelude = """
         local is_end = { completed = true, failed = true, interrupted = true, lost = true }
 
         local function now_ms()
@@ -22,6 +18,14 @@ extension RedisScripts {
           return time[1] * 1000 + math.floor(time[2] / 1000)
         end
 
+        """
+}
+
+// MARK: - What scripts share
+
+extension RedisScripts {
+    /// Writing the history and telling the watchers.
+    static let history = """
         local function record(now, event, job, run, more)
           redis.call('XADD', key.history, 'MAXLEN', '~', 100000, '*', 'at_ms', now, 'event', event, 'job', job,
             'run', run, unpack(more))
@@ -32,18 +36,26 @@ extension RedisScripts {
             at_ms = now, stage = stage }))
         end
 
+        """
+
+    /// Reading and dropping flags.
+    static let flags = """
         -- A flag is anyone's to write: what is no string is no flag, and must not end a script half-way.
         local function flag_value(target)
-          local value = redis.pcall('GET', key.flag(target))
+          local value = redis.pcall('GET', key.flag .. target)
           return type(value) == 'string' and value
         end
 
         local function drop_flag(job, run, now)
-          if redis.call('DEL', key.flag(job)) == 1 then record(now, 'flag_dropped', job, run, {}) end
+          if redis.call('DEL', key.flag .. job) == 1 then record(now, 'flag_dropped', job, run, {}) end
         end
 
+        """
+
+    /// Looking for a closed gate.
+    static let gates = """
         local function closed_gate_of(target)
-          local gate = redis.call('HMGET', key.gate(target), 'stage', 'who', 'at_ms', 'request_id', 'reason', 'message')
+          local gate = redis.call('HMGET', key.gate .. target, 'stage', 'who', 'at_ms', 'request_id', 'reason', 'message')
           if gate[1] and (tonumber(gate[1]) or 0) > 0 then
             return {'gated', target, gate[1], gate[2] or '', gate[3] or '0', gate[4] or '', gate[5] or 'custom',
               gate[6] or ''}
@@ -56,16 +68,24 @@ extension RedisScripts {
           return gate
         end
 
+        """
+
+    /// Putting an offer back into its queue.
+    static let offers = """
         -- To the end of its queue, unless the offer is an old one.
         local function put_back(queue, run, entry)
-          redis.call('XACK', key.queue(queue), 'workers', entry)
-          redis.call('XDEL', key.queue(queue), entry)
-          local fields = redis.call('HMGET', key.run(run), 'state', 'entry')
+          redis.call('XACK', key.queue .. queue, 'workers', entry)
+          redis.call('XDEL', key.queue .. queue, entry)
+          local fields = redis.call('HMGET', key.run .. run, 'state', 'entry')
           if fields[1] == 'queued' and fields[2] == entry then
-            redis.call('HSET', key.run(run), 'entry', redis.call('XADD', key.queue(queue), '*', 'run', run))
+            redis.call('HSET', key.run .. run, 'entry', redis.call('XADD', key.queue .. queue, '*', 'run', run))
           end
         end
 
+        """
+
+    /// Reading and writing the record of an interrupt; `merge` is the one place where one gets into it. Uses `history`.
+    static let requests = """
         local function read_signal(first)
           -- What is too long would make a record that nobody reads any more.
           local function optional(i)
@@ -78,10 +98,12 @@ extension RedisScripts {
             grace_ms = tonumber(ARGV[first + 7]) and math.min(tonumber(ARGV[first + 7]), 315360000000) }
         end
 
-        -- A record with another shape than ours counts as none: a role may write the key without being trusted.
+        -- The record and its text. One with another shape than ours counts as none: a role may write the key without
+        -- being trusted.
         local function stored_request(run)
-          local text = redis.call('GET', key.request(run))
-          local ok, request = pcall(cjson.decode, text or '')
+          local text = redis.call('GET', key.request .. run)
+          if not text then return nil end
+          local ok, request = pcall(cjson.decode, text)
           if not ok or type(request) ~= 'table' then return nil end
           local function is(name, wanted, or_missing)
             return type(request[name]) == wanted or (or_missing and request[name] == nil)
@@ -89,21 +111,23 @@ extension RedisScripts {
           if is('stage', 'number') and is('request_id', 'string') and is('reason', 'string')
             and is('triggered_at_ms', 'number') and is('message', 'string', true) and is('triggered_by', 'string', true)
             and is('seen', 'table', true) and is('escalated_by', 'table', true) and is('grace_ms', 'number', true) then
-            return request
+            return request, text
           end
         end
 
-        -- The first request keeps reason, message and name; a harder one raises the stage; nothing counts twice.
+        -- The first request keeps reason, message and name; a harder one raises the stage; nothing counts twice. Replies
+        -- the outcome, the record, its text, and its earlier stage if there was one. The signal may become the record.
         local function merge(run, job, signal, now)
-          local request = stored_request(run)
+          local request, text = stored_request(run)
+          local earlier = request and request.stage
           local outcome
           -- A drain has no force deadline that could hold.
-          local was_drain = request and request.stage == 1 and signal.stage > 1
+          local was_drain = earlier == 1 and signal.stage > 1
           if not request then
             request = signal
             request.run, request.job, request.triggered_at_ms, request.seen = run, job, now, {signal.request_id}
             outcome = 'accepted'
-          elseif signal.stage > request.stage then
+          elseif signal.stage > earlier then
             local escalations = request.escalated_by or {}
             escalations[#escalations + 1] = { request_id = signal.request_id, stage = signal.stage,
               triggered_by = signal.triggered_by, reason = signal.reason, message = signal.message, at_ms = now }
@@ -111,7 +135,7 @@ extension RedisScripts {
             outcome = 'escalated'
           else
             for _, id in ipairs(request.seen or {}) do
-              if id == signal.request_id then return 'known', request end
+              if id == signal.request_id then return 'known', request, text, earlier end
             end
             outcome = 'already'
           end
@@ -124,43 +148,48 @@ extension RedisScripts {
               request.grace_ms = signal.grace_ms
             end
           end
-          redis.call('SET', key.request(run), cjson.encode(request))
+          text = cjson.encode(request)
+          redis.call('SET', key.request .. run, text)
           local event = outcome == 'accepted' and 'requested' or outcome == 'already' and 'late' or outcome
           record(now, event, job, run, {'request_id', signal.request_id, 'target', signal.target or job, 'stage', signal.stage,
             'reason', signal.reason, 'message', signal.message or '', 'triggered_by', signal.triggered_by or '',
             'source', signal.source})
-          return outcome, request
+          return outcome, request, text, earlier
         end
 
         local function copy_request(run, request, stage, way)
-          redis.call('HSET', key.run(run), 'stage', stage, 'reason', request.reason,
+          redis.call('HSET', key.run .. run, 'stage', stage, 'reason', request.reason,
             'message', request.message or '', 'triggered_by', request.triggered_by or '',
             'request_id', request.request_id, 'save_checkpoint', request.save_checkpoint and 1 or 0,
             'requested_at_ms', request.triggered_at_ms, 'via', way)
         end
 
+        """
+
+    /// Ending a run. Uses `history` and `flags`.
+    static let endings = """
         -- Takes an ended run out of every index. An ended run stays readable for the retention time.
         local function finish_run(job, run, state, now, retention)
-          local fields = redis.call('HMGET', key.run(run), 'groups', 'worker', 'reason', 'stage', 'message',
+          local fields = redis.call('HMGET', key.run .. run, 'groups', 'worker', 'reason', 'stage', 'message',
             'triggered_by', 'exit_code', 'term_signal', 'late_interrupt', 'requested_at_ms', 'request_id', 'error')
           redis.call('ZREM', key.live, run)
           redis.call('ZADD', key.ended, now, run)
           redis.call('ZREMRANGEBYSCORE', key.ended, '-inf', now - retention * 1000)
           for group in string.gmatch(fields[1] or '', '%S+') do
-            redis.call('SREM', key.group(group), run)
-            local gate = key.gate('group:' .. group)
-            if redis.call('EXISTS', key.group(group)) == 0 and redis.call('HGET', gate, 'until_empty') then
+            redis.call('SREM', key.group .. group, run)
+            local gate = key.gate .. 'group:' .. group
+            if redis.call('EXISTS', key.group .. group) == 0 and redis.call('HGET', gate, 'until_empty') then
               redis.call('PEXPIRE', gate, 60000)
             end
           end
-          if fields[2] then redis.call('SREM', key.holds(fields[2]), run) end
-          redis.call('DEL', key.env(run))
+          if fields[2] then redis.call('SREM', key.holds .. fields[2], run) end
+          redis.call('DEL', key.env .. run)
           drop_flag(job, run, now)
-          redis.call('XADD', key.output(run), '*', 'end', state)
-          redis.call('EXPIRE', key.output(run), retention)
-          redis.call('EXPIRE', key.run(run), retention)
-          redis.call('EXPIRE', key.request(run), retention)
-          if redis.call('HGET', key.job(job), 'run') == run then redis.call('EXPIRE', key.job(job), retention) end
+          redis.call('XADD', key.output .. run, '*', 'end', state)
+          redis.call('EXPIRE', key.output .. run, retention)
+          redis.call('EXPIRE', key.run .. run, retention)
+          redis.call('EXPIRE', key.request .. run, retention)
+          if redis.call('HGET', key.job .. job, 'run') == run then redis.call('EXPIRE', key.job .. job, retention) end
           local more = {'state', state}
           local function add(name, value)
             if value and value ~= '' then more[#more + 1] = name; more[#more + 1] = value end
@@ -173,47 +202,20 @@ extension RedisScripts {
           publish_event('ended', job, run, state, now)
         end
 
-        -- Ends a run that never began. A caller that may not write the run leaves it marked: the start script ends it.
+        """
+
+    /// Ending a run that never began. Uses `requests` and `endings`.
+    static let unstarted = """
+        -- A caller that may not write the run leaves it marked: the start script ends it.
         local function end_queued(job, run, request, now)
-          local fields = redis.call('HMGET', key.run(run), 'queue', 'entry')
-          local first = redis.pcall('HSET', key.run(run), 'state', 'interrupted', 'ended_at_ms', now,
+          local fields = redis.call('HMGET', key.run .. run, 'queue', 'entry')
+          local first = redis.pcall('HSET', key.run .. run, 'state', 'interrupted', 'ended_at_ms', now,
             'acknowledged_at_ms', now, 'confirmed_at_ms', now)
           if type(first) == 'table' and first.err then return 'queued' end
           copy_request(run, request, request.stage, 'queued')
-          if fields[2] then redis.call('XDEL', key.queue(fields[1]), fields[2]) end
+          if fields[2] then redis.call('XDEL', key.queue .. fields[1], fields[2]) end
           finish_run(job, run, 'interrupted', now, 604800)
           return 'interrupted'
-        end
-
-        -- The record as a flag, for checkers in other programs. The same record always gives the same text.
-        local function mirror(request)
-          local text = '{"request_id":' .. cjson.encode(request.request_id) .. ',"stage":' .. request.stage
-            .. ',"reason":' .. cjson.encode(request.reason)
-          if request.message then text = text .. ',"message":' .. cjson.encode(request.message) end
-          if request.triggered_by then text = text .. ',"triggered_by":' .. cjson.encode(request.triggered_by) end
-          return text .. ',"save_checkpoint":' .. tostring(request.save_checkpoint) .. '}'
-        end
-
-        local is_down = { [''] = true, ['0'] = true, ['false'] = true }
-
-        local function interrupt_run(run, state, job, worker, signal, now)
-          local earlier = stored_request(run)
-          local copy = {}
-          for name, value in pairs(signal) do copy[name] = value end
-          local outcome, request = merge(run, job, copy, now)
-          if state == 'queued' then
-            state = end_queued(job, run, request, now)
-            if state == 'interrupted' then outcome = 'stopped' end
-          else
-            -- Somebody else's flag that the worker has not yet taken in stays: it may be harder than this request.
-            local flag = flag_value(job)
-            if not flag or is_down[flag] or (earlier and flag == mirror(earlier)) then
-              redis.pcall('SET', key.flag(job), mirror(request), 'EX', 86400)
-            end
-            if worker then redis.pcall('PUBLISH', key.signals(worker), cjson.encode(request)) end
-            if outcome ~= 'known' then publish_event('requested', job, run, state, now, request.stage) end
-          end
-          return {outcome, run, job, state, cjson.encode(request)}
         end
 
         """

@@ -3,7 +3,7 @@ import InterruptCore
 
 /// An interrupt as JSON: the record in force, a published message, a flag. Every field but one is optional, so that
 /// `{"target":"JOB"}` is enough on a channel and `{}` in a flag; unknown fields are passed over.
-struct SignalMessage: Codable, Sendable {
+struct SignalMessage: Codable, Hashable, Sendable {
     var v: Int?
     var requestID: String?
     var target: String?
@@ -18,6 +18,9 @@ struct SignalMessage: Codable, Sendable {
     var graceMilliseconds: Int64?
     var source: String?
     var probe: String?
+
+    /// A message that says nothing.
+    init() {}
 
     enum CodingKeys: String, CodingKey {
         case v, target, job, run, stage, reason, message, source, probe
@@ -38,16 +41,14 @@ struct SignalMessage: Codable, Sendable {
     /// Reads JSON from elsewhere.
     ///
     /// - Throws: ``MalformedSignal`` with what is wrong, in words without any of the text itself.
-    init(json bytes: some Collection<UInt8>, limit: Int = maximumSize) throws(MalformedSignal) {
+    init(json bytes: [UInt8], limit: Int = maximumSize) throws(MalformedSignal) {
         guard bytes.count <= limit else {
             throw MalformedSignal(reason: "it has \(bytes.count) bytes, at most \(limit) are read")
         }
-        do {
-            self = try JSONDecoder().decode(SignalMessage.self, from: Data(bytes))
-        } catch let error as DecodingError {
-            throw MalformedSignal(reason: error.summary)
-        } catch {
-            throw MalformedSignal(reason: "it is not JSON")
+        if let message = SignalScanner.message(in: bytes) {
+            self = message
+        } else {
+            try self.init(decoding: bytes)
         }
         if let v, v > RedisScripts.version {
             throw MalformedSignal(reason: "it has version \(v), this program reads \(RedisScripts.version)")
@@ -60,6 +61,16 @@ struct SignalMessage: Codable, Sendable {
         }
         if let graceMilliseconds, graceMilliseconds < 0 {
             throw MalformedSignal(reason: "grace_ms is negative")
+        }
+    }
+
+    private init(decoding bytes: [UInt8]) throws(MalformedSignal) {
+        do {
+            self = try JSONDecoder().decode(SignalMessage.self, from: Data(bytes))
+        } catch let error as DecodingError {
+            throw MalformedSignal(reason: error.summary)
+        } catch {
+            throw MalformedSignal(reason: "it is not JSON")
         }
     }
 

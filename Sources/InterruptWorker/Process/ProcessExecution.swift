@@ -10,7 +10,6 @@ struct ProcessExecution: Sendable {
     let order: RunOrder
     let command: JobCommand
     let scope: InterruptScope
-    let signals: AsyncStream<InterruptSignal>
     let cancellations: AsyncStream<Void>
     let started: @Sendable (Int32) async -> Void
     let output: @Sendable ([OutputChunk]) async -> Void
@@ -97,8 +96,27 @@ struct ProcessExecution: Sendable {
         let teardown = RunTeardown(of: processGroup, giveUpAfter: runner.giveUpAfter)
         // Not in the group: it must not be cancelled because the job was short.
         async let isTold: Void = started(process.value)
-        let end = await withTaskGroup(of: Void.self) { group in
-            group.addTask { await follow(signals, teardown) }
+        let (deadlines, deadline) = AsyncStream.makeStream(of: ContinuousClock.Instant.self)
+        // What was asked since the run was claimed is carried out now, and the rest as it arrives.
+        let end = await scope.reacting { signal in
+            let gracePeriod = signal.gracePeriod ?? order.gracePeriod ?? runner.defaultGracePeriod
+            let killAt = teardown.interrupt(stage: signal.stage, gracePeriod: gracePeriod)
+            if let killAt { deadline.yield(killAt) }
+        } while: {
+            await waitForEnd(of: processGroup, teardown, deadlines, early)
+        }
+        await isTold
+        return end
+    }
+
+    private func waitForEnd(
+        of processGroup: ProcessGroup,
+        _ teardown: RunTeardown,
+        _ deadlines: AsyncStream<ContinuousClock.Instant>,
+        _ early: EndingPromise
+    ) async -> LeaderEnd {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await enforce(deadlines, teardown) }
             group.addTask {
                 for await _ in cancellations { _ = teardown.interrupt(stage: .kill, gracePeriod: .zero) }
             }
@@ -112,17 +130,12 @@ struct ProcessExecution: Sendable {
             group.cancelAll()
             return LeaderEnd(teardown: teardown, group: processGroup, status: processGroup.leaderStatus())
         }
-        await isTold
-        return end
     }
 
-    /// Carries out interrupts as they arrive. Nothing may be awaited or logged between the stream and the Unix signal.
-    private func follow(_ signals: AsyncStream<InterruptSignal>, _ teardown: RunTeardown) async {
-        await withDiscardingTaskGroup { deadlines in
-            for await signal in signals {
-                let gracePeriod = signal.gracePeriod ?? order.gracePeriod ?? runner.defaultGracePeriod
-                guard let killAt = teardown.interrupt(stage: signal.stage, gracePeriod: gracePeriod) else { continue }
-                deadlines.addTask {
+    private func enforce(_ deadlines: AsyncStream<ContinuousClock.Instant>, _ teardown: RunTeardown) async {
+        await withDiscardingTaskGroup { group in
+            for await killAt in deadlines {
+                group.addTask {
                     do {
                         try await Task.sleep(until: killAt, clock: .continuous)
                         teardown.deadlineReached()

@@ -55,8 +55,6 @@ public struct ProcessRunner: Sendable {
         started: @escaping @Sendable (_ pid: Int32) async -> Void = { _ in },
         output: @escaping @Sendable ([OutputChunk]) async -> Void
     ) async -> RunEnding {
-        // Before anything else: what is asked from here on waits in the stream until the process can be signalled.
-        let signals = scope.signals
         if scope.stage.shouldTerminateActiveTasks || Task.isCancelled { return RunEnding(state: .interrupted) }
         let command: JobCommand
         do {
@@ -70,7 +68,6 @@ public struct ProcessRunner: Sendable {
             order: order,
             command: command,
             scope: scope,
-            signals: signals,
             cancellations: cancellations,
             started: started,
             output: output

@@ -40,17 +40,6 @@ struct ProcessStatus {
         return text
     }
 
-    /// Whether `pid` has a handler of its own for `signal`. Asked right before the first Unix signal of a run, so it is
-    /// done in C's terms, without a `String`.
-    static func handles(_ signal: Int32, pid: pid_t) -> Bool {
-        let label = "\nSigCgt:"
-        let set = withBytes(of: "/proc/\(pid)/status", limit: 4_096) { text -> UInt64 in
-            guard let line = strstr(text, label) else { return 0 }
-            return UInt64(strtoull(line + label.utf8.count, nil, 16))  // skips the tab
-        }
-        return (set ?? 0) >> UInt64(signal - 1) & 1 == 1
-    }
-
     /// The variables that `pid` was started with; empty when they may not be read. The first 128 KiB of them.
     static func environment(of pid: pid_t) -> Set<String> {
         let descriptor = open("/proc/\(pid)/environ", O_RDONLY | O_CLOEXEC)
@@ -85,15 +74,6 @@ struct ProcessStatus {
     }
 
     static func read(_ path: String, limit: Int) -> String? {
-        withBytes(of: path, limit: limit) { String(cString: $0) }
-    }
-
-    /// Calls `body` with what the file holds and a NUL; `nil` when it cannot be read or is empty.
-    private static func withBytes<Result>(
-        of path: String,
-        limit: Int,
-        _ body: (UnsafePointer<CChar>) -> Result
-    ) -> Result? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
@@ -102,7 +82,7 @@ struct ProcessStatus {
             let count = Glibc.read(descriptor, buffer.baseAddress, limit)
             guard count > 0, let start = buffer.baseAddress else { return nil }
             buffer[count] = 0
-            return body(start)
+            return String(cString: start)
         }
     }
 }

@@ -15,12 +15,14 @@ final class RunTeardown: Sendable {
     }
 
     private let group: ProcessGroup
+    private let leaderHandlers: SignalHandlers
     private let giveUpAfter: Duration
     private let state = Mutex(State())
 
     /// The teardown of `group`, which may outlive SIGKILL by `giveUpAfter` before the wait for it ends.
     init(of group: ProcessGroup, giveUpAfter: Duration) {
         self.group = group
+        leaderHandlers = SignalHandlers(of: group.leader)
         self.giveUpAfter = giveUpAfter
     }
 
@@ -113,7 +115,7 @@ final class RunTeardown: Sendable {
             state.ladder.treeEnded()
             return false
         }
-        state.handledTerminate = ProcessStatus.handles(SIGTERM, pid: group.leader)
+        state.handledTerminate = leaderHandlers.contains(SIGTERM)
         group.send(SIGTERM)
         group.send(SIGCONT)  // a stopped process notices only now
         state.sent.insert(.terminate)

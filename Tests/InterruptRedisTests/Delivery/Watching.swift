@@ -71,12 +71,26 @@ struct Watching: Sendable {
         try await scene.until { try await scene.info("stats", "tracking_total_keys") >= keys }
     }
 
-    /// Ends the transport's connections of one kind; the server says how many there were.
+    /// Ends the transport's connections of one kind.
     func kill(_ name: String) async throws {
+        for command in try await kills(of: name) { try await scene.connection.send(command) }
+    }
+
+    /// Ends the connections and interrupts in one write, so that no new connection gets between the two.
+    func kill(_ name: String, andInterrupt run: RunID, _ signal: InterruptSignal) async throws {
+        let interrupt = RedisScripts.interrupt.bySource(
+            keys: ["interrupt/history"],
+            arguments: ["interrupt"] + signal.arguments + ["", "run", RedisArgument(run.rawValue)]
+        )
+        let replies = try await scene.connection.send(try await kills(of: name) + [interrupt])
+        try #require(replies.allSatisfy { $0.errorText == nil })
+    }
+
+    private func kills(of name: String) async throws -> [RedisCommand] {
         let list = try await scene.command("CLIENT", "LIST").text ?? ""
-        for line in list.split(separator: "\n") where line.contains(" name=\(name) ") {
+        return list.split(separator: "\n").filter { $0.contains(" name=\(name) ") }.map { line in
             let id = line.split(separator: " ")[0].dropFirst("id=".count)
-            try await scene.command("CLIENT", "KILL", "ID", String(id))
+            return RedisCommand("CLIENT", "KILL", "ID", RedisArgument(String(id)))
         }
     }
 }

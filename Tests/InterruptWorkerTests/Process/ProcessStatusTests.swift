@@ -13,10 +13,15 @@ import Testing
     }
 
     @Test func `tells a handled Unix signal from one that is not`() {
-        #expect(!ProcessStatus.handles(SIGUSR2, pid: getpid()))
-        let before = signal(SIGUSR2) { _ in }
-        #expect(ProcessStatus.handles(SIGUSR2, pid: getpid()))
+        let handlers = SignalHandlers(of: getpid())
+        let before = signal(SIGUSR2, SIG_DFL)
+        let isHandledBefore = handlers.contains(SIGUSR2)
+        signal(SIGUSR2) { _ in }
+        let isHandled = handlers.contains(SIGUSR2)
         signal(SIGUSR2, before)
-        #expect(!ProcessStatus.handles(SIGTERM, pid: Int32.max))
+        #expect(!isHandledBefore)
+        #expect(isHandled)
+        let nobody = SignalHandlers(of: Int32.max).contains(SIGTERM)
+        #expect(!nobody)
     }
 }
