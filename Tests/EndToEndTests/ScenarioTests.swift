@@ -144,7 +144,7 @@ struct `A stop in practice` {
                         try execution.send(signal: .interrupt)
                         guard presses == 2 else { return }
                         try await fleet.wait(for: job, .cancelling)
-                        // A key that repeats counts once, so the second press comes a little later.
+                        // Presses within 300 ms count once, and that a second one was left out shows nowhere.
                         try await Task.sleep(for: .milliseconds(400))
                         try execution.send(signal: .interrupt)
                     }

@@ -1,0 +1,60 @@
+import Glibc
+import InterruptCore
+import InterruptTesting
+import Logging
+import Testing
+
+@testable import InterruptRedis
+
+@Suite(.serialized, .timeLimit(.minutes(1))) struct `The queue connection` {
+    @Test func `offers all pending entries after a restart, however many are asked for at a time`() async throws {
+        func leavePending(_ scene: Scene) async throws {
+            let earlier = try await ScriptWorker(scene, "w1", instance: "i1")
+            for index in 0..<5 { try await scene.submit("j\(index)") }
+            #expect(try await earlier.offers().count == 5)
+        }
+        try await withWatching(prepare: leavePending) { watching in
+            try await watching.scene.submit("new")
+            var offers: [RunOffer] = []
+            while offers.count < 6 { offers += try await watching.transport.offers(limit: 2) }
+            #expect(Set(offers.map(\.run)).count == 6)
+            for offer in offers {
+                guard case .started = try await watching.transport.start(offer) else { Issue.record("gone"); continue }
+            }
+        }
+    }
+
+    @Test func `offers at most what was asked for, the first queue first`() async throws {
+        try await withWatching(queues: ["urgent", "default"]) { watching in
+            for queue in ["default", "urgent"] {
+                for index in 0..<3 { try await watching.scene.submit("\(queue)\(index)", queue: queue) }
+            }
+            let first = try await watching.transport.offers(limit: 2)
+            let second = try await watching.transport.offers(limit: 2)
+            let third = try await watching.transport.offers(limit: 2)
+            #expect(first.map(\.queue.description) == ["urgent", "urgent"])
+            #expect(second.map(\.queue.description) == ["urgent", "default"])
+            #expect(third.map(\.queue.description) == ["default", "default"])
+        }
+    }
+
+    @Test func `gives back on leaving what was offered and not started`() async throws {
+        try await withWatching { watching in
+            let run = try await watching.scene.submit("j")
+            let waiting = Task { try await watching.transport.offers(limit: 1) }
+            #expect(try await waiting.value.map(\.run) == [run])
+            let start = ContinuousClock.now
+            let idle = Task { try await watching.transport.offers(limit: 1) }
+            try await watching.scene.until {
+                (try await watching.scene.command("CLIENT", "LIST").text ?? "").contains("cmd=xreadgroup")
+            }
+            idle.cancel()
+            _ = await idle.result
+            await watching.transport.leave()
+            print("leaving took \(start.duration(to: .now))")
+            let other = try await ScriptWorker(watching.scene, "w2", instance: "i2")
+            #expect(try await other.startAll() == [run])
+            #expect(try await watching.scene.client.workers().map(\.name) == ["w2"])
+        }
+    }
+}

@@ -1,0 +1,101 @@
+import Glibc
+import InterruptCore
+import InterruptTesting
+import Logging
+import Testing
+
+@testable import InterruptRedis
+
+@Suite(.serialized, .timeLimit(.minutes(1))) struct `The watch` {
+    @Test(arguments: [
+        (["&*", "-client|tracking"], "tracked keys are refused"),
+        (["&interrupt:signals*", "&interrupt:events"], "a channel is refused"),
+    ])
+    func `goes on without tracking where that is refused, and says so once`(rules: [String], line: String) async throws
+    {
+        func asWorker(_ redis: TestRedis) -> RedisEndpoint {
+            var endpoint = redis.endpoint
+            (endpoint.username, endpoint.password) = ("w", "p")
+            return endpoint
+        }
+        func addUser(_ scene: Scene) async throws {
+            let user = try await RedisConnection.connect(to: scene.redis.endpoint)
+            defer { user.close() }
+            try await user.send(
+                RedisCommand(
+                    "ACL",
+                    ["SETUSER", "w", "on", ">p", "~*", "resetchannels", "+@all"] + rules.map { .text($0) }
+                )
+            )
+        }
+        try await withWatching(pollInterval: .milliseconds(50), endpoint: asWorker, prepare: addUser) { watching in
+            try await watching.isReady()
+            let (run, deliveries) = try await watching.run("j")
+            _ = try await watching.scene.interrupt(run, InterruptSignal())
+            #expect(await deliveries.first()?.way == .push)
+            let (_, others) = try await watching.run("k")
+            try await watching.scene.command("SET", "interrupt:k", "1")
+            #expect(await others.first() != nil)
+            try await watching.kill("interrupt-push:w1")
+            try await watching.isReady()
+            let polls = try await watching.scene.polls()
+            try await watching.scene.until { try await watching.scene.polls() > polls + 3 }
+            #expect(watching.lines.count(line) == 1, "\(watching.lines.all)")
+        }
+    }
+
+    @Test func `notices a subscription that stays connected and delivers nothing, as to a node that was demoted`()
+        async throws
+    {
+        func link(_ redis: TestRedis) -> String { "\(redis.directory)/current.sock" }
+        func throughLink(_ redis: TestRedis) -> RedisEndpoint {
+            symlink(redis.socketPath, link(redis))
+            return RedisEndpoint(address: .unix(path: link(redis)))
+        }
+        try await withWatching(ways: [.push], probeInterval: .milliseconds(50), endpoint: throughLink) { watching in
+            try await watching.isReady()
+            try await withRedis { promoted in
+                symlink(promoted.socketPath, link(promoted))
+                #expect(rename(link(promoted), link(watching.scene.redis)) == 0)
+                // Commands go to the new server; the subscription stays with the old one, which answers its PING.
+                try await watching.kill("interruptd:w1")
+                let other = try await Scene(redis: promoted, endpoint: promoted.endpoint)
+                try await other.until {
+                    try await other.command("PUBSUB", "NUMSUB", "interrupt:signals:w1").array?.last?.integer == 1
+                }
+                #expect(watching.lines.count("the push path is silent") >= 1)
+                other.connection.close()
+            }
+        }
+    }
+
+    @Test func `of 100 idle runs costs as many commands as that of one, at most 4 a second`() async throws {
+        func commandsIn5Seconds(runs: Int) async throws -> Double {
+            try await withWatching(pollInterval: .seconds(1), probeInterval: .seconds(3)) { watching in
+                try await watching.isReady()
+                for index in 0..<runs { _ = try await watching.run("j\(index)", groups: ["g"]) }
+                let keys = Int64(runs * 2 + 4)
+                try await watching.isReady(tracking: keys)
+                // The worker waits for offers as it does when it has free slots.
+                let waiting = Task { _ = try? await watching.transport.offers(limit: 1) }
+                defer { waiting.cancel() }
+                let monitor = try await RedisConnection.connect(to: watching.scene.redis.endpoint)
+                defer { monitor.close() }
+                let before = try await watching.scene.info("stats", "total_commands_processed")
+                let clock = ContinuousClock.now
+                // The figure is one over time, so time has to pass.
+                try await Task.sleep(for: .seconds(5))
+                let after = try await watching.scene.info("stats", "total_commands_processed")
+                let seconds = clock.duration(to: .now) / .seconds(1)
+                return Double(after - before - 1) / seconds
+            }
+        }
+        async let one = commandsIn5Seconds(runs: 1)
+        async let hundred = commandsIn5Seconds(runs: 100)
+        let (ofOne, ofHundred) = try await (one, hundred)
+        print("idle commands per second: \(ofOne) for 1 run, \(ofHundred) for 100 runs")
+        #expect(ofOne <= 4 && ofHundred <= 4)
+        // One poll more or less falls into the window, by jitter and by where it begins.
+        #expect(abs(ofOne - ofHundred) <= 0.9)
+    }
+}

@@ -1,0 +1,113 @@
+import Glibc
+import InterruptCore
+import InterruptTesting
+import Synchronization
+import Testing
+
+@testable import InterruptWorker
+
+@Suite(.timeLimit(.minutes(2))) struct `Worker in trouble` {
+    @Test(arguments: ["enter", "offers", "start", "spawned", "append", "acknowledge", "end"])
+    func `a transport out of reach for a while changes no outcome`(call: String) async throws {
+        let test = try WorkerUnderTest()
+        test.transport.faults.withLock { $0.unavailable = [call: 3] }
+        let interrupted = try test.submit("sh", "-c", "echo ready; exec sleep 1000")
+        let other = try test.submit("sh", "-c", "exit 3")
+        let signal = InterruptSignal()
+        try await test.run {
+            await test.events.waitForStarts(2)
+            test.transport.base.interrupt(interrupted, signal)
+            await test.events.waitForEnds(2)
+        }
+        #expect(try test.record(other).ending == RunEnding(state: .failed, exitCode: 3))
+        let ending = RunEnding(state: .interrupted, termSignal: SIGTERM)
+        #expect(try test.record(interrupted).ending == ending)
+        #expect(test.transport.writes.filter { $0 == .end(interrupted, ending) }.count == 1)
+        #expect(test.transport.writes.filter { $0 == .receipt(interrupted, signal.id) }.count == 1)
+        let process = try test.record(interrupted).process
+        #expect(process != nil)
+    }
+
+    @Test func `a claim whose reply is lost is asked for again and runs once`() async throws {
+        let test = try WorkerUnderTest()
+        test.transport.faults.withLock { $0.lostStarts = 2 }
+        let run = try test.submit("sh", "-c", "echo x >> \(test.directory.path)/ran")
+        try await test.run { await test.events.waitForEnds(1) }
+        #expect(try test.record(run).ending == RunEnding(state: .completed, exitCode: 0))
+        #expect(test.events.all.pids.count == 1)
+    }
+
+    @Test func `a claim whose reply is lost during the drain has an end all the same`() async throws {
+        let test = try WorkerUnderTest(gated: true)
+        test.transport.faults.withLock { $0.lostStarts = 1 }
+        let run = try test.submit("true")
+        try await test.run {
+            await test.transport.gateReached.wait()
+            test.worker.interrupt(.drain, reason: .userCancelled)
+            test.transport.gate?.signal()
+            await test.transport.gateReached.wait()
+            test.transport.gate?.signal()
+        }
+        #expect(try test.record(run).ending?.state == .completed)
+    }
+
+    @Test func `an offer that comes twice starts once`() async throws {
+        let test = try WorkerUnderTest()
+        test.transport.faults.withLock { $0.repeatsOffers = true }
+        let runs = try (0..<20).map { _ in try test.submit("true") }
+        try await test.run { await test.events.waitForEnds(20) }
+        for run in runs { #expect(try test.record(run).ending?.state == .completed) }
+        #expect(test.events.all.pids.count == 20)
+    }
+
+    @Test func `at stage 3 an unreachable transport is not waited for`() async throws {
+        let test = try WorkerUnderTest()
+        test.transport.faults.withLock { $0.unavailable = ["end": .max, "acknowledge": .max] }
+        _ = try test.submit("sleep", "1000")
+        try await test.run {
+            await test.events.waitForStarts(1)
+            test.worker.interrupt(.kill, reason: .userCancelled)
+        }
+        #expect(test.events.all.endings.map(\.termSignal) == [SIGKILL])
+    }
+
+    @Test func `a name in use is an error that names the holder`() async throws {
+        let test = try WorkerUnderTest()
+        let holder = NameHolder(instance: "x", host: "there", process: try #require(ProcessIdentity(pid: getpid())))
+        test.transport.faults.withLock { $0.holder = holder }
+        let error = await #expect(throws: WorkerError.self) { try await test.worker.run() }
+        #expect(error == .nameInUse(holder))
+        #expect(error?.description.contains("process \(getpid()) on host there") == true)
+    }
+
+    @Test func `a holder that is proven dead loses its name`() async throws {
+        let test = try WorkerUnderTest()
+        let process = try #require(ProcessIdentity(pid: getpid()))
+        let dead = ProcessIdentity(boot: process.boot, pid: process.pid, start: process.start - 1)
+        test.transport.faults.withLock { $0.holder = NameHolder(instance: "x", host: "here", process: dead) }
+        let run = try test.submit("true")
+        try await test.run { await test.events.waitForEnds(1) }
+        #expect(try test.record(run).state == .completed)
+    }
+
+    @Test func `a worker that was replaced kills everything and says so`() async throws {
+        let test = try WorkerUnderTest(lease: .milliseconds(30))
+        _ = try test.submit("sh", "-c", "trap '' TERM; while :; do sleep 1000; done")
+        let running = Task { try await test.worker.run() }
+        await test.events.waitForStarts(1)
+        test.transport.faults.withLock { $0.isReplaced = true }
+        let error = await #expect(throws: WorkerError.self) { try await running.value }
+        #expect(error == .replaced)
+        #expect(test.events.all.endings.map(\.termSignal) == [SIGKILL])
+        #expect(!test.transport.writes.contains(.left))
+        for pid in test.events.all.pids { #expect(!isRunning(pid)) }
+    }
+
+    @Test func `a worker interrupted before it has its name returns`() async throws {
+        let test = try WorkerUnderTest()
+        test.transport.faults.withLock { $0.unavailable = ["enter": .max] }
+        let running = Task { try await test.worker.run() }
+        test.worker.interrupt(.drain, reason: .userCancelled)
+        try await running.value
+    }
+}
