@@ -57,21 +57,29 @@ public struct RedisKeys: Hashable, Sendable {
     var events: String { "\(namespace):events" }
     /// Where Redis says which tracked keys have changed.
     static let invalidations = "__redis__:invalidate"
+}
 
-    /// The same keys for scripts, from the namespace that every script gets as its first argument: whole, or what comes
-    /// before a name. No functions: making one costs a script as much as asking for a key.
-    static let lua = """
-        local ns = ARGV[1]
-        local key = {
-          flag = ns .. ':', signals = ns .. ':signals:', events = ns .. ':events',
-          job = ns .. '/job/', run = ns .. '/run/', env = ns .. '/env/', request = ns .. '/request/',
-          queue = ns .. '/queue/', output = ns .. '/output/', group = ns .. '/group/', holds = ns .. '/holds/',
-          worker = ns .. '/worker/', gate = ns .. '/gate/',
-          live = ns .. '/live', ended = ns .. '/ended', workers = ns .. '/workers', history = ns .. '/history',
-          meta = ns .. '/meta',
-        }
-
-        """
+/// The same keys in Lua, as expressions on `ns`, the namespace: whole, or what comes before a name. Spelled out where
+/// they are used, because a script pays for every string that it makes.
+struct LuaKeys {
+    let flag = "ns .. ':'"
+    let signals = "ns .. ':signals:'"
+    let events = "ns .. ':events'"
+    let job = "ns .. '/job/'"
+    let run = "ns .. '/run/'"
+    let env = "ns .. '/env/'"
+    let request = "ns .. '/request/'"
+    let queue = "ns .. '/queue/'"
+    let output = "ns .. '/output/'"
+    let group = "ns .. '/group/'"
+    let holds = "ns .. '/holds/'"
+    let worker = "ns .. '/worker/'"
+    let gate = "ns .. '/gate/'"
+    let live = "ns .. '/live'"
+    let ended = "ns .. '/ended'"
+    let workers = "ns .. '/workers'"
+    let history = "ns .. '/history'"
+    let meta = "ns .. '/meta'"
 }
 
 /// Why a text is not a namespace.

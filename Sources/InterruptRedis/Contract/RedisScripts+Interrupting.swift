@@ -32,13 +32,13 @@ extension RedisScripts {
           local outcome, request, text, earlier = merge(run, job, read_signal(2), now)
           if outcome ~= 'known' then publish_event('requested', job, run, state, now, request.stage) end
           -- Before the flag, whose change the server tells the worker too: that is to come second.
-          if worker then redis.pcall('PUBLISH', key.signals .. worker, text) end
+          if worker then redis.pcall('PUBLISH', \(key.signals) .. worker, text) end
           local flag = mirror(request, request.stage)
-          if not redis.pcall('SET', key.flag .. job, flag, 'EX', 86400, 'NX') then
+          if not redis.pcall('SET', \(key.flag) .. job, flag, 'EX', 86400, 'NX') then
             -- Somebody else's flag that the worker has not yet taken in stays: it may be harder than this request.
             local there = flag_value(job)
             if not there or is_down[there] or (earlier and there == mirror(request, earlier)) then
-              redis.pcall('SET', key.flag .. job, flag, 'EX', 86400)
+              redis.pcall('SET', \(key.flag) .. job, flag, 'EX', 86400)
             end
           end
           return {outcome, run, job, state, text}
@@ -48,14 +48,14 @@ extension RedisScripts {
         local replies = {}
         for i = 12, #ARGV, 2 do
           local run = ARGV[i + 1]
-          if ARGV[i] == 'job' then run = redis.call('HGET', key.job .. run, 'run') end
-          local fields = run and redis.call('HMGET', key.run .. run, 'state', 'job', 'worker')
+          if ARGV[i] == 'job' then run = redis.call('HGET', \(key.job) .. run, 'run') end
+          local fields = run and redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'worker')
           if not run or not fields[1] then
             replies[#replies + 1] = {'missing', run or '', ARGV[i + 1], '', ''}
           elseif ARGV[11] ~= '' and ARGV[11] ~= run then
             replies[#replies + 1] = {'replaced', run, fields[2], fields[1], ''}
           elseif is_end[fields[1]] then
-            replies[#replies + 1] = {'ended', run, fields[2], fields[1], redis.call('GET', key.request .. run) or ''}
+            replies[#replies + 1] = {'ended', run, fields[2], fields[1], redis.call('GET', \(key.request) .. run) or ''}
           else
             replies[#replies + 1] = fields[1] == 'queued' and interrupt_queued(run, fields[2], now)
               or interrupt_running(run, fields[1], fields[2], fields[3], now)
@@ -74,7 +74,7 @@ extension RedisScripts {
         """
         local signal = read_signal(2)
         local run, instance, way = ARGV[11], ARGV[12], ARGV[13]
-        local fields = redis.call('HMGET', key.run .. run, 'state', 'job', 'instance', 'worker', 'stage')
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'instance', 'worker', 'stage')
         local state, job = fields[1], fields[2]
         if not state or is_end[state] then return 'ended' end
         if fields[3] ~= instance then return 'replaced' end
@@ -83,17 +83,17 @@ extension RedisScripts {
         local previous = tonumber(fields[5] or '0') or 0
         -- The receipt is for what the worker has seen; the record may be at a harder stage by now.
         if signal.stage > previous then
-          redis.call('HSET', key.run .. run, 'stage', signal.stage)
+          redis.call('HSET', \(key.run) .. run, 'stage', signal.stage)
           if previous == 0 then
-            redis.call('HSET', key.run .. run, 'acknowledged_at_ms', now)
+            redis.call('HSET', \(key.run) .. run, 'acknowledged_at_ms', now)
             copy_request(run, request, signal.stage, way)
           end
           if request.escalated_by then
-            redis.call('HSET', key.run .. run, 'escalated_by', cjson.encode(request.escalated_by))
+            redis.call('HSET', \(key.run) .. run, 'escalated_by', cjson.encode(request.escalated_by))
           end
           if signal.stage >= 2 and (state == 'running' or state == 'paused') then
             state = 'cancelling'
-            redis.call('HSET', key.run .. run, 'state', state)
+            redis.call('HSET', \(key.run) .. run, 'state', state)
           end
           record(now, 'acknowledged', job, run, {'request_id', request.request_id, 'stage', signal.stage,
             'reason', request.reason, 'via', way, 'worker', fields[4],
@@ -115,11 +115,11 @@ extension RedisScripts {
         local signal = read_signal(2)
         local run, job, value = ARGV[11], ARGV[12], ARGV[13]
         if flag_value(job) ~= value then return {'changed', ''} end
-        local state = redis.call('HGET', key.run .. run, 'state')
+        local state = redis.call('HGET', \(key.run) .. run, 'state')
         if not state or is_end[state] then return {'ended', ''} end
         local now = now_ms()
         local outcome, _, text = merge(run, job, signal, now)
-        if outcome ~= 'known' then redis.call('DEL', key.flag .. job) end
+        if outcome ~= 'known' then redis.call('DEL', \(key.flag) .. job) end
         return {outcome, text}
         """
     )
@@ -132,7 +132,7 @@ extension RedisScripts {
         using: [flags],
         """
         if flag_value(ARGV[2]) ~= ARGV[3] then return 0 end
-        redis.call('SET', key.flag .. ARGV[2], ARGV[4], 'KEEPTTL')
+        redis.call('SET', \(key.flag) .. ARGV[2], ARGV[4], 'KEEPTTL')
         return 1
         """
     )
@@ -143,7 +143,7 @@ extension RedisScripts {
         using: [flags],
         """
         if flag_value(ARGV[2]) ~= ARGV[3] then return 0 end
-        return redis.call('DEL', key.flag .. ARGV[2])
+        return redis.call('DEL', \(key.flag) .. ARGV[2])
         """
     )
 
@@ -156,7 +156,7 @@ extension RedisScripts {
         using: [history, requests],
         """
         local signal = read_signal(2)
-        local gate, lifetime = key.gate .. ARGV[11], ARGV[12]
+        local gate, lifetime = \(key.gate) .. ARGV[11], ARGV[12]
         local now = now_ms()
         local stage = tonumber(redis.call('HGET', gate, 'stage') or '0') or 0
         local stands = redis.call('PTTL', gate) == -1 and not redis.call('HGET', gate, 'until_empty')
@@ -171,7 +171,7 @@ extension RedisScripts {
         if lifetime == 'empty' then
           redis.call('HSET', gate, 'until_empty', 1)
           -- The last run may have ended since the members were listed; nobody else would ever open the gate.
-          if redis.call('EXISTS', key.group .. string.sub(ARGV[11], 7)) == 0 then redis.call('PEXPIRE', gate, 60000) end
+          if redis.call('EXISTS', \(key.group) .. string.sub(ARGV[11], 7)) == 0 then redis.call('PEXPIRE', gate, 60000) end
         elseif lifetime ~= 'open' then
           redis.call('PEXPIRE', gate, lifetime)
         end
@@ -186,7 +186,7 @@ extension RedisScripts {
         "open_gate",
         using: [history],
         """
-        local gate = key.gate .. ARGV[2]
+        local gate = \(key.gate) .. ARGV[2]
         local id = redis.call('HGET', gate, 'request_id')
         if not id or (ARGV[3] ~= '' and id ~= ARGV[3]) then return 0 end
         redis.call('DEL', gate)

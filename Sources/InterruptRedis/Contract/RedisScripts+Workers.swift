@@ -10,21 +10,21 @@ extension RedisScripts {
         using: [history],
         """
         local worker, instance, dead = ARGV[2], ARGV[3], ARGV[4]
-        local holder = redis.call('HGET', key.worker .. worker, 'instance')
+        local holder = redis.call('HGET', \(key.worker) .. worker, 'instance')
         if holder and holder ~= instance and holder ~= dead then
-          return {'in_use', redis.call('HGETALL', key.worker .. worker)}
+          return {'in_use', redis.call('HGETALL', \(key.worker) .. worker)}
         end
         local now = now_ms()
-        if holder ~= instance then redis.call('DEL', key.worker .. worker) end
-        redis.call('HSET', key.meta, 'v', 1)
-        redis.call('HSET', key.worker .. worker, 'instance', instance, 'started_at_ms', now, 'seen_at_ms', now,
+        if holder ~= instance then redis.call('DEL', \(key.worker) .. worker) end
+        redis.call('HSET', \(key.meta), 'v', 1)
+        redis.call('HSET', \(key.worker) .. worker, 'instance', instance, 'started_at_ms', now, 'seen_at_ms', now,
           'heartbeat', 0, 'running', 0)
-        for i = 5, #ARGV, 2 do redis.call('HSET', key.worker .. worker, ARGV[i], ARGV[i + 1]) end
-        redis.call('SADD', key.workers, worker)
+        for i = 5, #ARGV, 2 do redis.call('HSET', \(key.worker) .. worker, ARGV[i], ARGV[i + 1]) end
+        redis.call('SADD', \(key.workers), worker)
         if holder ~= instance then record(now, 'worker_started', '', '', {'worker', worker}) end
         local left = {}
-        for _, run in ipairs(redis.call('SMEMBERS', key.holds .. worker)) do
-          local fields = redis.call('HMGET', key.run .. run, 'instance', 'boot', 'pid', 'pid_start')
+        for _, run in ipairs(redis.call('SMEMBERS', \(key.holds) .. worker)) do
+          local fields = redis.call('HMGET', \(key.run) .. run, 'instance', 'boot', 'pid', 'pid_start')
           if fields[1] ~= instance then
             left[#left + 1] = {run, fields[2] or '', fields[3] or '', fields[4] or ''}
           end
@@ -39,7 +39,7 @@ extension RedisScripts {
         "heartbeat",
         using: [],
         """
-        local worker = key.worker .. ARGV[2]
+        local worker = \(key.worker) .. ARGV[2]
         local holder = redis.call('HGET', worker, 'instance')
         if not holder then return 'unknown' end
         if holder ~= ARGV[3] then return 'replaced' end
@@ -54,9 +54,9 @@ extension RedisScripts {
         "leave",
         using: [history],
         """
-        if redis.call('HGET', key.worker .. ARGV[2], 'instance') ~= ARGV[3] then return 'replaced' end
-        redis.call('DEL', key.worker .. ARGV[2])
-        redis.call('SREM', key.workers, ARGV[2])
+        if redis.call('HGET', \(key.worker) .. ARGV[2], 'instance') ~= ARGV[3] then return 'replaced' end
+        redis.call('DEL', \(key.worker) .. ARGV[2])
+        redis.call('SREM', \(key.workers), ARGV[2])
         record(now_ms(), 'worker_left', '', '', {'worker', ARGV[2]})
         return 'OK'
         """
@@ -69,11 +69,11 @@ extension RedisScripts {
         using: [history, flags, endings],
         """
         local run = ARGV[2]
-        local fields = redis.call('HMGET', key.run .. run, 'state', 'job', 'instance', 'worker')
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'instance', 'worker')
         if not fields[4] or is_end[fields[1]] or fields[3] == ARGV[3] then return 'OK' end
-        if redis.call('HGET', key.worker .. fields[4], 'instance') ~= ARGV[3] then return 'replaced' end
+        if redis.call('HGET', \(key.worker) .. fields[4], 'instance') ~= ARGV[3] then return 'replaced' end
         local now = now_ms()
-        redis.call('HSET', key.run .. run, 'state', 'lost', 'ended_at_ms', now, 'error', ARGV[4])
+        redis.call('HSET', \(key.run) .. run, 'state', 'lost', 'ended_at_ms', now, 'error', ARGV[4])
         finish_run(fields[2], run, 'lost', now, tonumber(ARGV[5]))
         return 'OK'
         """

@@ -19,32 +19,32 @@ enum RedisScripts {
         using: [history, flags, gates],
         """
         local job, run, queue, groups = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-        local owner = redis.call('HGET', key.run .. run, 'job')
+        local owner = redis.call('HGET', \(key.run) .. run, 'job')
         if owner == job then return {'queued', run} end
         if owner then return {'refused', 'run ' .. run .. ' is one of job ' .. owner} end
-        local current = redis.call('HGET', key.job .. job, 'run')
+        local current = redis.call('HGET', \(key.job) .. job, 'run')
         if current then
-          local state = redis.call('HGET', key.run .. current, 'state')
+          local state = redis.call('HGET', \(key.run) .. current, 'state')
           if state and not is_end[state] then return {'live', current} end
         end
         local gate = closed_gate(queue, groups)
         if gate then return gate end
 
         local now = now_ms()
-        redis.call('HSET', key.run .. run, 'v', 1, 'job', job, 'run', run, 'attempt', 0, 'queue', queue, 'groups', groups,
+        redis.call('HSET', \(key.run) .. run, 'v', 1, 'job', job, 'run', run, 'attempt', 0, 'queue', queue, 'groups', groups,
           'command', ARGV[7], 'cwd', ARGV[8], 'state', 'queued', 'submitted_by', ARGV[6], 'submitted_at_ms', now,
           'grace_ms', ARGV[9], 'timeout_ms', ARGV[10], 'previous_run', current or '')
-        redis.call('HSET', key.meta, 'v', 1)
-        redis.call('HSET', key.job .. job, 'run', run)
-        redis.call('PERSIST', key.job .. job)
+        redis.call('HSET', \(key.meta), 'v', 1)
+        redis.call('HSET', \(key.job) .. job, 'run', run)
+        redis.call('PERSIST', \(key.job) .. job)
         if #ARGV > 10 then
-          for i = 11, #ARGV, 2 do redis.call('HSET', key.env .. run, ARGV[i], ARGV[i + 1]) end
+          for i = 11, #ARGV, 2 do redis.call('HSET', \(key.env) .. run, ARGV[i], ARGV[i + 1]) end
         end
-        redis.call('ZADD', key.live, now, run)
-        for group in string.gmatch(groups, '%S+') do redis.call('SADD', key.group .. group, run) end
+        redis.call('ZADD', \(key.live), now, run)
+        for group in string.gmatch(groups, '%S+') do redis.call('SADD', \(key.group) .. group, run) end
         drop_flag(job, run, now)
-        local entry = redis.call('XADD', key.queue .. queue, '*', 'run', run)
-        redis.call('HSET', key.run .. run, 'entry', entry)
+        local entry = redis.call('XADD', \(key.queue) .. queue, '*', 'run', run)
+        redis.call('HSET', \(key.run) .. run, 'entry', entry)
         record(now, 'submitted', job, run, {'triggered_by', ARGV[6], 'queue', queue})
         publish_event('submitted', job, run, 'queued', now)
         return {'queued', run}
@@ -63,9 +63,9 @@ enum RedisScripts {
         """
         local run, queue, entry, worker, instance = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
         -- A server that has forgotten the worker is no other instance; the next heartbeat enters again.
-        local holder = redis.call('HGET', key.worker .. worker, 'instance')
+        local holder = redis.call('HGET', \(key.worker) .. worker, 'instance')
         if holder and holder ~= instance then return {'replaced'} end
-        local fields = redis.call('HMGET', key.run .. run, 'state', 'job', 'groups', 'instance', 'pid')
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'groups', 'instance', 'pid')
         local state, job, groups = fields[1], fields[2], fields[3] or ''
         local function started()
           local flags = {}
@@ -76,12 +76,12 @@ enum RedisScripts {
           look(job)
           for group in string.gmatch(groups, '%S+') do look('group:' .. group) end
           look('queue:' .. queue); look('worker:' .. worker); look('all')
-          return {'started', redis.call('HGETALL', key.run .. run), redis.call('HGETALL', key.env .. run), flags}
+          return {'started', redis.call('HGETALL', \(key.run) .. run), redis.call('HGETALL', \(key.env) .. run), flags}
         end
         if state == 'running' and fields[4] == instance and not fields[5] then return started() end
         if state ~= 'queued' then
-          redis.call('XACK', key.queue .. queue, 'workers', entry)
-          redis.call('XDEL', key.queue .. queue, entry)
+          redis.call('XACK', \(key.queue) .. queue, 'workers', entry)
+          redis.call('XDEL', \(key.queue) .. queue, entry)
           return {'gone'}
         end
         local now = now_ms()
@@ -96,21 +96,21 @@ enum RedisScripts {
             request = { v = 1, run = run, job = job, request_id = gate[6], target = gate[2], stage = tonumber(gate[3]),
               reason = gate[7], message = gate[8], triggered_by = gate[4], triggered_at_ms = tonumber(gate[5]), save_checkpoint = true,
               source = 'remote', seen = {gate[6]} }
-            redis.call('SET', key.request .. run, cjson.encode(request))
+            redis.call('SET', \(key.request) .. run, cjson.encode(request))
           end
-          redis.call('XACK', key.queue .. queue, 'workers', entry)
-          redis.call('XDEL', key.queue .. queue, entry)
+          redis.call('XACK', \(key.queue) .. queue, 'workers', entry)
+          redis.call('XDEL', \(key.queue) .. queue, entry)
           end_queued(job, run, request, now)
           return {'gone'}
         end
 
-        redis.call('XACK', key.queue .. queue, 'workers', entry)
-        redis.call('XDEL', key.queue .. queue, entry)
-        redis.call('HINCRBY', key.run .. run, 'attempt', 1)
-        redis.call('HSET', key.run .. run, 'state', 'running', 'worker', worker, 'instance', instance,
+        redis.call('XACK', \(key.queue) .. queue, 'workers', entry)
+        redis.call('XDEL', \(key.queue) .. queue, entry)
+        redis.call('HINCRBY', \(key.run) .. run, 'attempt', 1)
+        redis.call('HSET', \(key.run) .. run, 'state', 'running', 'worker', worker, 'instance', instance,
           'started_at_ms', now)
-        redis.call('HDEL', key.run .. run, 'entry')
-        redis.call('SADD', key.holds .. worker, run)
+        redis.call('HDEL', \(key.run) .. run, 'entry')
+        redis.call('SADD', \(key.holds) .. worker, run)
         record(now, 'started', job, run, {'worker', worker})
         publish_event('started', job, run, 'running', now)
         return started()
@@ -139,7 +139,7 @@ enum RedisScripts {
         using: [history, flags, requests, endings],
         """
         local run, instance, state = ARGV[2], ARGV[3], ARGV[4]
-        local fields = redis.call('HMGET', key.run .. run, 'state', 'job', 'instance')
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'instance')
         local old, job = fields[1], fields[2]
         if not is_end[state] then return redis.error_reply('ERR ' .. state .. ' is not an end') end
         if not old or is_end[old] then return 'OK' end
@@ -156,7 +156,7 @@ enum RedisScripts {
         end
         set('late_interrupt', late); set('error', ARGV[9])
         if state == 'interrupted' then set('confirmed_at_ms', now) end
-        redis.call('HSET', key.run .. run, unpack(changes))
+        redis.call('HSET', \(key.run) .. run, unpack(changes))
         finish_run(job, run, state, now, tonumber(ARGV[10]))
         return 'OK'
         """

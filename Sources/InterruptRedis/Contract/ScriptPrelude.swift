@@ -2,12 +2,16 @@ extension RedisScripts {
     /// A script with what all of them begin with, and the parts that it uses, in the order below: a script pays for
     /// every function that it makes, used or not.
     static func script(_ name: String, using parts: [String], _ body: String) -> RedisScript {
-        RedisScript(name: name, source: ([RedisKeys.lua, refusal] + parts + [body]).joined())
+        RedisScript(name: name, source: ([refusal] + parts + [body]).joined())
     }
+
+    /// What scripts call the keys.
+    static let key = LuaKeys()
 
     /// How every script begins.
     private static let refusal = """
-        local version = redis.call('HGET', key.meta, 'v')
+        local ns = ARGV[1]
+        local version = redis.call('HGET', \(key.meta), 'v')
         if version and (tonumber(version) or 0) > \(version) then
           return {'refused', 'the namespace has contract version ' .. version .. ', this program speaks \(version)'}
         end
@@ -27,12 +31,12 @@ extension RedisScripts {
     /// Writing the history and telling the watchers.
     static let history = """
         local function record(now, event, job, run, more)
-          redis.call('XADD', key.history, 'MAXLEN', '~', 100000, '*', 'at_ms', now, 'event', event, 'job', job,
+          redis.call('XADD', \(key.history), 'MAXLEN', '~', 100000, '*', 'at_ms', now, 'event', event, 'job', job,
             'run', run, unpack(more))
         end
 
         local function publish_event(event, job, run, state, now, stage)
-          redis.pcall('PUBLISH', key.events, cjson.encode({ v = 1, event = event, job = job, run = run, state = state,
+          redis.pcall('PUBLISH', \(key.events), cjson.encode({ v = 1, event = event, job = job, run = run, state = state,
             at_ms = now, stage = stage }))
         end
 
@@ -42,12 +46,12 @@ extension RedisScripts {
     static let flags = """
         -- A flag is anyone's to write: what is no string is no flag, and must not end a script half-way.
         local function flag_value(target)
-          local value = redis.pcall('GET', key.flag .. target)
+          local value = redis.pcall('GET', \(key.flag) .. target)
           return type(value) == 'string' and value
         end
 
         local function drop_flag(job, run, now)
-          if redis.call('DEL', key.flag .. job) == 1 then record(now, 'flag_dropped', job, run, {}) end
+          if redis.call('DEL', \(key.flag) .. job) == 1 then record(now, 'flag_dropped', job, run, {}) end
         end
 
         """
@@ -55,7 +59,7 @@ extension RedisScripts {
     /// Looking for a closed gate.
     static let gates = """
         local function closed_gate_of(target)
-          local gate = redis.call('HMGET', key.gate .. target, 'stage', 'who', 'at_ms', 'request_id', 'reason', 'message')
+          local gate = redis.call('HMGET', \(key.gate) .. target, 'stage', 'who', 'at_ms', 'request_id', 'reason', 'message')
           if gate[1] and (tonumber(gate[1]) or 0) > 0 then
             return {'gated', target, gate[1], gate[2] or '', gate[3] or '0', gate[4] or '', gate[5] or 'custom',
               gate[6] or ''}
@@ -74,11 +78,11 @@ extension RedisScripts {
     static let offers = """
         -- To the end of its queue, unless the offer is an old one.
         local function put_back(queue, run, entry)
-          redis.call('XACK', key.queue .. queue, 'workers', entry)
-          redis.call('XDEL', key.queue .. queue, entry)
-          local fields = redis.call('HMGET', key.run .. run, 'state', 'entry')
+          redis.call('XACK', \(key.queue) .. queue, 'workers', entry)
+          redis.call('XDEL', \(key.queue) .. queue, entry)
+          local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'entry')
           if fields[1] == 'queued' and fields[2] == entry then
-            redis.call('HSET', key.run .. run, 'entry', redis.call('XADD', key.queue .. queue, '*', 'run', run))
+            redis.call('HSET', \(key.run) .. run, 'entry', redis.call('XADD', \(key.queue) .. queue, '*', 'run', run))
           end
         end
 
@@ -101,7 +105,7 @@ extension RedisScripts {
         -- The record and its text. One with another shape than ours counts as none: a role may write the key without
         -- being trusted.
         local function stored_request(run)
-          local text = redis.call('GET', key.request .. run)
+          local text = redis.call('GET', \(key.request) .. run)
           if not text then return nil end
           local ok, request = pcall(cjson.decode, text)
           if not ok or type(request) ~= 'table' then return nil end
@@ -149,7 +153,7 @@ extension RedisScripts {
             end
           end
           text = cjson.encode(request)
-          redis.call('SET', key.request .. run, text)
+          redis.call('SET', \(key.request) .. run, text)
           local event = outcome == 'accepted' and 'requested' or outcome == 'already' and 'late' or outcome
           record(now, event, job, run, {'request_id', signal.request_id, 'target', signal.target or job, 'stage', signal.stage,
             'reason', signal.reason, 'message', signal.message or '', 'triggered_by', signal.triggered_by or '',
@@ -158,7 +162,7 @@ extension RedisScripts {
         end
 
         local function copy_request(run, request, stage, way)
-          redis.call('HSET', key.run .. run, 'stage', stage, 'reason', request.reason,
+          redis.call('HSET', \(key.run) .. run, 'stage', stage, 'reason', request.reason,
             'message', request.message or '', 'triggered_by', request.triggered_by or '',
             'request_id', request.request_id, 'save_checkpoint', request.save_checkpoint and 1 or 0,
             'requested_at_ms', request.triggered_at_ms, 'via', way)
@@ -170,26 +174,26 @@ extension RedisScripts {
     static let endings = """
         -- Takes an ended run out of every index. An ended run stays readable for the retention time.
         local function finish_run(job, run, state, now, retention)
-          local fields = redis.call('HMGET', key.run .. run, 'groups', 'worker', 'reason', 'stage', 'message',
+          local fields = redis.call('HMGET', \(key.run) .. run, 'groups', 'worker', 'reason', 'stage', 'message',
             'triggered_by', 'exit_code', 'term_signal', 'late_interrupt', 'requested_at_ms', 'request_id', 'error')
-          redis.call('ZREM', key.live, run)
-          redis.call('ZADD', key.ended, now, run)
-          redis.call('ZREMRANGEBYSCORE', key.ended, '-inf', now - retention * 1000)
+          redis.call('ZREM', \(key.live), run)
+          redis.call('ZADD', \(key.ended), now, run)
+          redis.call('ZREMRANGEBYSCORE', \(key.ended), '-inf', now - retention * 1000)
           for group in string.gmatch(fields[1] or '', '%S+') do
-            redis.call('SREM', key.group .. group, run)
-            local gate = key.gate .. 'group:' .. group
-            if redis.call('EXISTS', key.group .. group) == 0 and redis.call('HGET', gate, 'until_empty') then
+            redis.call('SREM', \(key.group) .. group, run)
+            local gate = \(key.gate) .. 'group:' .. group
+            if redis.call('EXISTS', \(key.group) .. group) == 0 and redis.call('HGET', gate, 'until_empty') then
               redis.call('PEXPIRE', gate, 60000)
             end
           end
-          if fields[2] then redis.call('SREM', key.holds .. fields[2], run) end
-          redis.call('DEL', key.env .. run)
+          if fields[2] then redis.call('SREM', \(key.holds) .. fields[2], run) end
+          redis.call('DEL', \(key.env) .. run)
           drop_flag(job, run, now)
-          redis.call('XADD', key.output .. run, '*', 'end', state)
-          redis.call('EXPIRE', key.output .. run, retention)
-          redis.call('EXPIRE', key.run .. run, retention)
-          redis.call('EXPIRE', key.request .. run, retention)
-          if redis.call('HGET', key.job .. job, 'run') == run then redis.call('EXPIRE', key.job .. job, retention) end
+          redis.call('XADD', \(key.output) .. run, '*', 'end', state)
+          redis.call('EXPIRE', \(key.output) .. run, retention)
+          redis.call('EXPIRE', \(key.run) .. run, retention)
+          redis.call('EXPIRE', \(key.request) .. run, retention)
+          if redis.call('HGET', \(key.job) .. job, 'run') == run then redis.call('EXPIRE', \(key.job) .. job, retention) end
           local more = {'state', state}
           local function add(name, value)
             if value and value ~= '' then more[#more + 1] = name; more[#more + 1] = value end
@@ -208,12 +212,12 @@ extension RedisScripts {
     static let unstarted = """
         -- A caller that may not write the run leaves it marked: the start script ends it.
         local function end_queued(job, run, request, now)
-          local fields = redis.call('HMGET', key.run .. run, 'queue', 'entry')
-          local first = redis.pcall('HSET', key.run .. run, 'state', 'interrupted', 'ended_at_ms', now,
+          local fields = redis.call('HMGET', \(key.run) .. run, 'queue', 'entry')
+          local first = redis.pcall('HSET', \(key.run) .. run, 'state', 'interrupted', 'ended_at_ms', now,
             'acknowledged_at_ms', now, 'confirmed_at_ms', now)
           if type(first) == 'table' and first.err then return 'queued' end
           copy_request(run, request, request.stage, 'queued')
-          if fields[2] then redis.call('XDEL', key.queue .. fields[1], fields[2]) end
+          if fields[2] then redis.call('XDEL', \(key.queue) .. fields[1], fields[2]) end
           finish_run(job, run, 'interrupted', now, 604800)
           return 'interrupted'
         end
