@@ -98,8 +98,15 @@ public struct RequestID: Hashable, Sendable, CustomStringConvertible, RawReprese
     public var description: String { rawValue }
 }
 
+/// Twelve characters for each random number: what is left of it after them would be as random, but is not needed.
 private func randomIdentifier(length: Int, using generator: inout some RandomNumberGenerator) -> String {
     let alphabet = Array("0123456789abcdefghijklmnopqrstuvwxyz".utf8)
-    let bytes = (0..<length).map { _ in alphabet.randomElement(using: &generator)! }
+    var bytes: [UInt8] = []
+    var rest: UInt64 = 0
+    for index in 0..<length {
+        if index.isMultiple(of: 12) { rest = generator.next() }
+        bytes.append(alphabet[Int(rest % 36)])
+        rest /= 36
+    }
     return String(decoding: bytes, as: UTF8.self)
 }

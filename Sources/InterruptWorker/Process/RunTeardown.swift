@@ -5,24 +5,26 @@ internal import Synchronization
 
 /// Carries out what ``TeardownLadder`` decides on a run's process group, and keeps what ``JobOutcome`` needs to know.
 final class RunTeardown: Sendable {
-    private struct State {
+    private struct State: ~Copyable {
+        let leaderHandlers: SignalHandlers
         var ladder = TeardownLadder<ContinuousClock.Instant>()
         var sent: JobOutcome.SentSignals = []
         var handledTerminate = false
         var watch: DescriptorWatch?
         var isGiveUpArmed = false
         var hasGivenUp = false
+
+        init(leader: pid_t) { leaderHandlers = SignalHandlers(of: leader) }
     }
 
     private let group: ProcessGroup
-    private let leaderHandlers: SignalHandlers
     private let giveUpAfter: Duration
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     /// The teardown of `group`, which may outlive SIGKILL by `giveUpAfter` before the wait for it ends.
     init(of group: ProcessGroup, giveUpAfter: Duration) {
         self.group = group
-        leaderHandlers = SignalHandlers(of: group.leader)
+        state = Mutex(State(leader: group.leader))
         self.giveUpAfter = giveUpAfter
     }
 
@@ -115,7 +117,7 @@ final class RunTeardown: Sendable {
             state.ladder.treeEnded()
             return false
         }
-        state.handledTerminate = leaderHandlers.contains(SIGTERM)
+        state.handledTerminate = state.leaderHandlers.contains(SIGTERM)
         group.send(SIGTERM)
         group.send(SIGCONT)  // a stopped process notices only now
         state.sent.insert(.terminate)
