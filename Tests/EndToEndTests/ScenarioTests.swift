@@ -103,6 +103,33 @@ struct `A stop in practice` {
     }
 
     @Test
+    func `by a request, a timeout and a Unix signal keeps the first cause and records the others`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1") { daemon in
+                let deaf = "trap '' TERM; echo begun; while :; do sleep 1; done"
+                let options = ["--id", "deaf", "--grace", "1h", "--timeout", "3s"]
+                _ = try await fleet.control(["submit"] + options + ["--", "bash", "-c", deaf])
+                try await eventually("it has begun") { try await fleet.output(of: "deaf").contains("begun") }
+                _ = try await fleet.control("cancel", "deaf", "--reason", "priority_override", "--no-wait")
+                let client = try await fleet.client
+                let record = try await fleet.wait(for: "deaf", .cancelling)
+                let timeout = try #require(record.startedAt).milliseconds + 3_000
+                try await eventually("the timeout has passed") {
+                    try await client.serverTime().milliseconds > timeout + 500
+                }
+                kill(daemon, SIGTERM)
+                let ended = try await fleet.wait(for: "deaf", .interrupted)
+                #expect(ended.reason == .priorityOverride && ended.termSignal == SIGKILL)
+                let history = try await client.history(limit: 1_000)
+                let asked = history.filter { ["requested", "late", "escalated"].contains($0.event) }
+                let sources = asked.compactMap { $0.fields["source"] }
+                #expect(sources.first == "remote")
+                #expect(Set(sources) == ["remote", "timeout", "unix_signal"])
+            }
+        }
+    }
+
+    @Test
     func `that nobody asks for does not come, and nothing is left behind`() async throws {
         try await withFleet { fleet in
             try await fleet.worker("w1") { _ in

@@ -36,6 +36,11 @@ struct Sample {
     }
 }
 
+/// A figure that is wrong, not slow.
+struct WrongResult: Error, CustomStringConvertible {
+    let description: String
+}
+
 func rounded(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
 
 /// The monotonic clock, the same for every process of the machine.

@@ -33,5 +33,6 @@ enum Races {
             }
         }
         print("\(count) races of an exit against a cancel: \(wrong) wrong ends; \(ends)")
+        if wrong > 0 { throw WrongResult(description: "ends do not agree with exit statuses") }
     }
 }

@@ -34,8 +34,10 @@ enum Throughput {
         let seconds = Double(monotonicNanoseconds() - began) / 1e9
         let counts = starts.withLock { $0 }
         print("\(count) short commands, 8 at a time: \(Int(Double(count) / seconds)) a second")
-        print(
-            "lost \(count - counts.count)   double \(counts.values.filter { $0 > 1 }.count)   wrong outcome \(wrong)"
-        )
+        let double = counts.values.count { $0 > 1 }
+        print("lost \(count - counts.count)   double \(double)   wrong outcome \(wrong)")
+        if counts.count != count || double > 0 || wrong > 0 {
+            throw WrongResult(description: "runs were lost, doubled or ended wrongly")
+        }
     }
 }

@@ -76,6 +76,29 @@ import Testing
         }
     }
 
+    @Test func `one job 1,000 times at once queues one run, and the others are told which`() async throws {
+        try await withScene { scene in
+            let connections = 10
+            let results = try await withThrowingTaskGroup(of: [SubmissionResult].self) { group in
+                for _ in 0..<connections {
+                    let client = InterruptClient(
+                        commands: try await RedisConnection.connect(to: scene.redis.endpoint),
+                        keys: scene.keys
+                    )
+                    group.addTask {
+                        var results: [SubmissionResult] = []
+                        for _ in 0..<100 { results.append(try await client.submit(try scene.submission("j"))) }
+                        return results
+                    }
+                }
+                return try await group.reduce(into: []) { $0 += $1 }
+            }
+            let queued = results.compactMap { if case .queued(let run) = $0 { run } else { nil } }
+            #expect(queued.count == 1)
+            #expect(results.count { $0 == .live(queued[0]) } == 999)
+        }
+    }
+
     @Test func `one job 100 times with a flag left behind each time: none inherits`() async throws {
         try await withScene { scene in
             let worker = try await ScriptWorker(scene)
