@@ -57,12 +57,12 @@ import Testing
         #expect(access("\(test.directory.path)/ran", F_OK) != 0)
     }
 
-    @Test func `in 300 races of an end by itself with an interrupt, end and record agree`() async throws {
+    @Test func `in 1,000 races of an end by itself with an interrupt, end and record agree`() async throws {
         let test = try WorkerUnderTest()
         var runs: [RunID] = []
         var accepted: Set<RunID> = []
         try await test.run {
-            for index in 0..<300 {
+            for index in 0..<1_000 {
                 let run = try test.submit("sh", "-c", "exit \(index % 2 * 3)")
                 runs.append(run)
                 await test.events.waitForStarts(index + 1)
@@ -92,7 +92,7 @@ import Testing
             if !isRight { wrong.append("\(code) accepted=\(wasAccepted): \(ending)") }
         }
         #expect(wrong.isEmpty)
-        print("300 races: \(states), accepted \(accepted.count), wrong \(wrong.count)")
+        print("1,000 races: \(states), accepted \(accepted.count), wrong \(wrong.count)")
     }
 
     @Test func `receipts come before the end, one for each request, however often and in whichever order it comes`()

@@ -127,17 +127,17 @@ import Testing
         }
     }
 
-    @Test func `300 times of 300 when it is asked around the moment the run is first watched`() async throws {
+    @Test func `1,000 times of 1,000 when it is asked around the moment the run is first watched`() async throws {
         try await withWatching { watching in
             try await watching.isReady()
             let other = try await watching.scene.another()
             var lost = 0
             var ways: [DeliveryWay: Int] = [:]
-            for index in 0..<300 {
+            for index in 0..<1_000 {
                 let (order, _) = try await watching.start("j\(index)")
                 let deliveries = Deliveries()
                 async let receipt = other.interrupt(order.run, InterruptSignal())
-                let until = ContinuousClock.now + .microseconds(index)
+                let until = ContinuousClock.now + .microseconds(index % 300)
                 while ContinuousClock.now < until {}
                 watching.transport.watch(order) { deliveries.add($0, $1) }
                 _ = try await receipt
@@ -153,7 +153,7 @@ import Testing
                 if let delivery { ways[delivery.way, default: 0] += 1 } else { lost += 1 }
                 watching.transport.unwatch(order.run)
             }
-            print("asked 0-300 us around watch(): lost \(lost) of 300, by \(ways.map { "\($0.key) \($0.value)" })")
+            print("asked 0-300 us around watch(): lost \(lost) of 1,000, by \(ways.map { "\($0.key) \($0.value)" })")
             #expect(lost == 0)
         }
     }
