@@ -143,12 +143,12 @@ public final class RedisTransport: InterruptTransport {
     }
 
     /// Claims an offered run.
-    public func start(_ offer: RunOffer) async throws(TransportError) -> StartResult {
+    public func start(_ offer: RunOffer, gracePeriod: Duration) async throws(TransportError) -> StartResult {
         let reply = try await evaluate(
             RedisScripts.start,
             [
                 .init(offer.run.rawValue), .init(offer.queue.description), .init(offer.entry),
-                .init(worker.description), .init(instance),
+                .init(worker.description), .init(instance), .init(gracePeriod.milliseconds),
             ]
         )
         let parts = reply.array ?? []

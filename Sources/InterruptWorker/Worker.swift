@@ -252,7 +252,7 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
         var pause = RetryPause()
         while true {
             do throws(TransportError) {
-                switch try await transport.start(offer) {
+                switch try await transport.start(offer, gracePeriod: gracePeriod) {
                 case .gone: return
                 case .started(let order, let pending): return await execute(order, pending: pending)
                 }
@@ -269,9 +269,9 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
 
     private var stage: InterruptStage? { state.withLock { $0.decisions.stage } }
 
+    private var gracePeriod: Duration { state.withLock { $0.gracePeriod } ?? runner.defaultGracePeriod }
+
     private func execute(_ order: RunOrder, pending: [InterruptSignal]) async {
-        var order = order
-        order.gracePeriod = order.gracePeriod ?? state.withLock { $0.gracePeriod }
         let receipts = Receipts(order: order, transport: transport, logger: logger, isHurried: isHurried)
         async let isWritten: Void = receipts.write()
         let ending = await execute(order, pending: pending, receipts)

@@ -84,9 +84,9 @@ final class TroubledTransport: InterruptTransport {
         return faults.withLock { $0.repeatsOffers } ? offers + offers : offers
     }
 
-    func start(_ offer: RunOffer) async throws(TransportError) -> StartResult {
+    func start(_ offer: RunOffer, gracePeriod: Duration) async throws(TransportError) -> StartResult {
         try check("start")
-        let result = try await base.start(offer)
+        let result = try await base.start(offer, gracePeriod: gracePeriod)
         gateReached.signal()
         await gate?.wait()
         let isLost = faults.withLock { faults in

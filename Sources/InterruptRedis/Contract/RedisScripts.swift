@@ -54,19 +54,20 @@ enum RedisScripts {
     /// Claims an offered run: the only step from queued to running. Until a process is on record, the instance that
     /// claimed the run may ask again and is told the same: a reply may be lost.
     ///
-    /// Arguments: run, queue, entry, worker, instance.
+    /// Arguments: run, queue, entry, worker, instance, and the grace period in ms of a run that names none.
     /// Replies `{'started', run fields, environment, {flag target, value, …}}`, `{'gone'}`, `{'held'}` when the worker
     /// itself is behind a gate (the run goes back: another worker may have it), or `{'replaced'}`.
     static let start = script(
         "start",
         using: [history, flags, gates, offers, requests, endings, unstarted],
         """
-        local run, queue, entry, worker, instance = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+        local run, queue, entry, worker, instance, grace = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
         -- A server that has forgotten the worker is no other instance; the next heartbeat enters again.
         local holder = redis.call('HGET', key.worker .. worker, 'instance')
         if holder and holder ~= instance then return {'replaced'} end
-        local fields = redis.call('HMGET', key.run .. run, 'state', 'job', 'groups', 'instance', 'pid')
+        local fields = redis.call('HMGET', key.run .. run, 'state', 'job', 'groups', 'instance', 'pid', 'grace_ms')
         local state, job, groups = fields[1], fields[2], fields[3] or ''
+        if fields[6] and fields[6] ~= '' then grace = fields[6] end
         local function started()
           local flags = {}
           local function look(target)
@@ -108,7 +109,7 @@ enum RedisScripts {
         redis.call('XDEL', key.queue .. queue, entry)
         redis.call('HINCRBY', key.run .. run, 'attempt', 1)
         redis.call('HSET', key.run .. run, 'state', 'running', 'worker', worker, 'instance', instance,
-          'started_at_ms', now)
+          'started_at_ms', now, 'grace_ms', grace)
         redis.call('HDEL', key.run .. run, 'entry')
         redis.call('SADD', key.holds .. worker, run)
         record(now, 'started', job, run, {'worker', worker})

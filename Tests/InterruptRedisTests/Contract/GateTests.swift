@@ -167,7 +167,7 @@ import Testing
         String, () async throws -> Void
     )] {
         let signal = InterruptSignal()
-        let start: [RedisArgument] = [.init(offer.run.rawValue), "default", .init(offer.entry), "w1", "i1"]
+        let start: [RedisArgument] = [.init(offer.run.rawValue), "default", .init(offer.entry), "w1", "i1", "10000"]
         func script(_ script: RedisScript, _ arguments: [RedisArgument]) -> () async throws -> Void {
             { _ = try await scene.client.evaluate(script, arguments) }
         }

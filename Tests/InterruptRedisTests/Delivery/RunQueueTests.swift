@@ -19,7 +19,8 @@ import Testing
             while offers.count < 6 { offers += try await watching.transport.offers(limit: 2) }
             #expect(Set(offers.map(\.run)).count == 6)
             for offer in offers {
-                guard case .started = try await watching.transport.start(offer) else { Issue.record("gone"); continue }
+                let result = try await watching.transport.start(offer, gracePeriod: .seconds(10))
+                guard case .started = result else { Issue.record("gone"); continue }
             }
         }
     }
