@@ -11,6 +11,8 @@ import Testing
 struct Faults: Sendable {
     /// How often the next calls are unavailable, by name; each call counts one down.
     var unavailable: [String: Int] = [:]
+    /// How often the next calls are refused, by name.
+    var refused: [String: Int] = [:]
     /// How often the next `start` is done but its reply lost.
     var lostStarts = 0
     var isReplaced = false
@@ -45,12 +47,15 @@ final class TroubledTransport: InterruptTransport {
     private func note(_ write: Write) { written.withLock { $0.append(write) } }
 
     private func check(_ name: String) throws(TransportError) {
-        let isUnavailable = faults.withLock { faults in
-            guard let count = faults.unavailable[name], count > 0 else { return false }
-            faults.unavailable[name] = count - 1
-            return true
+        func counts(_ fault: WritableKeyPath<Faults, [String: Int]>) -> Bool {
+            faults.withLock { faults in
+                guard let count = faults[keyPath: fault][name], count > 0 else { return false }
+                faults[keyPath: fault][name] = count - 1
+                return true
+            }
         }
-        if isUnavailable { throw .unavailable("test") }
+        if counts(\.unavailable) { throw .unavailable("test") }
+        if counts(\.refused) { throw .refused("test") }
     }
 
     func run() async { await base.run() }

@@ -39,6 +39,18 @@ import Testing
         }
     }
 
+    @Test func `offers again what could not be given back, without waiting for a reconnect`() async throws {
+        try await withWatching { watching in
+            let run = try await watching.scene.submit("j")
+            let offers = try await watching.transport.offers(limit: 1)
+            try await watching.scene.command("HSET", "interrupt/meta", "v", "2")
+            await #expect(throws: TransportError.self) { try await watching.transport.giveBack(offers) }
+            try await watching.scene.command("HSET", "interrupt/meta", "v", "1")
+            try await watching.scene.submit("later")
+            #expect(try await watching.transport.offers(limit: 1).map(\.run) == [run])
+        }
+    }
+
     @Test func `gives back on leaving what was offered and not started`() async throws {
         try await withWatching { watching in
             let run = try await watching.scene.submit("j")
