@@ -81,8 +81,8 @@ final class RunQueue: Sendable {
     /// Gives everything back that was offered and never started. Best effort: what stays pending is this name's again
     /// when it comes back.
     func leave() async {
-        // A read that was given up still waits at the server, where it would hold up the next one, or take an entry.
-        client.reconnect()
+        // A read that was given up has closed its connection, so that it waits no more at the server. What it may have
+        // taken there just before is pending for this name too.
         if let offers = try? await pending(after: [:], limit: 1_000, within: .seconds(2)) {
             try? await giveBack(offers)
         }

@@ -51,6 +51,22 @@ import Testing
         }
     }
 
+    @Test func `keeps its connection on leaving when nothing waits on it`() async throws {
+        try await withWatching { watching in
+            let run = try await watching.scene.submit("j")
+            #expect(try await watching.transport.offers(limit: 1).map(\.run) == [run])
+            func connection() async throws -> Substring? {
+                let list = try await watching.scene.command("CLIENT", "LIST").text ?? ""
+                return list.split(separator: "\n").first { $0.contains("name=interrupt-queue:w1") }?
+                    .prefix { $0 != " " }
+            }
+            let before = try #require(try await connection())
+            await watching.transport.leave()
+            #expect(try await connection() == before)
+            #expect(try await ScriptWorker(watching.scene, "w2", instance: "i2").startAll() == [run])
+        }
+    }
+
     @Test func `gives back on leaving what was offered and not started`() async throws {
         try await withWatching { watching in
             let run = try await watching.scene.submit("j")
@@ -59,10 +75,13 @@ import Testing
             let start = ContinuousClock.now
             let idle = Task { try await watching.transport.offers(limit: 1) }
             try await watching.scene.until {
-                (try await watching.scene.command("CLIENT", "LIST").text ?? "").contains("cmd=xreadgroup")
+                try await watching.scene.info("clients", "blocked_clients") == 1
             }
             idle.cancel()
             _ = await idle.result
+            try await watching.scene.until {
+                try await watching.scene.info("clients", "blocked_clients") == 0
+            }
             await watching.transport.leave()
             print("leaving took \(start.duration(to: .now))")
             let other = try await ScriptWorker(watching.scene, "w2", instance: "i2")
