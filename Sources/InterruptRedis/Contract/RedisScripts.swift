@@ -131,6 +131,44 @@ enum RedisScripts {
         """
     )
 
+    /// Records the leader's process, which has its environment now: nobody needs to read it any more.
+    ///
+    /// Arguments: run, instance, pid, start, boot. Replies `OK`, `ended` or `replaced`.
+    static let spawned = script(
+        "spawned",
+        using: [],
+        """
+        local run = ARGV[2]
+        local fields = redis.call('HMGET', key.run .. run, 'state', 'instance')
+        if fields[2] and fields[2] ~= ARGV[3] then return 'replaced' end
+        local is_live = fields[1] and not is_end[fields[1]]
+        -- On a record that is gone, the fields would begin a new one that nobody ever deletes.
+        if is_live then redis.call('HSET', key.run .. run, 'pid', ARGV[4], 'pid_start', ARGV[5], 'boot', ARGV[6]) end
+        redis.call('DEL', key.env .. run)
+        return is_live and 'OK' or 'ended'
+        """
+    )
+
+    /// Adds to the tail of a run's output, which keeps about the last thousand pieces. What an ended run has written
+    /// stands before its end already; of one that is not on record nothing is kept, for nobody would ever delete it.
+    ///
+    /// Arguments: run, instance, then stream, offset and data of each piece. Replies `OK`, `ended` or `replaced`.
+    static let append = script(
+        "append",
+        using: [],
+        """
+        local run = ARGV[2]
+        local fields = redis.call('HMGET', key.run .. run, 'state', 'instance')
+        if not fields[1] or is_end[fields[1]] then return 'ended' end
+        if fields[2] ~= ARGV[3] then return 'replaced' end
+        for i = 4, #ARGV, 3 do
+          redis.call('XADD', key.output .. run, 'MAXLEN', '~', 1000, '*', 'stream', ARGV[i], 'offset', ARGV[i + 1],
+            'data', ARGV[i + 2])
+        end
+        return 'OK'
+        """
+    )
+
     /// Records how a run ended. Repeating it changes nothing.
     ///
     /// Arguments: run, instance, state, exit code, Unix signal, core dumped, late interrupt, error, retention in
