@@ -127,14 +127,16 @@ public final class InMemoryTransport: InterruptTransport {
     }
 
     /// Claims a queued run. Repeating it is safe until the process is recorded, for the instance that has the name.
-    public func start(_ offer: RunOffer) async throws(TransportError) -> StartResult {
+    public func start(_ offer: RunOffer, gracePeriod: Duration) async throws(TransportError) -> StartResult {
         state.withLock { state in
-            guard let entry = state.runs[offer.run] else { return .gone }
+            guard var entry = state.runs[offer.run] else { return .gone }
             let instance = state.holder?.instance
             let isRepeated = entry.state == .running && entry.instance == instance && entry.process == nil
             guard entry.state == .queued || isRepeated else { return .gone }
-            state.runs[offer.run]?.state = .running
-            state.runs[offer.run]?.instance = instance
+            entry.state = .running
+            entry.instance = instance
+            entry.order.gracePeriod = entry.order.gracePeriod ?? gracePeriod
+            state.runs[offer.run] = entry
             return .started(entry.order, pending: [])
         }
     }

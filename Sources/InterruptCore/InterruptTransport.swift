@@ -26,7 +26,9 @@ public protocol InterruptTransport: Sendable {
     func offers(limit: Int) async throws(TransportError) -> [RunOffer]
 
     /// Claims an offered run: the one atomic step from queued to running, or to its end when it must not start.
-    func start(_ offer: RunOffer) async throws(TransportError) -> StartResult
+    ///
+    /// - Parameter gracePeriod: that of a run that names none; it goes on record with the claim.
+    func start(_ offer: RunOffer, gracePeriod: Duration) async throws(TransportError) -> StartResult
 
     /// Returns offers that this worker will not start to the queue.
     func giveBack(_ offers: [RunOffer]) async throws(TransportError)

@@ -145,6 +145,7 @@ public final class RedisInterruptChecker: Sendable {
                 let values = try await values(of: chunk, isTracked: isTracked)
                 for (key, value) in zip(chunk, values) { await consider(value.bytes, of: key, read.ways[key] ?? .poll) }
             }
+            board.readSucceeded()
         } catch {
             board.readFailed(read)
         }

@@ -143,12 +143,12 @@ public final class RedisTransport: InterruptTransport {
     }
 
     /// Claims an offered run.
-    public func start(_ offer: RunOffer) async throws(TransportError) -> StartResult {
+    public func start(_ offer: RunOffer, gracePeriod: Duration) async throws(TransportError) -> StartResult {
         let reply = try await evaluate(
             RedisScripts.start,
             [
                 .init(offer.run.rawValue), .init(offer.queue.description), .init(offer.entry),
-                .init(worker.description), .init(instance),
+                .init(worker.description), .init(instance), .init(gracePeriod.milliseconds),
             ]
         )
         let parts = reply.array ?? []
@@ -229,47 +229,22 @@ public final class RedisTransport: InterruptTransport {
 
     /// Records the leader's process, which has its environment now: nobody needs to read it any more.
     public func spawned(_ run: RunID, process: ProcessIdentity) async throws(TransportError) {
-        let record = RedisCommand(
-            "HSET",
-            .init(keys.run(run)),
-            "pid",
-            .init(process.pid),
-            "pid_start",
-            .init(process.start),
-            "boot",
-            .init(process.boot)
+        let reply = try await evaluate(
+            RedisScripts.spawned,
+            [
+                .init(run.rawValue), .init(instance), .init(process.pid), .init(process.start), .init(process.boot),
+            ]
         )
-        do throws(RedisError) {
-            let replies = try await commands.send([record, RedisCommand("DEL", .init(keys.environment(run)))])
-            for case .error(let text) in replies { throw RedisError.fromReply(text) }
-        } catch {
-            throw TransportError(error)
-        }
+        if reply.text == "replaced" { throw .replaced }
     }
 
     /// Adds to the bounded tail of a run's output: about the last thousand chunks.
     public func append(_ output: [OutputChunk], of run: RunID) async throws(TransportError) {
-        let additions = output.map { chunk in
-            RedisCommand(
-                "XADD",
-                .init(keys.output(run)),
-                "MAXLEN",
-                "~",
-                "1000",
-                "*",
-                "stream",
-                .init(chunk.stream.rawValue),
-                "offset",
-                .init(chunk.offset),
-                "data",
-                .init(chunk.bytes)
-            )
+        let pieces = output.flatMap { chunk -> [RedisArgument] in
+            [.init(chunk.stream.rawValue), .init(chunk.offset), .init(chunk.bytes)]
         }
-        do throws(RedisError) {
-            for case .error(let text) in try await commands.send(additions) { throw RedisError.fromReply(text) }
-        } catch {
-            throw TransportError(error)
-        }
+        let reply = try await evaluate(RedisScripts.append, [.init(run.rawValue), .init(instance)] + pieces)
+        if reply.text == "replaced" { throw .replaced }
     }
 
     /// Records how the run ended.

@@ -17,10 +17,10 @@ final class RunQueue: Sendable {
     private let pendingEntries: PendingEntries
     private let heldUntil = Mutex<ContinuousClock.Instant?>(nil)
 
-    /// How far this consumer's own pending entries were read since the last connect; `nil` when they all were.
+    /// How far this consumer's own pending entries were read since they had to be read again; `nil` when they all were.
     private final class PendingEntries: Sendable {
         private let cursors = Mutex<[Name: String]?>([:])
-        func connected() { cursors.withLock { $0 = [:] } }
+        func readAgain() { cursors.withLock { $0 = [:] } }
         var now: [Name: String]? { cursors.withLock { $0 } }
         func read(_ offers: [RunOffer]) {
             cursors.withLock { cursors in
@@ -57,7 +57,7 @@ final class RunQueue: Sendable {
             configuration: blocking,
             logger: logger
         ) { connection throws(RedisError) in
-            pendingEntries.connected()
+            pendingEntries.readAgain()
             let creations = queues.map {
                 RedisCommand("XGROUP", "CREATE", .init(keys.queue($0)), .init(RedisKeys.consumerGroup), "0", "MKSTREAM")
             }
@@ -81,14 +81,15 @@ final class RunQueue: Sendable {
     /// Gives everything back that was offered and never started. Best effort: what stays pending is this name's again
     /// when it comes back.
     func leave() async {
-        // A read that was given up still waits at the server, where it would hold up the next one, or take an entry.
-        client.reconnect()
+        // A read that was given up has closed its connection, so that it waits no more at the server. What it may have
+        // taken there just before is pending for this name too.
         if let offers = try? await pending(after: [:], limit: 1_000, within: .seconds(2)) {
             try? await giveBack(offers)
         }
     }
 
-    /// Waits until at least one queued run is offered; after a connect, the consumer's own pending entries come first.
+    /// Waits until at least one queued run is offered; after a connect, or when something could not be given back, the
+    /// consumer's own pending entries come first.
     func offers(limit: Int) async throws(TransportError) -> [RunOffer] {
         if let instant = heldUntil.withLock({ $0.take() }) {
             try? await Task.sleep(until: instant, clock: .continuous)  // cancelled: nothing is offered any more
@@ -133,11 +134,7 @@ final class RunQueue: Sendable {
         if !offers.isEmpty { return offers }
         offers = try await read(queues.map { ($0, ">") }, limit: 1, waits: true)
         if offers.count > limit {
-            do throws(TransportError) {
-                try await giveBack(Array(offers[limit...]))
-            } catch {
-                pendingEntries.connected()  // they are still this consumer's: read again with the next offers
-            }
+            try? await giveBack(Array(offers[limit...]))  // what stays pending comes again with the next offers
         }
         return Array(offers.prefix(limit))
     }
@@ -178,6 +175,7 @@ final class RunQueue: Sendable {
             do throws(RedisError) {
                 _ = try await interrupts.evaluate(RedisScripts.giveBack, [.init(queue.description)] + entries)
             } catch {
+                pendingEntries.readAgain()  // they are still this consumer's, and offered again
                 throw TransportError(error)
             }
         }

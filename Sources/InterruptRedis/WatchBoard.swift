@@ -121,7 +121,11 @@ final class WatchBoard: Sendable {
         if state.withLock({ $0.list.reconnected(now: Clock.now) }) { wakeup.signal() }
     }
 
-    func readFailed(_ read: WatchList<Clock.Instant>.Read) { state.withLock { $0.list.readFailed(read) } }
+    func readFailed(_ read: WatchList<Clock.Instant>.Read) {
+        state.withLock { $0.list.readFailed(read, now: Clock.now) }
+    }
+
+    func readSucceeded() { state.withLock { $0.list.readSucceeded() } }
 
     func newValue(_ value: [UInt8]?, of key: String) -> WatchList<Clock.Instant>.Role? {
         state.withLock { $0.list.newValue(value, of: key) }

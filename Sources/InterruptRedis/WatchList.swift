@@ -38,6 +38,10 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
 
     /// The least time between two reads that pushes ask for: a full tracking table otherwise feeds itself.
     static var batchInterval: Duration { .milliseconds(20) }
+    /// The time after which a failed read is due again; doubled with each further failure in a row.
+    static var shortestRetry: Duration { .milliseconds(50) }
+    /// The most that this comes to. 1 s: a server that only says that it is loading is not asked more often.
+    static var longestRetry: Duration { .seconds(1) }
     /// A key with a malformed value is read at every this many polls only: it may be huge.
     static var malformedPollRatio: Int { 30 }
 
@@ -50,6 +54,7 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
     private var lastRead: Instant?
     private var nextPoll: Instant
     private var polls = 0
+    private var failuresInARow = 0
 
     init(keys: RedisKeys, always targets: [InterruptTarget], now: Instant) {
         self.keys = keys
@@ -145,9 +150,17 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
         return read.keys.isEmpty ? .wait(until: nextPoll) : .read(read)
     }
 
-    /// The read failed: the same keys are due again with the next poll.
-    mutating func readFailed(_ read: Read) {
+    /// The read failed: the same keys are due again soon, or with the next poll if that comes first. A poll may be an hour
+    /// away, and what Redis has told of once, it does not tell again.
+    mutating func readFailed(_ read: Read, now: Instant) {
         for key in read.keys where entries[key] != nil { dirty[key] = read.ways[key] }
+        schedule(now.advanced(by: min(Self.longestRetry, Self.shortestRetry * (1 << min(failuresInARow, 16)))))
+        failuresInARow += 1
+    }
+
+    /// The read was answered as a whole.
+    mutating func readSucceeded() {
+        failuresInARow = 0
     }
 
     /// A value that was read: its role when it is new, `nil` when it is gone, unchanged or no longer watched.

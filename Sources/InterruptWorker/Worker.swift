@@ -203,7 +203,7 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
         do throws(TransportError) {
             try await transport.giveBack(offers)
         } catch {
-            // They are still offered to this worker's name; leaving gives them back, or its next instance finds them.
+            // They are still offered to this worker's name: the transport offers them again, or leaving gives them back.
             logger.warning("could not give runs back", metadata: ["why": "\(error.description.escapedForDisplay())"])
         }
     }
@@ -252,7 +252,7 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
         var pause = RetryPause()
         while true {
             do throws(TransportError) {
-                switch try await transport.start(offer) {
+                switch try await transport.start(offer, gracePeriod: gracePeriod) {
                 case .gone: return
                 case .started(let order, let pending): return await execute(order, pending: pending)
                 }
@@ -261,17 +261,28 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
                 await pause.wait(orUntil: nil)
             } catch {
                 logger.error("could not start a run", metadata: ["run": "\(offer.run)", "why": "\(error)"])
-                if error == .replaced { stopReplaced() }
+                switch error {
+                case .replaced: stopReplaced()
+                case .refused: await giveBackLater(offer)
+                case .unavailable, .nameInUse: break  // stage 3: leaving gives it back
+                }
                 return
             }
         }
     }
 
+    /// Returns an offer whose claim was refused to its queue: it is offered again, to this worker or another. After a
+    /// second with the slot taken, so that a refusal that lasts does not go round as fast as it can.
+    private func giveBackLater(_ offer: RunOffer) async {
+        if stage == nil { try? await Task.sleep(for: .seconds(1), clock: .continuous) }  // cancelled: given back sooner
+        await giveBack([offer])
+    }
+
     private var stage: InterruptStage? { state.withLock { $0.decisions.stage } }
 
+    private var gracePeriod: Duration { state.withLock { $0.gracePeriod } ?? runner.defaultGracePeriod }
+
     private func execute(_ order: RunOrder, pending: [InterruptSignal]) async {
-        var order = order
-        order.gracePeriod = order.gracePeriod ?? state.withLock { $0.gracePeriod }
         let receipts = Receipts(order: order, transport: transport, logger: logger, isHurried: isHurried)
         async let isWritten: Void = receipts.write()
         let ending = await execute(order, pending: pending, receipts)

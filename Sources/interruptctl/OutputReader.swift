@@ -31,21 +31,27 @@ struct OutputReader {
     let screen: Screen
 
     /// Copies until the run has ended, or with `isFollowing` false until what is there is copied. Returns the end if it
-    /// came.
+    /// came; a run whose record is gone from Redis has none any more, and is a failure.
     func copy(isFollowing: Bool) async throws(CommandFailure) -> RunState? {
         var gaps = OutputGaps()
         var position = "0"
+        var looksInVain = 0
         var awaySince: ContinuousClock.Instant?
         while !Task.isCancelled {
             let entries: [(id: String, entry: OutputEntry)]
             do throws(RedisError) {
                 entries = try await client.output(of: run, after: position, waiting: isFollowing ? Self.wait : nil)
                 awaySince = nil
+                if entries.isEmpty, isFollowing {
+                    looksInVain = try await client.record(of: run) == nil ? looksInVain + 1 : 0
+                }
             } catch {
                 if error.code == .cancelled { return nil }
                 try await stayPatient(after: error, since: &awaySince, isFollowing: isFollowing)
                 continue
             }
+            // Twice in a row: an end that comes between the reading and the look is read first.
+            if looksInVain == 2 { throw recordIsGone }
             for (id, entry) in entries {
                 position = id
                 switch entry {
@@ -56,6 +62,15 @@ struct OutputReader {
             if entries.isEmpty, !isFollowing { return nil }
         }
         return nil
+    }
+
+    private var recordIsGone: CommandFailure {
+        CommandFailure(
+            .failed,
+            "the record of run \(screen.shown(run.rawValue)) is gone from Redis, expired or deleted: how the run ends "
+                + "cannot be seen any more, and it may still be running",
+            hint: "its worker knows: see that one's log, and its file with the output"
+        )
     }
 
     private func write(_ chunk: OutputChunk, _ gaps: inout OutputGaps) {

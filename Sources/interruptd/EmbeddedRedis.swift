@@ -21,12 +21,16 @@ struct EmbeddedRedis {
         case notInstalled
         case cannotPrepare(path: String, why: String)
         case didNotStart(log: String)
+        case doesNotAnswer(socket: String)
 
         var description: String {
             switch self {
             case .notInstalled: "redis-server is not installed"
             case .cannotPrepare(let path, let why): "cannot prepare \(path): \(why)"
             case .didNotStart(let log): "redis-server did not start; its log is \(log)"
+            case .doesNotAnswer(let socket):
+                "the embedded Redis at \(socket) takes connections and does not answer: "
+                    + "a second one on its files would spoil the record"
             }
         }
 
@@ -34,6 +38,9 @@ struct EmbeddedRedis {
             switch self {
             case .notInstalled: "apt-get install redis-server, or pass --redis URL"
             case .cannotPrepare, .didNotStart: nil
+            case .doesNotAnswer(let socket):
+                "find it with 'pgrep -af \(socket)'; let it go on with 'kill -CONT PID' if it is stopped, "
+                    + "or end it with 'kill -9 PID', and start interruptd again"
             }
         }
     }
@@ -58,13 +65,21 @@ struct EmbeddedRedis {
     private func join(_ lock: Int32) async throws {
         // Whoever had the lock may be starting the server just now, or ending it: then it is ours to start.
         for _ in 0..<10 {
-            if flock(lock, LOCK_EX | LOCK_NB) == 0, try await !answers(within: .zero) {
+            var isOurs = false
+            if flock(lock, LOCK_EX | LOCK_NB) == 0, await ask() == .absent {
                 try await start()
-            } else {
-                logger.info("using the embedded Redis that is there", metadata: ["socket": "\(socketPath)"])
+                isOurs = true
             }
             flock(lock, LOCK_SH)
-            if try await answers(within: .seconds(6)) { return }
+            switch try await answer(within: .seconds(6)) {
+            case .ready:
+                if !isOurs {
+                    logger.info("using the embedded Redis that is there", metadata: ["socket": "\(socketPath)"])
+                }
+                return
+            case .absent, .loading: continue
+            case .silent: throw Failure.doesNotAnswer(socket: socketPath)
+            }
         }
         throw Failure.didNotStart(log: log)
     }
@@ -89,22 +104,42 @@ struct EmbeddedRedis {
         } catch let error as SubprocessError where error.code == .executableNotFound {
             throw Failure.notInstalled
         }
-        guard try await answers(within: .seconds(60)) else { throw Failure.didNotStart(log: log) }
+        guard try await answer(within: .seconds(60)) == .ready else { throw Failure.didNotStart(log: log) }
         logger.info("started an embedded Redis", metadata: ["socket": "\(socketPath)"])
     }
 
-    /// Asks until the server answers: it says in no other way that it has read its file and is ready.
-    private func answers(within limit: Duration) async throws -> Bool {
+    /// What came of asking the server. Only an absent one may be started: two on the same files spoil them.
+    private enum Answer {
+        case ready
+        /// It is there, and reads its file.
+        case loading
+        /// Nothing listens at the socket.
+        case absent
+        /// Something listens and says nothing of use: a server that is stopped, hangs, or is none.
+        case silent
+    }
+
+    /// Asks until the server is ready: it says in no other way that it has read its file. Returns the last answer.
+    private func answer(within limit: Duration) async throws -> Answer {
         let deadline = ContinuousClock.now + limit
         var pause = Duration.milliseconds(2)
         while true {
-            if let connection = try? await RedisConnection.connect(to: endpoint) {  // not there yet
-                defer { connection.close() }
-                if (try? await connection.send(RedisCommand("PING"))) != nil { return true }  // there, but loading
-            }
-            if ContinuousClock.now >= deadline { return false }
+            let answer = await ask()
+            if answer == .ready || ContinuousClock.now >= deadline { return answer }
             try await Task.sleep(for: pause, clock: .continuous)
             pause = min(pause * 2, .milliseconds(50))
+        }
+    }
+
+    private func ask() async -> Answer {
+        do throws(RedisError) {
+            let connection = try await RedisConnection.connect(to: endpoint)
+            defer { connection.close() }
+            try await connection.send(RedisCommand("PING"))
+            return .ready
+        } catch {
+            if error.isNobodyListening { return .absent }
+            return error.replyPrefix == "LOADING" ? .loading : .silent
         }
     }
 

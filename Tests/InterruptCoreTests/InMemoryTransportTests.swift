@@ -44,7 +44,7 @@ import Testing
         transport.submit(order)
         let offer = try await transport.offers(limit: 1)[0]
         #expect(transport.interrupt(order.run, InterruptSignal()) == .first)
-        #expect(try await transport.start(offer) == .gone)
+        #expect(try await transport.start(offer, gracePeriod: .seconds(10)) == .gone)
         #expect(transport.run(order.run)?.state == .interrupted)
         #expect(transport.run(order.run)?.receipts.map(\.way) == [.queued])
         #expect(transport.interrupt(order.run, InterruptSignal()) == nil)
@@ -55,16 +55,18 @@ import Testing
         transport.submit(order)
         let offer = try await transport.offers(limit: 1)[0]
         _ = try await transport.enter(worker("one"), replacing: nil)
-        #expect(try await transport.start(offer) == .started(order, pending: []))
-        #expect(try await transport.start(offer) == .started(order, pending: []))
+        var claimed = order
+        claimed.gracePeriod = .seconds(10)
+        #expect(try await transport.start(offer, gracePeriod: .seconds(10)) == .started(claimed, pending: []))
+        #expect(try await transport.start(offer, gracePeriod: .seconds(20)) == .started(claimed, pending: []))
         let process = ProcessIdentity(boot: "b", pid: 7, start: 7)
         try await transport.spawned(order.run, process: process)
-        #expect(try await transport.start(offer) == .gone)
+        #expect(try await transport.start(offer, gracePeriod: .seconds(10)) == .gone)
 
         await #expect(throws: TransportError.self) { try await transport.enter(worker("two"), replacing: nil) }
         let left = try await transport.enter(worker("two"), replacing: "one")
         #expect(left == [LeftRun(run: order.run, process: process)])
-        #expect(try await transport.start(offer) == .gone)
+        #expect(try await transport.start(offer, gracePeriod: .seconds(10)) == .gone)
         try await transport.lose(order.run, why: "gone")
         #expect(transport.run(order.run)?.state == .lost)
     }
@@ -72,7 +74,7 @@ import Testing
     @Test func `the first end stays, and one that was asked about too late says so`() async throws {
         let order = try order()
         transport.submit(order)
-        _ = try await transport.start(try await transport.offers(limit: 1)[0])
+        _ = try await transport.start(try await transport.offers(limit: 1)[0], gracePeriod: .seconds(10))
         transport.interrupt(order.run, InterruptSignal())
         try await transport.end(order.run, as: RunEnding(state: .completed, exitCode: 0))
         try await transport.end(order.run, as: RunEnding(state: .failed, exitCode: 1))
@@ -84,7 +86,7 @@ import Testing
     @Test func `watching delivers what came before and what comes, until it ends`() async throws {
         let order = try order()
         transport.submit(order)
-        _ = try await transport.start(try await transport.offers(limit: 1)[0])
+        _ = try await transport.start(try await transport.offers(limit: 1)[0], gracePeriod: .seconds(10))
         transport.interrupt(order.run, InterruptSignal(message: "before"))
         let seen = Mutex<[String]>([])
         transport.watch(order) { signal, way in seen.withLock { $0.append("\(signal.message ?? "") \(way)") } }
@@ -97,7 +99,7 @@ import Testing
     @Test func `a receipt of stage 2 makes a run cancelling, one of stage 1 does not`() async throws {
         let order = try order()
         transport.submit(order)
-        _ = try await transport.start(try await transport.offers(limit: 1)[0])
+        _ = try await transport.start(try await transport.offers(limit: 1)[0], gracePeriod: .seconds(10))
         try await transport.acknowledge(InterruptSignal(stage: .drain), way: .push, for: order.run)
         #expect(transport.run(order.run)?.state == .running)
         try await transport.acknowledge(InterruptSignal(), way: .push, for: order.run)

@@ -217,6 +217,33 @@ private func firstOrder(_ worker: TestWorker) async throws -> RunOrder {
         }
     }
 
+    @Test(arguments: [(["run", "--id", "nightly", "--", "x"], Int32(125)), (["logs", "-f", "nightly"], Int32(1))])
+    func `who follows a run whose record is gone from Redis is told, and does not wait for ever`(
+        words: [String],
+        status: Int32
+    ) async throws {
+        try await withRedis { redis async throws in
+            let control = Control(redis: redis)
+            if words.first == "logs" { _ = try await control("submit", "--id", "nightly", "--", "x") }
+            async let following = control.call(words.map { Array($0.utf8) })
+            try await eventually("the output is waited for") {
+                (try await redis.command("CLIENT", "LIST").text ?? "").contains("cmd=xread")
+            }
+            let run = try await redis.command("HGET", "interrupt/job/nightly", "run").text ?? ""
+            try await redis.command("FLUSHALL")
+            let result = try await following
+            #expect(result.status == status)
+            #expect(
+                result.error == """
+                    error: the record of run \(run) is gone from Redis, expired or deleted: how the run ends cannot be \
+                    seen any more, and it may still be running
+                    hint: its worker knows: see that one's log, and its file with the output
+
+                    """
+            )
+        }
+    }
+
     @Test func `a missing job, a missing Redis and wrong usage have their own exit status`() async throws {
         try await withRedis { redis async throws in
             let control = Control(redis: redis)

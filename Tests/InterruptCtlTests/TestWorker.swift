@@ -62,7 +62,8 @@ final class TestWorker: Sendable {
             group.addTask {
                 while !Task.isCancelled {
                     for offer in try await self.transport.offers(limit: 4) {
-                        guard case .started(let order, _) = try await self.transport.start(offer) else { continue }
+                        let result = try await self.transport.start(offer, gracePeriod: .seconds(10))
+                        guard case .started(let order, _) = result else { continue }
                         self.transport.watch(order) { deliver.yield((order.run, $0, $1)) }
                         self.feed.yield(order)
                     }

@@ -160,5 +160,6 @@ import Testing
             await test.events.waitForEnds(1)
         }
         #expect(try test.record(run).ending?.state == .interrupted)
+        #expect(try test.record(run).order.gracePeriod == .milliseconds(1), "whoever interrupts can read it")
     }
 }

@@ -37,6 +37,16 @@ import Testing
         #expect(test.events.all.pids.count == 1)
     }
 
+    @Test func `a run whose claim is refused goes back to its queue, and runs when it is offered again`() async throws {
+        let test = try WorkerUnderTest(slots: 1)
+        test.transport.faults.withLock { $0.refused = ["start": 2] }
+        let run = try test.submit("true")
+        try await test.run {
+            try await eventually("it has run") { try test.record(run).ending?.state == .completed }
+        }
+        #expect(test.transport.writes.filter { $0 == .givenBack(run) }.count == 2)
+    }
+
     @Test func `a claim whose reply is lost during the drain has an end all the same`() async throws {
         let test = try WorkerUnderTest(gated: true)
         test.transport.faults.withLock { $0.lostStarts = 1 }

@@ -11,6 +11,8 @@ import Testing
 struct Faults: Sendable {
     /// How often the next calls are unavailable, by name; each call counts one down.
     var unavailable: [String: Int] = [:]
+    /// How often the next calls are refused, by name.
+    var refused: [String: Int] = [:]
     /// How often the next `start` is done but its reply lost.
     var lostStarts = 0
     var isReplaced = false
@@ -45,12 +47,15 @@ final class TroubledTransport: InterruptTransport {
     private func note(_ write: Write) { written.withLock { $0.append(write) } }
 
     private func check(_ name: String) throws(TransportError) {
-        let isUnavailable = faults.withLock { faults in
-            guard let count = faults.unavailable[name], count > 0 else { return false }
-            faults.unavailable[name] = count - 1
-            return true
+        func counts(_ fault: WritableKeyPath<Faults, [String: Int]>) -> Bool {
+            faults.withLock { faults in
+                guard let count = faults[keyPath: fault][name], count > 0 else { return false }
+                faults[keyPath: fault][name] = count - 1
+                return true
+            }
         }
-        if isUnavailable { throw .unavailable("test") }
+        if counts(\.unavailable) { throw .unavailable("test") }
+        if counts(\.refused) { throw .refused("test") }
     }
 
     func run() async { await base.run() }
@@ -84,9 +89,9 @@ final class TroubledTransport: InterruptTransport {
         return faults.withLock { $0.repeatsOffers } ? offers + offers : offers
     }
 
-    func start(_ offer: RunOffer) async throws(TransportError) -> StartResult {
+    func start(_ offer: RunOffer, gracePeriod: Duration) async throws(TransportError) -> StartResult {
         try check("start")
-        let result = try await base.start(offer)
+        let result = try await base.start(offer, gracePeriod: gracePeriod)
         gateReached.signal()
         await gate?.wait()
         let isLost = faults.withLock { faults in

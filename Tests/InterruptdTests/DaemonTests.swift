@@ -255,6 +255,35 @@ private let products: String = {
         }
     }
 
+    @Test func `a Redis that is there and does not answer is left alone, with no second one beside it`() async throws {
+        try await withTemporaryDirectory { directory in
+            _ = try await withDaemon(in: directory) { $0.send(SIGKILL) }
+            let servers = processes(in: directory)  // what outlives its daemon
+            let server = try #require(servers.count == 1 ? Int32(servers[0]) : nil)
+            kill(server, SIGSTOP)
+            defer { kill(server, SIGCONT) }
+            let (status, lines) = try await withDaemon(in: directory, waitsUntilReady: false) { _ in }
+            #expect(status == .exited(69))
+            let socket = "\(directory)/interrupt/interrupt.sock"
+            #expect(
+                lines == [
+                    "error: the embedded Redis at \(socket) takes connections and does not answer: "
+                        + "a second one on its files would spoil the record",
+                    "hint: find it with 'pgrep -af \(socket)'; let it go on with 'kill -CONT PID' if it is stopped, "
+                        + "or end it with 'kill -9 PID', and start interruptd again",
+                ]
+            )
+            #expect(processes(in: directory) == servers)
+            kill(server, SIGCONT)
+            let (after, _) = try await withDaemon(in: directory) { daemon in
+                await daemon.lines.wait(for: "using the embedded Redis that is there")
+                daemon.send(SIGTERM)
+            }
+            #expect(after == .exited(0))
+            expectNothingLeft(in: directory)
+        }
+    }
+
     @Test func `a second daemon uses the Redis of the first, and one after a SIGKILL takes it over`() async throws {
         try await withTemporaryDirectory { directory in
             let job = Mutex<Int32>(0)

@@ -40,7 +40,7 @@ struct ConnectionState<Waiter, Instant: Comparable> {
     private enum Phase {
         /// Then `closed`.
         case open
-        /// The last one, with its cause.
+        /// The last one, with its cause as those hear it who did not bring it about.
         case closed(RedisError)
     }
 
@@ -120,15 +120,14 @@ struct ConnectionState<Waiter, Instant: Comparable> {
     /// - Parameter culprit: the call that gets the cause itself, where others hear that the connection was lost.
     mutating func close(_ cause: RedisError, culprit: UInt64? = nil) -> [(Waiter, RedisError)]? {
         if case .closed = phase { return nil }
-        phase = .closed(cause)
+        // Somebody's cancellation or timeout is not that of the others, and they may ask again.
+        let isEveryones = [.connectionLost, .notARedisServer, .closed, .cannotConnect].contains(cause.code)
+        let others =
+            isEveryones ? cause : RedisError(.connectionLost, "the connection was closed because \(cause.message)")
+        phase = .closed(others)
         defer { calls = [] }
         return calls.map { call in
-            var error = cause
-            if call.id != culprit {
-                let isOwn = [.connectionLost, .notARedisServer, .closed, .cannotConnect].contains(cause.code)
-                error =
-                    isOwn ? cause : RedisError(.connectionLost, "the connection was closed because \(cause.message)")
-            }
+            var error = call.id == culprit ? cause : others
             if let said = call.replies.first?.errorText { error.message += ", after the server had said '\(said)'" }
             error.isOutcomeUnknown = true
             return (call.waiter, error)

@@ -57,3 +57,22 @@ enum FailureText {
         return known.first { text.contains($0.0) }?.1 ?? text
     }
 }
+
+extension RedisError {
+    /// Whether the operating system says that nothing listens at the endpoint: connection refused, or no such socket. A
+    /// server that hangs is no such case, although it cannot be connected to either.
+    public var isNobodyListening: Bool {
+        switch underlying {
+        case let error as IOError: error.saysNobodyListens
+        case let error as NIOConnectionError:
+            // Every address of the host has to say so.
+            !error.connectionErrors.isEmpty
+                && error.connectionErrors.allSatisfy { ($0.error as? IOError)?.saysNobodyListens == true }
+        default: false
+        }
+    }
+}
+
+extension IOError {
+    fileprivate var saysNobodyListens: Bool { errnoCode == ENOENT || errnoCode == ECONNREFUSED }
+}

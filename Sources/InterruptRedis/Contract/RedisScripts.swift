@@ -54,19 +54,20 @@ enum RedisScripts {
     /// Claims an offered run: the only step from queued to running. Until a process is on record, the instance that
     /// claimed the run may ask again and is told the same: a reply may be lost.
     ///
-    /// Arguments: run, queue, entry, worker, instance.
+    /// Arguments: run, queue, entry, worker, instance, and the grace period in ms of a run that names none.
     /// Replies `{'started', run fields, environment, {flag target, value, …}}`, `{'gone'}`, `{'held'}` when the worker
     /// itself is behind a gate (the run goes back: another worker may have it), or `{'replaced'}`.
     static let start = script(
         "start",
         using: [history, flags, gates, offers, requests, endings, unstarted],
         """
-        local run, queue, entry, worker, instance = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+        local run, queue, entry, worker, instance, grace = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
         -- A server that has forgotten the worker is no other instance; the next heartbeat enters again.
         local holder = redis.call('HGET', \(key.worker) .. worker, 'instance')
         if holder and holder ~= instance then return {'replaced'} end
-        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'groups', 'instance', 'pid')
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'groups', 'instance', 'pid', 'grace_ms')
         local state, job, groups = fields[1], fields[2], fields[3] or ''
+        if fields[6] and fields[6] ~= '' then grace = fields[6] end
         local function started()
           local flags = {}
           local function look(target)
@@ -108,7 +109,7 @@ enum RedisScripts {
         redis.call('XDEL', \(key.queue) .. queue, entry)
         redis.call('HINCRBY', \(key.run) .. run, 'attempt', 1)
         redis.call('HSET', \(key.run) .. run, 'state', 'running', 'worker', worker, 'instance', instance,
-          'started_at_ms', now)
+          'started_at_ms', now, 'grace_ms', grace)
         redis.call('HDEL', \(key.run) .. run, 'entry')
         redis.call('SADD', \(key.holds) .. worker, run)
         record(now, 'started', job, run, {'worker', worker})
@@ -127,6 +128,44 @@ enum RedisScripts {
         local queue = ARGV[2]
         for i = 3, #ARGV, 2 do put_back(queue, ARGV[i], ARGV[i + 1]) end
         return redis.status_reply('OK')
+        """
+    )
+
+    /// Records the leader's process, which has its environment now: nobody needs to read it any more.
+    ///
+    /// Arguments: run, instance, pid, start, boot. Replies `OK`, `ended` or `replaced`.
+    static let spawned = script(
+        "spawned",
+        using: [],
+        """
+        local run = ARGV[2]
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance')
+        if fields[2] and fields[2] ~= ARGV[3] then return 'replaced' end
+        local is_live = fields[1] and not is_end[fields[1]]
+        -- On a record that is gone, the fields would begin a new one that nobody ever deletes.
+        if is_live then redis.call('HSET', \(key.run) .. run, 'pid', ARGV[4], 'pid_start', ARGV[5], 'boot', ARGV[6]) end
+        redis.call('DEL', \(key.env) .. run)
+        return is_live and 'OK' or 'ended'
+        """
+    )
+
+    /// Adds to the tail of a run's output, which keeps about the last thousand pieces. What an ended run has written
+    /// stands before its end already; of one that is not on record nothing is kept, for nobody would ever delete it.
+    ///
+    /// Arguments: run, instance, then stream, offset and data of each piece. Replies `OK`, `ended` or `replaced`.
+    static let append = script(
+        "append",
+        using: [],
+        """
+        local run = ARGV[2]
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance')
+        if not fields[1] or is_end[fields[1]] then return 'ended' end
+        if fields[2] ~= ARGV[3] then return 'replaced' end
+        for i = 4, #ARGV, 3 do
+          redis.call('XADD', \(key.output) .. run, 'MAXLEN', '~', 1000, '*', 'stream', ARGV[i], 'offset', ARGV[i + 1],
+            'data', ARGV[i + 2])
+        end
+        return 'OK'
         """
     )
 

@@ -91,7 +91,7 @@ public struct RunRecord: Hashable, Sendable {
     public var dumpedCore: Bool { text("core_dumped") == "1" }
     /// Why it failed without an exit status.
     public var error: String? { text("error") }
-    /// The run's own grace period.
+    /// The run's grace period: its own, or from its start on that of its worker.
     public var gracePeriod: Duration? { number("grace_ms").map { .milliseconds($0) } }
     /// The run's timeout.
     public var timeout: Duration? { number("timeout_ms").map { .milliseconds($0) } }

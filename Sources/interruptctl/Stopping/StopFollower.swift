@@ -157,7 +157,7 @@ struct StopFollower {
         let grace: Duration =
             switch signal.stage {
             case .drain, .kill: .zero
-            // The worker's own default is not on record here; 10 s is what it is if nobody changed it.
+            // The start puts the worker's default on record; of a run without a start, 10 s is what nobody has changed.
             case .terminate: signal.gracePeriod ?? record?.gracePeriod ?? .seconds(10)
             }
         return grace + .seconds(5)

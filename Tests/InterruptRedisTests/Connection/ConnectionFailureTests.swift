@@ -25,6 +25,7 @@ import Testing
         let absent = await failure(RedisEndpoint(address: .unix(path: "/tmp/no/such.sock")))
         #expect(absent?.code == .cannotConnect)
         #expect(absent?.message.contains("no such socket") == true, "\(absent?.message ?? "")")
+        #expect(refused?.isNobodyListening == true && absent?.isNobodyListening == true)
     }
 
     @Test(arguments: ["HTTP/1.1 400 Bad Request\r\n\r\n", "220 mail.example ESMTP\r\n"])
@@ -41,6 +42,7 @@ import Testing
         let tls = await failure(local(server.port, tls: RedisEndpoint.TLSFiles()))
         #expect(plain?.code == .cannotConnect && tls?.code == .cannotConnect)
         #expect(tls?.message.contains("speak TLS?") == true, "\(tls?.message ?? "")")
+        #expect(plain?.isNobodyListening == false && tls?.isNobodyListening == false)
         #expect(start.duration(to: .now) < .seconds(5))
     }
 

@@ -66,6 +66,15 @@ import Testing
         guard case .none = state.received(.null) else { Issue.record(); return }
     }
 
+    @Test(arguments: [RedisError.Code.cancelled, .timedOut])
+    func `a call after the end does not take the fate of another one for its own`(code: RedisError.Code) {
+        var state = State()
+        _ = state.submit(call("a", id: 1))
+        _ = state.close(RedisError(code, "the task that waited for GET was cancelled"), culprit: 1)
+        guard case .refused("b", let error) = state.submit(call("b", id: 2)) else { Issue.record(); return }
+        #expect(error.code == .connectionLost && !error.isOutcomeUnknown)
+    }
+
     @Test func `what the server said before it hung up is in the error`() throws {
         var state = State()
         _ = state.submit(call("greeting", 2))

@@ -167,7 +167,7 @@ import Testing
         String, () async throws -> Void
     )] {
         let signal = InterruptSignal()
-        let start: [RedisArgument] = [.init(offer.run.rawValue), "default", .init(offer.entry), "w1", "i1"]
+        let start: [RedisArgument] = [.init(offer.run.rawValue), "default", .init(offer.entry), "w1", "i1", "10000"]
         func script(_ script: RedisScript, _ arguments: [RedisArgument]) -> () async throws -> Void {
             { _ = try await scene.client.evaluate(script, arguments) }
         }
@@ -181,6 +181,8 @@ import Testing
             ("adopt", script(RedisScripts.adoptFlag, ["all", "1", "{}"])),
             ("drop", script(RedisScripts.dropFlag, ["all", "1"])),
             ("acknowledge", { _ = try await worker.acknowledge(signal, run) }),
+            ("spawned", script(RedisScripts.spawned, [.init(run.rawValue), "i1", "7", "7", "b"])),
+            ("append", script(RedisScripts.append, [.init(run.rawValue), "i1", "out", "0", "x"])),
             ("end", { _ = try await worker.end(run) }),
             ("enter", script(RedisScripts.enter, ["w2", "i2", ""])),
             ("heartbeat", { _ = try await worker.heartbeat() }),
@@ -245,8 +247,10 @@ import Testing
             let heard = try await Heard(scene, ["interrupt:signals:w1", "interrupt:events"])
             try await scene.command("CONFIG", "SET", "maxmemory", "1")
             let before = try await scene.dump()
-            for (name, step) in steps(scene, worker, run, offer)
-            where ["submit", "interrupt", "interrupt queued", "import", "acknowledge", "close gate"].contains(name) {
+            let adding = [
+                "submit", "interrupt", "interrupt queued", "import", "acknowledge", "spawned", "append", "close gate",
+            ]
+            for (name, step) in steps(scene, worker, run, offer) where adding.contains(name) {
                 let error = await #expect(throws: RedisError.self, "\(name)") { try await step() }
                 #expect(error?.replyPrefix == "OOM", "\(name): \(error?.message ?? "")")
             }

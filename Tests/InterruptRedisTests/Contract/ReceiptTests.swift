@@ -71,6 +71,38 @@ import Testing
         }
     }
 
+    @Test func `what is written of a run that is no longer on record leaves no trace`() async throws {
+        try await withWatching { watching in
+            let (order, _) = try await watching.start("j")
+            try await watching.scene.command("FLUSHALL")
+            let process = ProcessIdentity(boot: "b", pid: 7, start: 7)
+            try await watching.transport.spawned(order.run, process: process)
+            let chunk = OutputChunk(stream: .output, offset: 0, bytes: [1])
+            try await watching.transport.append([chunk], of: order.run)
+            #expect(try await !watching.scene.exists("interrupt/run/\(order.run)"))
+            #expect(try await !watching.scene.exists("interrupt/output/\(order.run)"))
+        }
+    }
+
+    @Test func `a process and its output are on record only for the instance that holds the run`() async throws {
+        try await withWatching { watching in
+            let (order, _) = try await watching.start("j")
+            let chunk = OutputChunk(stream: .error, offset: 5, bytes: Array("a\0\r\n".utf8))
+            try await watching.transport.append([chunk, chunk], of: order.run)
+            let output = try await watching.scene.client.output(of: order.run, after: "0", waiting: nil)
+            #expect(output.map(\.entry) == [.chunk(chunk), .chunk(chunk)])
+            let process = ProcessIdentity(boot: "b", pid: 7, start: 7)
+            try await watching.scene.command("HSET", "interrupt/run/\(order.run)", "instance", "i2")
+            await #expect(throws: TransportError.replaced) {
+                try await watching.transport.spawned(order.run, process: process)
+            }
+            await #expect(throws: TransportError.replaced) {
+                try await watching.transport.append([chunk], of: order.run)
+            }
+            #expect(try await watching.scene.client.record(of: order.run)?.pid == nil)
+        }
+    }
+
     @Test func `a local interrupt gets on record with its receipt`() async throws {
         try await withScene { scene in
             let worker = try await ScriptWorker(scene)

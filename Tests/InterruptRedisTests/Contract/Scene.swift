@@ -144,12 +144,12 @@ struct ScriptWorker: Sendable {
         return offers
     }
 
-    func start(_ offer: RunOffer) async throws -> RESPValue {
+    func start(_ offer: RunOffer, gracePeriod: Duration = .seconds(10)) async throws -> RESPValue {
         try await script(
             RedisScripts.start,
             [
                 .init(offer.run.rawValue), .init(offer.queue.description), .init(offer.entry), .init(name.description),
-                .init(instance),
+                .init(instance), .init(gracePeriod.milliseconds),
             ]
         )
     }

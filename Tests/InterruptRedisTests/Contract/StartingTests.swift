@@ -56,6 +56,19 @@ import Testing
         }
     }
 
+    @Test func `puts the worker's grace period on record for a run that names none`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let plain = try await scene.submit("plain")
+            var own = try scene.submission("own")
+            own.gracePeriod = .seconds(2)
+            _ = try await scene.client.submit(own)
+            for offer in try await worker.offers() { _ = try await worker.start(offer, gracePeriod: .seconds(90)) }
+            #expect(try await scene.client.record(of: plain)?.gracePeriod == .seconds(90))
+            #expect(try await scene.client.record(of: own.run)?.gracePeriod == .seconds(2))
+        }
+    }
+
     @Test func `does not begin under a gate, which is then the run's interrupt`() async throws {
         try await withScene { scene in
             let worker = try await ScriptWorker(scene)

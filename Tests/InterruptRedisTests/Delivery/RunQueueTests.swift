@@ -19,7 +19,8 @@ import Testing
             while offers.count < 6 { offers += try await watching.transport.offers(limit: 2) }
             #expect(Set(offers.map(\.run)).count == 6)
             for offer in offers {
-                guard case .started = try await watching.transport.start(offer) else { Issue.record("gone"); continue }
+                let result = try await watching.transport.start(offer, gracePeriod: .seconds(10))
+                guard case .started = result else { Issue.record("gone"); continue }
             }
         }
     }
@@ -38,6 +39,34 @@ import Testing
         }
     }
 
+    @Test func `offers again what could not be given back, without waiting for a reconnect`() async throws {
+        try await withWatching { watching in
+            let run = try await watching.scene.submit("j")
+            let offers = try await watching.transport.offers(limit: 1)
+            try await watching.scene.command("HSET", "interrupt/meta", "v", "2")
+            await #expect(throws: TransportError.self) { try await watching.transport.giveBack(offers) }
+            try await watching.scene.command("HSET", "interrupt/meta", "v", "1")
+            try await watching.scene.submit("later")
+            #expect(try await watching.transport.offers(limit: 1).map(\.run) == [run])
+        }
+    }
+
+    @Test func `keeps its connection on leaving when nothing waits on it`() async throws {
+        try await withWatching { watching in
+            let run = try await watching.scene.submit("j")
+            #expect(try await watching.transport.offers(limit: 1).map(\.run) == [run])
+            func connection() async throws -> Substring? {
+                let list = try await watching.scene.command("CLIENT", "LIST").text ?? ""
+                return list.split(separator: "\n").first { $0.contains("name=interrupt-queue:w1") }?
+                    .prefix { $0 != " " }
+            }
+            let before = try #require(try await connection())
+            await watching.transport.leave()
+            #expect(try await connection() == before)
+            #expect(try await ScriptWorker(watching.scene, "w2", instance: "i2").startAll() == [run])
+        }
+    }
+
     @Test func `gives back on leaving what was offered and not started`() async throws {
         try await withWatching { watching in
             let run = try await watching.scene.submit("j")
@@ -46,10 +75,13 @@ import Testing
             let start = ContinuousClock.now
             let idle = Task { try await watching.transport.offers(limit: 1) }
             try await watching.scene.until {
-                (try await watching.scene.command("CLIENT", "LIST").text ?? "").contains("cmd=xreadgroup")
+                try await watching.scene.info("clients", "blocked_clients") == 1
             }
             idle.cancel()
             _ = await idle.result
+            try await watching.scene.until {
+                try await watching.scene.info("clients", "blocked_clients") == 0
+            }
             await watching.transport.leave()
             print("leaving took \(start.duration(to: .now))")
             let other = try await ScriptWorker(watching.scene, "w2", instance: "i2")

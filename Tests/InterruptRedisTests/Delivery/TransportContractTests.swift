@@ -19,7 +19,7 @@ private struct Stage: Sendable {
         let order = try order(job)
         try await submit(order)
         let offer = try #require(try await transport.offers(limit: 1).first)
-        guard case .started(let started, _) = try await transport.start(offer) else {
+        guard case .started(let started, _) = try await transport.start(offer, gracePeriod: .seconds(10)) else {
             throw Failure(description: "\(job) was not started")
         }
         return started
@@ -88,7 +88,7 @@ private struct Stage: Sendable {
             try await stage.submit(order)
             let offer = try #require(try await stage.transport.offers(limit: 1).first)
             try await stage.interrupt(order.run, InterruptSignal())
-            #expect(try await stage.transport.start(offer) == .gone)
+            #expect(try await stage.transport.start(offer, gracePeriod: .seconds(10)) == .gone)
             #expect(try await stage.state(order.run) == .interrupted)
         }
     }

@@ -160,12 +160,39 @@ private struct Tick: InstantProtocol {
         #expect(list.newValue(one, of: "interrupt:j") != nil)
     }
 
-    @Test func `what a failed read should have read is due with the next poll, malformed keys too`() throws {
+    @Test func `what a failed read should have read is due long before the next poll, malformed keys too`() throws {
         var list = try list(watching: [try order("r1")])
         _ = list.newValue([0], of: "interrupt:j")
         list.malformed("interrupt:j")
-        list.readFailed(.init(keys: ["interrupt:j", "interrupt:gone"], way: .tracked))
-        #expect(list.step(now: .at(500), pollInterval: interval) == .wait(until: .at(1_000)))
-        #expect(read(list.step(now: .at(1_000), pollInterval: interval))?.keys.contains("interrupt:j") == true)
+        list.readFailed(.init(keys: ["interrupt:j", "interrupt:gone"], way: .tracked), now: .at(500))
+        #expect(list.step(now: .at(500), pollInterval: interval) == .wait(until: .at(550)))
+        #expect(list.step(now: .at(550), pollInterval: interval) == .read(.init(keys: ["interrupt:j"], way: .tracked)))
+    }
+
+    @Test func `reads that fail in a row come at longer and longer distances, up to a second`() throws {
+        var list = try list(watching: [try order("r1")])
+        let failed = List.Read(keys: ["interrupt:j"], way: .tracked)
+        let hour = Duration.seconds(3_600)
+        _ = list.step(now: .at(1_000), pollInterval: hour)
+        var now = 1_000
+        var distances: [Int] = []
+        for _ in 1...7 {
+            list.readFailed(failed, now: .at(now))
+            guard case .wait(let due) = list.step(now: .at(now), pollInterval: hour) else { break }
+            distances.append(Int(Tick.at(now).duration(to: due).milliseconds))
+            now += distances.last!
+            #expect(list.step(now: due, pollInterval: hour) == .read(failed))
+        }
+        #expect(distances == [50, 100, 200, 400, 800, 1_000, 1_000])
+        list.readSucceeded()
+        list.readFailed(failed, now: .at(now))
+        #expect(list.step(now: .at(now), pollInterval: hour) == .wait(until: .at(now + 50)))
+    }
+
+    @Test func `a reconnect does not wait for what is left of that distance`() throws {
+        var list = try list(watching: [try order("r1")])
+        for _ in 1...5 { list.readFailed(.init(keys: ["interrupt:j"], way: .tracked), now: .at(100)) }
+        #expect(list.reconnected(now: .at(120)) == true)
+        #expect(read(list.step(now: .at(120), pollInterval: interval))?.ways["interrupt:j"] == .reconnect)
     }
 }

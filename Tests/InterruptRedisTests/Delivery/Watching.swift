@@ -56,7 +56,7 @@ struct Watching: Sendable {
     ) async throws -> (RunOrder, [InterruptSignal]) {
         try await scene.submit(job, groups: groups, queue: queue)
         let offer = try #require(try await transport.offers(limit: 1).first)
-        guard case .started(let order, let pending) = try await transport.start(offer) else {
+        guard case .started(let order, let pending) = try await transport.start(offer, gracePeriod: .seconds(10)) else {
             throw Failure(description: "\(job) was not started")
         }
         return (order, pending)

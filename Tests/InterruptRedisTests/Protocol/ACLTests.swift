@@ -195,7 +195,7 @@ enum Documents {
                     "interrupt/request/\(marked)",
                     "{\"stage\":2,\"request_id\":\"x\",\"reason\":\"custom\",\"triggered_at_ms\":1}"
                 )
-                #expect(try await transport.start(again) == .gone)
+                #expect(try await transport.start(again, gracePeriod: .seconds(10)) == .gone)
                 try await transport.lose(run, why: "")
                 await transport.leave()
                 #expect(try await admin.command("ACL", "LOG").array?.isEmpty == true)
