@@ -222,9 +222,16 @@ import Testing
         var presses = AttachedPresses<Moment>()
         #expect(presses.press(at: Moment(milliseconds: 0)) == .interrupt(.terminate))
         #expect(presses.press(at: Moment(milliseconds: 299)) == .none)
-        #expect(presses.press(at: Moment(milliseconds: 300)) == .interrupt(.kill))
-        #expect(presses.press(at: Moment(milliseconds: 400)) == .none)
-        #expect(presses.press(at: Moment(milliseconds: 700)) == .leave)
+        #expect(presses.press(at: Moment(milliseconds: 300)) == .none)  // 1 ms after the one before
+        #expect(presses.press(at: Moment(milliseconds: 600)) == .interrupt(.kill))
+        #expect(presses.press(at: Moment(milliseconds: 700)) == .none)
+        #expect(presses.press(at: Moment(milliseconds: 1_000)) == .leave)
+    }
+
+    @Test func `holding the key for 3 s interrupts once and kills nothing`() {
+        var presses = AttachedPresses<Moment>()
+        let actions = stride(from: 0, through: 3_000, by: 30).map { presses.press(at: Moment(milliseconds: $0)) }
+        #expect(actions.filter { $0 != .none } == [.interrupt(.terminate)])
     }
 
     @Test func `what is said names what the next press does`() {
