@@ -64,6 +64,8 @@ struct Interruptd: AsyncParsableCommand {
     var logFormat: String?
     @Option(help: "debug, info, warning or error. Default: info.")
     var logLevel: String?
+    @Flag(help: "Say in a terminal what each stage does to running and queued jobs.")
+    var detailed = false
 
     func run() async throws {
         // A reader of our output that goes away is no reason to die with it.
@@ -87,6 +89,7 @@ struct Interruptd: AsyncParsableCommand {
         for (key, value) in single { if let value { flags[key] = [value] } }
         if !queue.isEmpty { flags[.queue] = queue }
         if allowAnyCommand { flags[.allowAnyCommand] = ["true"] }
+        if detailed { flags[.detailed] = ["true"] }
         return SettingsSource(flags: flags)
     }
 
