@@ -24,8 +24,10 @@ struct Interruptd: AsyncParsableCommand {
               interruptd --redis redis://db:6379 --allow-any-command
                                                                 a worker of a fleet
 
-            Ctrl-C once finishes what runs, twice ends it, three times kills it. SIGTERM does the first two within the
-            grace period.
+            Unix signals:
+              SIGINT    up one stage a press of Ctrl-C: finishes what runs, ends it, kills it
+              SIGTERM   finishes what runs for half of the grace period, then ends it
+              SIGHUP    reads the settings file again
             """,
         version: version
     )
@@ -66,6 +68,17 @@ struct Interruptd: AsyncParsableCommand {
     var logLevel: String?
     @Flag(help: "Say in a terminal what each stage does to running and queued jobs.")
     var detailed = false
+
+    static func main() async {
+        do {
+            try await parse().run()
+        } catch {
+            let code = exitCode(for: error)
+            guard code == .validationFailure, !(error is ExitCode) else { exit(withError: error) }
+            StandardError.write(UsageText.shown(fullMessage(for: error)) + "\n")
+            Glibc.exit(code.rawValue)
+        }
+    }
 
     func run() async throws {
         // A reader of our output that goes away is no reason to die with it.

@@ -288,4 +288,19 @@ private let products: String = {
             expectNothingLeft(in: directory)
         }
     }
+
+    /// Runs a daemon that is to end by itself; returns how, and what it said.
+    private func outcome(_ arguments: [String], in directory: String) async throws -> (TerminationStatus, [String]) {
+        try await withDaemon(arguments, in: directory, waitsUntilReady: false) { daemon in
+            try await eventually("it ends by itself") { !isRunning(daemon.pid) }
+        }
+    }
+
+    @Test func `wrong usage is an error and a hint, a line each`() async throws {
+        try await withTemporaryDirectory { directory in
+            let (status, lines) = try await outcome(["--bogus"], in: directory)
+            #expect(status == .exited(64))
+            #expect(lines == ["error: Unknown option '--bogus'", "hint: run 'interruptd --help'"])
+        }
+    }
 }
