@@ -81,7 +81,7 @@ public final class RedisInterruptChecker: Sendable {
             endpoint: client.endpoint,
             name: "interrupt-push:\(worker)",
             configuration: connection,
-            logger: logger,
+            log: client.log,
             channels: [keys.signals, keys.signals(worker)],
             optionalChannels: configuration.ways.contains(.tracked) ? [RedisKeys.invalidations] : [],
             onEvent: { board.receive($0) }

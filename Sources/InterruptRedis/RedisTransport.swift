@@ -51,7 +51,7 @@ public final class RedisTransport: InterruptTransport {
             queues: queues,
             interrupts: interrupts,
             connection: connection,
-            logger: logger
+            log: commands.log
         )
         checker = RedisInterruptChecker(
             client: commands,

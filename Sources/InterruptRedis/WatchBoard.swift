@@ -60,7 +60,8 @@ final class WatchBoard: Sendable {
             if wakes { wakeup.signal() }
         case .disconnected(let error):
             state.withLock { $0.subscriberID = nil }
-            if error.code != .closed {
+            // What this program ended itself is no trouble.
+            if error.code != .closed, error.code != .cancelled {
                 logger.info("push is down, polling goes on", metadata: ["why": "\(error)"])
             }
         case .push(let push) where push.channel == RedisKeys.invalidations:

@@ -76,6 +76,8 @@ extension CommandFailure {
                 hint: "this is a replica: pass the primary's URL with --redis"
             )
         case .reply: self.init(.failed, "refused: \(text)")
+        case .wrongSettings:
+            self.init(.unavailable, text, hint: "check --redis, --tls-ca, --tls-cert and --tls-key")
         case .cannotConnect
         where embeddedSocket != nil && (text.contains("no such socket") || text.contains("refused")):
             self.init(

@@ -170,9 +170,32 @@ struct StartFailure: Error {
     var message: String
     var hint: String?
 
+    init(status: Int32, message: String, hint: String? = nil) {
+        self.status = status
+        self.message = message
+        self.hint = hint
+    }
+
     func print() {
         StandardError.write("error: \(message.escapedForDisplay())\n")
         if let hint { StandardError.write("hint: \(hint.escapedForDisplay())\n") }
+    }
+
+    /// `nil` for a failure that may be over in a moment.
+    init?(_ error: RedisError) {
+        message = error.description
+        switch error.code {
+        case .authenticationFailed, .notPermitted:
+            status = 77
+            hint = "check the user in --redis and the file of --redis-password-file"
+        case .wrongSettings:
+            status = 69
+            hint = "check --redis, --tls-ca, --tls-cert and --tls-key"
+        case .notARedisServer:
+            status = 69
+            hint = "check --redis"
+        default: return nil
+        }
     }
 
     /// Turns the errors of settings into status 64.

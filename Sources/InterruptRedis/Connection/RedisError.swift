@@ -5,15 +5,17 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
     /// The kind of a failure.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Kind: String {
-            case cannotConnect, notARedisServer, authenticationFailed, notPermitted, connectionLost, timedOut, reply,
-                closed
-            case cancelled
+            case cannotConnect, wrongSettings, notARedisServer, authenticationFailed, notPermitted, connectionLost
+            case timedOut, reply, closed, cancelled
         }
 
         private let kind: Kind
 
-        /// No connection: unknown host, refused, no answer, certificate not accepted.
+        /// No connection now: unknown host, refused, no answer.
         public static let cannotConnect = Code(kind: .cannotConnect)
+        /// No connection with these settings, now or later: a certificate is not accepted, a TLS file cannot be used, the
+        /// database does not exist.
+        public static let wrongSettings = Code(kind: .wrongSettings)
         /// Something answered, but not in the protocol of Redis.
         public static let notARedisServer = Code(kind: .notARedisServer)
         /// User name or password are wrong or missing (`WRONGPASS`, `NOAUTH`).

@@ -69,6 +69,13 @@ import Testing
         }
     }
 
+    @Test func `says nothing when it is told to stop while it connects`() throws {
+        let lines = LogLines()
+        let board = WatchBoard(keys: try RedisKeys(), worker: try Name("w1"), queues: [], ways: [], logger: lines.logger)
+        board.receive(.disconnected(RedisError(.cancelled, "SUBSCRIBE was not sent: the task was cancelled")))
+        #expect(lines.all.isEmpty, "\(lines.all)")
+    }
+
     @Test func `of 100 idle runs costs as many commands as that of one, at most 4 a second`() async throws {
         func commandsIn5Seconds(runs: Int) async throws -> Double {
             try await withWatching(pollInterval: .seconds(1), probeInterval: .seconds(3)) { watching in
