@@ -300,10 +300,9 @@ extension TransportError {
         let passing: Set<String> = [
             "LOADING", "BUSY", "MASTERDOWN", "READONLY", "NOREPLICAS", "MISCONF", "OOM", "TRYAGAIN",
         ]
-        // Before Redis 7, what a script's command was answered stands inside the script's own error.
-        let isPassing = passing.contains { error.message.contains("-\($0) ") }
         switch error.code {
-        case .reply where isPassing: self = .unavailable(error.message)
+        // A key that the role may not write stays so; a command may be allowed in a moment.
+        case .notPermitted where error.replyPrefix == "ERR": self = .refused(error.message)
         case .reply where !passing.contains(error.replyPrefix ?? "") && error.replyPrefix != "NOGROUP":
             self = .refused(error.message)
         default:
