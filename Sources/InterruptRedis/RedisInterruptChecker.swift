@@ -94,6 +94,9 @@ public final class RedisInterruptChecker: Sendable {
         board.watch(order, deliver: deliver)
     }
 
+    /// How many messages, flags and records could not be read as interrupts, since it began.
+    public var malformedCount: Int { board.malformedCount }
+
     /// Ends the deliveries of a run.
     public func unwatch(_ run: RunID) {
         board.unwatch(run)

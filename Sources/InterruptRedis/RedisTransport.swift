@@ -119,7 +119,7 @@ public final class RedisTransport: InterruptTransport {
     public func heartbeat(running: Int) async throws(TransportError) {
         let reply = try await evaluate(
             RedisScripts.heartbeat,
-            [.init(worker.description), .init(instance), .init(running)]
+            [.init(worker.description), .init(instance), .init(running), .init(checker.malformedCount)]
         )
         if reply.text == "replaced" { throw .replaced }
         // Flushed, or restarted without its file: nobody has the name, so it is taken again.
