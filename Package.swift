@@ -118,7 +118,7 @@ let package = Package(
         ),
         .testTarget(
             name: "InterruptdTests",
-            dependencies: ["InterruptRedis", "interruptd"] + testing,
+            dependencies: ["InterruptRedis", "InterruptWorker", "interruptd"] + testing,
             swiftSettings: strict
         ),
         .testTarget(

@@ -73,6 +73,13 @@ public struct EndpointSettings: Sendable {
             if case .unix = endpoint.address {
                 throw SettingsError(.invalid, "TLS files are given, but a Unix socket does not speak TLS")
             }
+            for (flag, path) in [("--tls-ca", tlsCA), ("--tls-cert", tlsCert), ("--tls-key", tlsKey)] {
+                guard let path, access(path, R_OK) != 0 else { continue }
+                throw SettingsError(
+                    .invalid,
+                    "\(flag): \(path.escapedForDisplay()): \(String(cString: strerror(errno)))"
+                )
+            }
             endpoint.tls = .init(certificateAuthority: tlsCA, certificate: tlsCert, key: tlsKey)
         }
         return endpoint

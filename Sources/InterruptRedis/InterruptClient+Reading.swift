@@ -20,6 +20,8 @@ public struct WorkerRecord: Hashable, Sendable {
     public var queues: String
     /// Counts its signs of life.
     public var heartbeat: Int64
+    /// How many messages, flags and records it could not read as interrupts.
+    public var malformed: Int
     /// When the last one came, by Redis TIME.
     public var seenAt: Timestamp
     /// When the instance began.
@@ -48,6 +50,7 @@ public struct WorkerRecord: Hashable, Sendable {
         version = fields["version"] ?? ""
         queues = fields["queues"] ?? ""
         heartbeat = number("heartbeat")
+        malformed = Int(number("malformed"))
         seenAt = Timestamp(milliseconds: number("seen_at_ms"))
         startedAt = Timestamp(milliseconds: number("started_at_ms"))
         boot = fields["boot"] ?? ""

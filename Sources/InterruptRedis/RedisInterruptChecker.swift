@@ -81,7 +81,7 @@ public final class RedisInterruptChecker: Sendable {
             endpoint: client.endpoint,
             name: "interrupt-push:\(worker)",
             configuration: connection,
-            logger: logger,
+            log: client.log,
             channels: [keys.signals, keys.signals(worker)],
             optionalChannels: configuration.ways.contains(.tracked) ? [RedisKeys.invalidations] : [],
             onEvent: { board.receive($0) }
@@ -93,6 +93,9 @@ public final class RedisInterruptChecker: Sendable {
     public func watch(_ order: RunOrder, deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void) {
         board.watch(order, deliver: deliver)
     }
+
+    /// How many messages, flags and records could not be read as interrupts, since it began.
+    public var malformedCount: Int { board.malformedCount }
 
     /// Ends the deliveries of a run.
     public func unwatch(_ run: RunID) {

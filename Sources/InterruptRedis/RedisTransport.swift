@@ -51,7 +51,7 @@ public final class RedisTransport: InterruptTransport {
             queues: queues,
             interrupts: interrupts,
             connection: connection,
-            logger: logger
+            log: commands.log
         )
         checker = RedisInterruptChecker(
             client: commands,
@@ -119,7 +119,7 @@ public final class RedisTransport: InterruptTransport {
     public func heartbeat(running: Int) async throws(TransportError) {
         let reply = try await evaluate(
             RedisScripts.heartbeat,
-            [.init(worker.description), .init(instance), .init(running)]
+            [.init(worker.description), .init(instance), .init(running), .init(checker.malformedCount)]
         )
         if reply.text == "replaced" { throw .replaced }
         // Flushed, or restarted without its file: nobody has the name, so it is taken again.
@@ -275,10 +275,9 @@ extension TransportError {
         let passing: Set<String> = [
             "LOADING", "BUSY", "MASTERDOWN", "READONLY", "NOREPLICAS", "MISCONF", "OOM", "TRYAGAIN",
         ]
-        // Before Redis 7, what a script's command was answered stands inside the script's own error.
-        let isPassing = passing.contains { error.message.contains("-\($0) ") }
         switch error.code {
-        case .reply where isPassing: self = .unavailable(error.message)
+        // A key that the role may not write stays so; a command may be allowed in a moment.
+        case .notPermitted where error.replyPrefix == "ERR": self = .refused(error.message)
         case .reply where !passing.contains(error.replyPrefix ?? "") && error.replyPrefix != "NOGROUP":
             self = .refused(error.message)
         default:

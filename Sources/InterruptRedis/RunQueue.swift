@@ -1,5 +1,4 @@
 import InterruptCore
-import Logging
 import Synchronization
 
 /// The queues of a worker, on a connection of its own: one that blocks carries nothing else.
@@ -39,7 +38,7 @@ final class RunQueue: Sendable {
         queues: [Name],
         interrupts: InterruptClient,
         connection: RedisConnectionConfiguration,
-        logger: Logger
+        log: ConnectionLog
     ) {
         self.interrupts = interrupts
         self.worker = worker
@@ -55,7 +54,7 @@ final class RunQueue: Sendable {
             endpoint: endpoint,
             name: "interrupt-queue:\(worker)",
             configuration: blocking,
-            logger: logger
+            log: log
         ) { connection throws(RedisError) in
             pendingEntries.readAgain()
             let creations = queues.map {

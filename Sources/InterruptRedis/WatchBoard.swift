@@ -12,6 +12,7 @@ final class WatchBoard: Sendable {
         var deliveries: [RunID: Delivery] = [:]
         var subscriberID: Int64?
         var pendingProbe: String?
+        var malformedCount = 0
         var saidMalformed: Set<String> = []
     }
 
@@ -60,7 +61,8 @@ final class WatchBoard: Sendable {
             if wakes { wakeup.signal() }
         case .disconnected(let error):
             state.withLock { $0.subscriberID = nil }
-            if error.code != .closed {
+            // What this program ended itself is no trouble.
+            if error.code != .closed, error.code != .cancelled {
                 logger.info("push is down, polling goes on", metadata: ["why": "\(error)"])
             }
         case .push(let push) where push.channel == RedisKeys.invalidations:
@@ -88,6 +90,9 @@ final class WatchBoard: Sendable {
         guard ways.contains(.push) else { return }
         // A signal without a run is a bare message: honoured once for whatever it names, without any promise.
         let signal = message.signal(source: .message, newID: .random())
+        if message.run == nil, signal.target == nil {
+            return sayMalformed(push.channel, MalformedSignal(reason: "no target that can be read"))
+        }
         let deliveries = state.withLock { state in
             if let run = message.run {
                 return state.deliveries[RunID(rawValue: run)].map { [$0] } ?? []
@@ -98,9 +103,13 @@ final class WatchBoard: Sendable {
         for deliver in deliveries { deliver(signal, .push) }
     }
 
-    /// A malformed text is said once for each place.
+    /// How many texts were no interrupts.
+    var malformedCount: Int { state.withLock { $0.malformedCount } }
+
+    /// A malformed text is counted, and said once for each place.
     func sayMalformed(_ place: String, _ error: MalformedSignal) {
         let isNew = state.withLock { state in
+            state.malformedCount += 1
             if state.saidMalformed.count > 1_000 { state.saidMalformed = [] }
             return state.saidMalformed.insert("\(place) \(error.reason)").inserted
         }

@@ -132,6 +132,7 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
     private func enter() async throws(WorkerError) -> [LeftRun]? {
         var dead: String?
         var backoff = RetryPause()
+        var said: String?
         while state.withLock({ $0.decisions.stage == nil }) {
             do throws(TransportError) {
                 return try await transport.enter(configuration.description, replacing: dead)
@@ -146,7 +147,10 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
                 case .replaced: throw .replaced
                 case .refused(let why): throw .refused(why)
                 case .unavailable(let why):
-                    logger.warning("cannot enter yet", metadata: ["why": "\(why.escapedForDisplay())"])
+                    if why != said {
+                        logger.warning("cannot enter yet", metadata: ["why": "\(why.escapedForDisplay())"])
+                    }
+                    said = why
                     await backoff.wait(orUntil: drained)
                 }
             }

@@ -65,8 +65,6 @@ extension CommandFailure {
             self.init(.notPermitted, text, hint: "check the user in --redis and the file of --redis-password-file")
         case .notPermitted:
             self.init(.notPermitted, "not permitted: \(text)", hint: Self.permissionHint)
-        case .reply where text.contains("ACL failure"):
-            self.init(.notPermitted, "not permitted: \(text)", hint: Self.permissionHint)
         case .reply where ["LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"].contains(error.replyPrefix):
             self.init(.unavailable, "Redis cannot answer now: \(text)", hint: "try again in a moment")
         case .reply where error.replyPrefix == "READONLY":
@@ -75,7 +73,16 @@ extension CommandFailure {
                 "refused by Redis: \(text)",
                 hint: "this is a replica: pass the primary's URL with --redis"
             )
+        case .reply where error.replyPrefix == "OOM":
+            self.init(
+                .failed,
+                "refused by Redis: \(text)",
+                hint: "nothing was recorded; raise maxmemory or free memory. "
+                    + "A bare PUBLISH still interrupts: see 'Channels' in Docs/Protocol.md"
+            )
         case .reply: self.init(.failed, "refused: \(text)")
+        case .wrongSettings:
+            self.init(.unavailable, text, hint: "check --redis, --tls-ca, --tls-cert and --tls-key")
         case .cannotConnect
         where embeddedSocket != nil && (text.contains("no such socket") || text.contains("refused")):
             self.init(

@@ -82,17 +82,3 @@ extension Session {
         }
     }
 }
-
-/// What a press of Ctrl-C means. Keyboards repeat: presses within 300 ms of one that counted are one.
-struct Presses<Instant: InstantProtocol> where Instant.Duration == Duration {
-    static var repetition: Duration { .milliseconds(300) }
-
-    private var lastCounted: Instant?
-
-    /// Whether this press counts.
-    mutating func counts(at instant: Instant) -> Bool {
-        if let lastCounted, lastCounted.duration(to: instant) < Self.repetition { return false }
-        lastCounted = instant
-        return true
-    }
-}

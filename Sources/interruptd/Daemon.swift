@@ -18,12 +18,13 @@ struct Daemon {
     let logger: Logger
 
     func run() async throws {
-        try await warnIfNotDurable()
+        try await checkRedis()
         let description = try describeWorker()
         let reporter = Reporter(
             logger: logger,
             description: description,
-            isTerminal: settings.logFormat == .text && isatty(STDERR_FILENO) == 1
+            isTerminal: settings.logFormat == .text && isatty(STDERR_FILENO) == 1,
+            isDetailed: settings.isDetailed
         )
         let transport = makeTransport(description)
         let worker = try makeWorker(description, transport, reporter)
@@ -130,24 +131,22 @@ struct Daemon {
         )
     }
 
-    /// Says aloud when the record would not survive the server.
-    private func warnIfNotDurable() async throws {
-        let reply: RESPValue
+    /// Ends the start when Redis can never be used with these settings; one that is only out of reach is waited for later.
+    private func checkRedis() async throws {
+        let connection: RedisConnection
         do throws(RedisError) {
-            let connection = try await RedisConnection.connect(to: endpoint)
-            defer { connection.close() }
-            reply = try await connection.send(RedisCommand("INFO"))
+            connection = try await RedisConnection.connect(to: endpoint)
         } catch {
-            switch error.code {
-            case .authenticationFailed, .notARedisServer:
-                throw StartFailure(status: error.code == .notARedisServer ? 69 : 77, message: error.description)
-            case .notPermitted: return  // the role may not ask; nothing is known then
-            default:
-                logger.warning("Redis cannot be reached yet", metadata: ["why": "\(error)"])
-                return
-            }
+            if let failure = StartFailure(error) { throw failure }
+            return logger.warning("Redis cannot be reached yet", metadata: ["why": "\(error)"])
         }
-        let info = reply.text ?? ""
+        defer { connection.close() }
+        // A role that may not ask, or a connection that is lost again: nothing is known then.
+        if let info = try? await connection.send(RedisCommand("INFO")) { warnIfNotDurable(info.text ?? "") }
+    }
+
+    /// Says aloud when the record would not survive the server.
+    private func warnIfNotDurable(_ info: String) {
         if info.contains("aof_enabled:0") {
             logger.warning("not durable: this Redis has no append-only file; a restart of it loses requests")
         }

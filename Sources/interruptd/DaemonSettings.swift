@@ -16,6 +16,8 @@ struct DaemonSettings {
     var stateDirectory: String?
     var logFormat: LogFormat
     var logLevel: Logger.Level
+    /// Whether a person at the terminal is told what each stage does.
+    var isDetailed: Bool
 
     enum LogFormat: String, CaseIterable {
         case text, json
@@ -48,6 +50,7 @@ struct DaemonSettings {
         stateDirectory = try settings.text(.stateDirectory)
         logFormat = try settings.choice(.logFormat) ?? .text
         logLevel = try settings.choice(.logLevel) ?? .info
+        isDetailed = try settings.flag(.detailed) ?? false
     }
 }
 

@@ -24,8 +24,10 @@ struct Interruptd: AsyncParsableCommand {
               interruptd --redis redis://db:6379 --allow-any-command
                                                                 a worker of a fleet
 
-            Ctrl-C once finishes what runs, twice ends it, three times kills it. SIGTERM does the first two within the
-            grace period.
+            Unix signals:
+              SIGINT    up one stage a press of Ctrl-C: finishes what runs, ends it, kills it
+              SIGTERM   finishes what runs for half of the grace period, then ends it
+              SIGHUP    reads the settings file again
             """,
         version: version
     )
@@ -64,6 +66,19 @@ struct Interruptd: AsyncParsableCommand {
     var logFormat: String?
     @Option(help: "debug, info, warning or error. Default: info.")
     var logLevel: String?
+    @Flag(help: "Say in a terminal what each stage does to running and queued jobs.")
+    var detailed = false
+
+    static func main() async {
+        do {
+            try await parse().run()
+        } catch {
+            let code = exitCode(for: error)
+            guard code == .validationFailure, !(error is ExitCode) else { exit(withError: error) }
+            StandardError.write(UsageText.shown(fullMessage(for: error)) + "\n")
+            Glibc.exit(code.rawValue)
+        }
+    }
 
     func run() async throws {
         // A reader of our output that goes away is no reason to die with it.
@@ -87,6 +102,7 @@ struct Interruptd: AsyncParsableCommand {
         for (key, value) in single { if let value { flags[key] = [value] } }
         if !queue.isEmpty { flags[.queue] = queue }
         if allowAnyCommand { flags[.allowAnyCommand] = ["true"] }
+        if detailed { flags[.detailed] = ["true"] }
         return SettingsSource(flags: flags)
     }
 
@@ -154,9 +170,32 @@ struct StartFailure: Error {
     var message: String
     var hint: String?
 
+    init(status: Int32, message: String, hint: String? = nil) {
+        self.status = status
+        self.message = message
+        self.hint = hint
+    }
+
     func print() {
         StandardError.write("error: \(message.escapedForDisplay())\n")
         if let hint { StandardError.write("hint: \(hint.escapedForDisplay())\n") }
+    }
+
+    /// `nil` for a failure that may be over in a moment.
+    init?(_ error: RedisError) {
+        message = error.description
+        switch error.code {
+        case .authenticationFailed, .notPermitted:
+            status = 77
+            hint = "check the user in --redis and the file of --redis-password-file"
+        case .wrongSettings:
+            status = 69
+            hint = "check --redis, --tls-ca, --tls-cert and --tls-key"
+        case .notARedisServer:
+            status = 69
+            hint = "check --redis"
+        default: return nil
+        }
     }
 
     /// Turns the errors of settings into status 64.

@@ -32,6 +32,7 @@ struct SettingsChange: Equatable {
         note(.allowAnyCommand, \.allowsAnyCommand)
         note(.stateDirectory, \.stateDirectory)
         note(.logFormat, \.logFormat)
+        note(.detailed, \.isDetailed)
     }
 
     /// One sentence.

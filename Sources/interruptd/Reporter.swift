@@ -9,12 +9,14 @@ struct Reporter {
     let description: WorkerDescription
     /// Whether a person reads along: then short lines instead of records.
     let isTerminal: Bool
+    /// Whether that person is told what each stage does.
+    let isDetailed: Bool
+    var write: @Sendable (String) -> Void = StandardError.write
 
     @Sendable
     func report(_ event: WorkerEvent) {
         if isTerminal {
-            let time = Timestamp.now.rfc3339.dropFirst(11).prefix(8)
-            for line in TerminalText.lines(event, description) { StandardError.write("\(time) \(line)\n") }
+            say(TerminalText.lines(event, description, isDetailed: isDetailed))
         } else {
             record(event)
         }
@@ -23,10 +25,15 @@ struct Reporter {
     /// Says how many runs stay in the queue when the worker takes nothing new.
     func report(waiting count: Int) {
         if isTerminal {
-            StandardError.write("\(count) queued: they stay in the queue\n")
+            say([TerminalText.waiting(count)])
         } else {
             logger.notice("queued runs stay in the queue", metadata: ["queued": "\(count)"])
         }
+    }
+
+    private func say(_ lines: [String]) {
+        let time = Timestamp.now.rfc3339.dropFirst(11).prefix(8)
+        for line in lines { write("\(time) \(line)\n") }
     }
 
     private func record(_ event: WorkerEvent) {
@@ -62,7 +69,7 @@ struct Reporter {
 
 /// What a person at the daemon's terminal reads.
 enum TerminalText {
-    static func lines(_ event: WorkerEvent, _ worker: WorkerDescription) -> [String] {
+    static func lines(_ event: WorkerEvent, _ worker: WorkerDescription, isDetailed: Bool) -> [String] {
         switch event {
         case .entered:
             let queues = worker.queues.map(\.description).joined(separator: ", ")
@@ -85,8 +92,15 @@ enum TerminalText {
             var lines = [
                 "\(StageTexts.announcement(new)) (\(held) running)", StageTexts.escalation(from: old, to: new),
             ]
+            if isDetailed {
+                lines.append(StageTexts.heading(new))
+                lines += StageTexts.details(new).map { "  - \($0)" }
+            }
             if held > 0, let hint = StageTexts.hint(after: new) { lines.append(hint) }
             return lines
         }
     }
+
+    /// How many runs stay in the queue when the worker takes nothing new.
+    static func waiting(_ count: Int) -> String { "\(count) queued: they stay in the queue" }
 }

@@ -23,6 +23,7 @@ struct SettingsSource {
         case stateDirectory = "state_dir"
         case logFormat = "log_format"
         case logLevel = "log_level"
+        case detailed
 
         var environmentName: String {
             self == .redis ? "INTERRUPT_REDIS_URL" : "INTERRUPT_" + rawValue.uppercased()

@@ -297,6 +297,32 @@ private func waitUntilListening(_ redis: TestRedis) async throws {
         }
     }
 
+    @Test func `a full Redis records nothing, says so without the script's digest, and a bare message arrives`()
+        async throws
+    {
+        try await withWorker(answers: false) { control, redis, worker async throws in
+            _ = try await control("submit", "--id", "nightly", "--", "make")
+            let order = try await firstOrder(worker)
+            let (arrivals, arrived) = AsyncStream.makeStream(of: InterruptSignal.self)
+            worker.transport.watch(order) { signal, _ in arrived.yield(signal) }
+            try await redis.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+            try await redis.command("CONFIG", "SET", "maxmemory", "1mb")
+            let refused = try await control("cancel", "nightly")
+            #expect(refused.status == 1)
+            #expect(
+                refused.error.hasPrefix(
+                    "error: refused by Redis: OOM command not allowed when used memory > 'maxmemory'.\nhint: nothing was"
+                ),
+                "\(refused)"
+            )
+            #expect(refused.error.split(separator: "\n").count == 2)
+            #expect(try await redis.command("EXISTS", "interrupt/request/\(order.run)").integer == 0)
+            try await redis.command("PUBLISH", "interrupt:signals", #"{"target":"nightly","triggered_by":"ops"}"#)
+            var iterator = arrivals.makeAsyncIterator()
+            #expect(await iterator.next()?.triggeredBy == "ops")
+        }
+    }
+
     @Test func `hostile text on record is shown escaped, in every command`() async throws {
         try await withRedis { redis async throws in
             let control = Control(redis: redis)

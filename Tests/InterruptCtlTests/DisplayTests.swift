@@ -44,6 +44,7 @@ import Testing
                     "alpha   box   42   1/4   silent, 1m 4s ago  1m 5s  0.1.0    default",
                 ]
         )
+        #expect(WorkerTable.json(makeWorker(seenAt: 1_000), now: now).line.contains(#""malformed":0"#))
     }
 
     @Test func `at most twenty runs are listed before the question`() {

@@ -178,9 +178,21 @@ import Testing
         ("NOPERM this user has no permissions to run the 'evalsha' command", 77),
         ("ERR ACL failure in script: No permissions to access a key", 77), ("LOADING Redis is loading", 69),
         ("READONLY You can't write against a read only replica.", 1), ("OOM command not allowed", 1),
+        (
+            "ERR Error running script (call to f_38f2): @user_script:64: @user_script: 64: -NOPERM this user has no rights",
+            77
+        ),
     ])
     func `what the server refuses is told apart from what it is not allowed`(text: String, status: Int32) {
         #expect(CommandFailure(RedisError.fromReply(text)).status == status)
+    }
+
+    @Test func `a Redis that is full is said with what to do about it`() {
+        let reply = "OOM command not allowed when used memory > 'maxmemory'. script: 38f2, on @user_script:64."
+        let lines = CommandFailure(RedisError.fromReply(reply)).lines
+        #expect(lines.first == "error: refused by Redis: OOM command not allowed when used memory > 'maxmemory'.")
+        #expect(lines.last?.hasPrefix("hint: nothing was recorded; raise maxmemory or free memory") == true)
+        #expect(lines.count == 2)
     }
 
     @Test func `an unknown outcome is called unknown`() {
@@ -222,9 +234,16 @@ import Testing
         var presses = AttachedPresses<Moment>()
         #expect(presses.press(at: Moment(milliseconds: 0)) == .interrupt(.terminate))
         #expect(presses.press(at: Moment(milliseconds: 299)) == .none)
-        #expect(presses.press(at: Moment(milliseconds: 300)) == .interrupt(.kill))
-        #expect(presses.press(at: Moment(milliseconds: 400)) == .none)
-        #expect(presses.press(at: Moment(milliseconds: 700)) == .leave)
+        #expect(presses.press(at: Moment(milliseconds: 300)) == .none)  // 1 ms after the one before
+        #expect(presses.press(at: Moment(milliseconds: 600)) == .interrupt(.kill))
+        #expect(presses.press(at: Moment(milliseconds: 700)) == .none)
+        #expect(presses.press(at: Moment(milliseconds: 1_000)) == .leave)
+    }
+
+    @Test func `holding the key for 3 s interrupts once and kills nothing`() {
+        var presses = AttachedPresses<Moment>()
+        let actions = stride(from: 0, through: 3_000, by: 30).map { presses.press(at: Moment(milliseconds: $0)) }
+        #expect(actions.filter { $0 != .none } == [.interrupt(.terminate)])
     }
 
     @Test func `what is said names what the next press does`() {

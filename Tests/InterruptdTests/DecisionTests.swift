@@ -1,5 +1,7 @@
 import InterruptCore
+import InterruptWorker
 import Logging
+import Synchronization
 import Testing
 
 @testable import interruptd
@@ -27,6 +29,67 @@ import Testing
         var counter = PressCounter<Moment>()
         #expect(presses.compactMap { counter.press(at: Moment(milliseconds: $0)) } == stages)
         #expect(counter.stage == stages.last)
+    }
+}
+
+@Suite struct `The text in a terminal` {
+    private let worker = WorkerDescription(
+        name: try! Name("w"),
+        instance: "i",
+        host: "h",
+        process: ProcessIdentity(boot: "b", pid: 1, start: 1),
+        slots: 2,
+        version: "1",
+        queues: [try! Name("default")],
+        lease: .seconds(30)
+    )
+
+    private func lines(
+        from old: InterruptStage?,
+        to new: InterruptStage,
+        held: Int,
+        isDetailed: Bool = false
+    ) -> [String] {
+        TerminalText.lines(.stage(from: old, to: new, held: held), worker, isDetailed: isDetailed)
+    }
+
+    @Test(arguments: InterruptStage.allCases)
+    func `announces a stage once, with what runs, and then the escalation`(stage: InterruptStage) {
+        let previous = InterruptStage(rawValue: stage.rawValue - 1)
+        let lines = lines(from: previous, to: stage, held: 2)
+        #expect(lines.first == StageTexts.announcement(stage) + " (2 running)")
+        #expect(lines.count { $0.contains(StageTexts.announcement(stage)) } == 1)
+        #expect(lines[1] == StageTexts.escalation(from: previous, to: stage))
+        #expect(lines.dropFirst(2) == (StageTexts.hint(after: stage).map { [$0] } ?? [])[...])
+    }
+
+    @Test(arguments: InterruptStage.allCases)
+    func `says what the next press does only while something runs, and never after the last stage`(
+        stage: InterruptStage
+    ) {
+        #expect(lines(from: nil, to: stage, held: 0).allSatisfy { !$0.contains("Press Ctrl+C") })
+        #expect(lines(from: nil, to: stage, held: 1).contains { $0.contains("Press Ctrl+C") } == (stage != .kill))
+    }
+
+    @Test(arguments: InterruptStage.allCases)
+    func `explains the stage only when that is asked for`(stage: InterruptStage) {
+        let plain = lines(from: nil, to: stage, held: 1)
+        let detailed = lines(from: nil, to: stage, held: 1, isDetailed: true)
+        let more = [StageTexts.heading(stage)] + StageTexts.details(stage).map { "  - \($0)" }
+        #expect(detailed == Array(plain[..<2] + more + plain[2...]))
+        #expect(!plain.contains(StageTexts.heading(stage)))
+    }
+
+    @Test func `says when, in front of every line`() {
+        let written = Mutex<[String]>([])
+        var reporter = Reporter(logger: Logger(label: "test"), description: worker, isTerminal: true, isDetailed: false)
+        reporter.write = { text in written.withLock { $0.append(text) } }
+        reporter.report(.stage(from: nil, to: .drain, held: 1))
+        reporter.report(waiting: 3)
+        let lines = written.withLock { $0 }
+        #expect(lines.count == 4)
+        #expect(lines.allSatisfy { $0.wholeMatch(of: /\d\d:\d\d:\d\d .+\n/) != nil }, "\(lines)")
+        #expect(lines.last?.hasSuffix(" 3 queued: they stay in the queue\n") == true)
     }
 }
 

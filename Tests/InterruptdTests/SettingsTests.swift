@@ -43,6 +43,7 @@ import Testing
         #expect(settings.lease == .seconds(30))
         #expect(!settings.allowsAnyCommand)
         #expect(settings.logFormat == .text && settings.logLevel == .info)
+        #expect(!settings.isDetailed)
     }
 
     @Test func `a flag beats the environment, that the file, that the default`() throws {
@@ -54,6 +55,12 @@ import Testing
         #expect(try settings(environment: ["INTERRUPT_GRACE": ""], yaml: yaml).gracePeriod == .seconds(1))
         let redis = try settings(environment: ["INTERRUPT_REDIS_URL": "redis://a"], yaml: "redis: redis://b\n")
         #expect(redis.endpoint.redisURL == "redis://a")
+    }
+
+    @Test func `details are asked for by flag, environment or file`() throws {
+        #expect(try settings(flags: [.detailed: ["true"]]).isDetailed)
+        #expect(try settings(environment: ["INTERRUPT_DETAILED": "1"]).isDetailed)
+        #expect(try settings(yaml: "detailed: yes\n").isDetailed)
     }
 
     @Test func `several queues keep their order, from each source`() throws {

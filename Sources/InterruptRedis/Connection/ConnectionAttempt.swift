@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import NIOPosix
 import NIOSSL
@@ -17,7 +18,8 @@ struct ConnectionAttempt {
         do {
             link = try await connect()
         } catch {
-            throw failure(.cannotConnect, FailureText.sentence(for: error), underlying: error)
+            let code: RedisError.Code = FailureText.isAboutSettings(error) ? .wrongSettings : .cannotConnect
+            throw failure(code, FailureText.sentence(for: error), underlying: error)
         }
         do throws(RedisError) {
             let left = max(.milliseconds(1), ContinuousClock.now.duration(to: deadline))
@@ -57,6 +59,9 @@ struct ConnectionAttempt {
 
     private func tlsContext() throws -> NIOSSLContext? {
         guard endpoint.speaksTLS else { return nil }
+        for path in endpoint.tls?.paths ?? [] where access(path, R_OK) != 0 {
+            throw UnreadableFile(path: path, code: errno)
+        }
         var tls = TLSConfiguration.makeClientConfiguration()
         if let path = endpoint.tls?.certificateAuthority { tls.trustRoots = .file(path) }
         if let path = endpoint.tls?.certificate {
@@ -99,8 +104,8 @@ struct ConnectionAttempt {
             // Name and number are for people: a user that may not have them works all the same.
             case ("CLIENT", .notPermitted): continue
             case ("SELECT", .notPermitted): throw failure(.notPermitted, error.message, reply: error)
-            case ("SELECT", _):
-                throw failure(.cannotConnect, "database \(endpoint.database): \(error.message)", reply: error)
+            case ("SELECT", _) where error.replyPrefix == "ERR":
+                throw failure(.wrongSettings, "database \(endpoint.database): \(error.message)", reply: error)
             default: throw failure(.cannotConnect, error.message, reply: error)
             }
         }
@@ -115,6 +120,8 @@ struct ConnectionAttempt {
         case .timedOut: failure(.cannotConnect, "no answer in time: is it a Redis server, and is it running?")
         case .connectionLost where !endpoint.speaksTLS && error.message.contains("without a word"):
             failure(.notARedisServer, "\(error.message): does it expect TLS (rediss://)?")
+        case .connectionLost where error.underlying.map(FailureText.isAboutSettings) ?? false:
+            failure(.wrongSettings, error.message, underlying: error.underlying)
         default:
             // A server that is asked for TLS without having it hangs up, or says so in plain text.
             if error.message.contains("does not speak TLS") {

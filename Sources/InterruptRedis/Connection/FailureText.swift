@@ -1,3 +1,5 @@
+import Glibc
+import InterruptCore
 import NIOCore
 import NIOPosix
 import NIOSSL
@@ -9,6 +11,7 @@ enum FailureText {
         case let error as NIOConnectionError: sentence(for: error)
         case let error as IOError: systemText(error.errnoCode)
         case let error as ChannelError: sentence(for: error)
+        case let error as UnreadableFile: "\(error.path.escapedForDisplay()): \(String(cString: strerror(error.code)))"
         case let error as SocketAddressError: "the address is not usable: \(error)"
         default: tlsSentence(String(describing: error))
         }
@@ -42,20 +45,37 @@ enum FailureText {
 
     /// BoringSSL's reasons are known by their names only.
     private static func tlsSentence(_ text: String) -> String {
-        let known = [
-            ("CERTIFICATE_VERIFY_FAILED", "the server's certificate is not signed by an accepted authority"),
-            ("failedToValidateHostname", "the server's certificate is for another host name"),
-            ("unableToValidateCertificate", "the server's certificate is for another host"),
+        let known = aboutCertificates + [
             ("WRONG_VERSION_NUMBER", "the server does not speak TLS: use redis:// instead of rediss://"),
-            ("CERTIFICATE_REQUIRED", "the server asks for a client certificate"),
-            ("UNKNOWN_CA", "the server does not accept the client certificate"),
             ("uncleanShutdown", "the server closed the connection"),
-            ("noSuchFilesystemObject", "a TLS file does not exist"),
-            ("failedToLoadCertificate", "a certificate file cannot be read"),
-            ("failedToLoadPrivateKey", "the key file cannot be read"),
         ]
         return known.first { text.contains($0.0) }?.1 ?? text
     }
+
+    private static let aboutCertificates = [
+        ("CERTIFICATE_VERIFY_FAILED", "the server's certificate is not signed by an accepted authority"),
+        ("failedToValidateHostname", "the server's certificate is for another host name"),
+        ("unableToValidateCertificate", "the server's certificate is for another host"),
+        ("CERTIFICATE_REQUIRED", "the server asks for a client certificate"),
+        ("UNKNOWN_CA", "the server does not accept the client certificate"),
+        ("KEY_VALUES_MISMATCH", "certificate and key do not belong together"),
+        ("KEY_TYPE_MISMATCH", "certificate and key do not belong together"),
+        ("failedToLoadCertificate", "a certificate file cannot be read"),
+        ("failedToLoadPrivateKey", "the key file cannot be read"),
+    ]
+
+    /// Whether another attempt with the same settings fails in the same way.
+    static func isAboutSettings(_ error: any Error) -> Bool {
+        if error is UnreadableFile { return true }
+        let text = String(describing: error)
+        return aboutCertificates.contains { text.contains($0.0) }
+    }
+}
+
+/// A file that a setting names and that cannot be opened.
+struct UnreadableFile: Error {
+    let path: String
+    let code: CInt
 }
 
 extension RedisError {

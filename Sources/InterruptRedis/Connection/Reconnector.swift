@@ -9,7 +9,7 @@ struct Reconnector: Sendable {
     let name: String?
     let configuration: RedisConnectionConfiguration
     let group: any EventLoopGroup
-    let logger: Logger
+    let log: ConnectionLog
 
     /// Connects again and again.
     /// - Parameters:
@@ -23,14 +23,13 @@ struct Reconnector: Sendable {
         down: (RedisError) -> Void
     ) async {
         var backoff = Backoff()
-        var log = LogThrottle<ContinuousClock.Instant>(interval: .seconds(1))
         while !Task.isCancelled {
             var connectedAt: ContinuousClock.Instant?
             let cause: RedisError
             do throws(RedisError) {
                 let connection = try await connect(prepare)
                 connectedAt = .now
-                logger.debug("connected to Redis", metadata: ["endpoint": "\(endpoint)"])
+                log.logger.debug("connected to Redis", metadata: ["endpoint": "\(endpoint)"])
                 up(connection)
                 cause = await closure(of: connection)
             } catch {
@@ -38,11 +37,7 @@ struct Reconnector: Sendable {
             }
             down(cause)
             if Task.isCancelled { return }
-            // What this program closed itself is no trouble.
-            if cause.code != .cancelled, cause.code != .closed, let suppressed = log.line(at: .now) {
-                let more = suppressed == 0 ? "" : " (\(suppressed) more failures since the last such line)"
-                logger.warning("no connection to Redis at \(endpoint): \(cause.message)\(more)")
-            }
+            log.failed(endpoint, cause)
             let lifetime = connectedAt.map { $0.duration(to: .now) }
             // Cancellation ends the sleep, and then the loop.
             try? await Task.sleep(for: backoff.delay(afterLifetime: lifetime, random: Double.random(in: 0..<1)))
@@ -74,6 +69,22 @@ struct Reconnector: Sendable {
         } onCancel: {
             connection.close()
         }
+    }
+}
+
+/// Says that there is no connection, at most once a second for all connections that share it.
+final class ConnectionLog: Sendable {
+    let logger: Logger
+    private let throttle = Mutex(LogThrottle<ContinuousClock.Instant>(interval: .seconds(1)))
+
+    init(_ logger: Logger?) { self.logger = logger ?? .silent }
+
+    func failed(_ endpoint: RedisEndpoint, _ cause: RedisError) {
+        // What this program closed itself is no trouble.
+        if cause.code == .cancelled || cause.code == .closed { return }
+        guard let suppressed = throttle.withLock({ $0.line(at: .now) }) else { return }
+        let more = suppressed == 0 ? "" : " (\(suppressed) more failures since the last such line)"
+        logger.warning("no connection to Redis at \(endpoint): \(cause.message)\(more)")
     }
 }
 

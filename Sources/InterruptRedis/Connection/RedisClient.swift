@@ -22,7 +22,7 @@ public final class RedisClient: RedisCommands {
     ///
     /// - Parameter prepare: is run with each new connection before commands are let through, to set up what belongs to
     ///   the connection (`CLIENT TRACKING`). If it throws, the connection is closed and made anew after the backoff.
-    public init(
+    public convenience init(
         endpoint: RedisEndpoint,
         name: String? = nil,
         configuration: RedisConnectionConfiguration = RedisConnectionConfiguration(),
@@ -30,15 +30,37 @@ public final class RedisClient: RedisCommands {
         logger: Logger? = nil,
         prepare: @escaping @Sendable (RedisConnection) async throws(RedisError) -> Void = { _ in }
     ) {
+        self.init(
+            endpoint: endpoint,
+            name: name,
+            configuration: configuration,
+            group: group,
+            log: ConnectionLog(logger),
+            prepare: prepare
+        )
+    }
+
+    /// - Parameter log: one for all connections of a program to this endpoint.
+    init(
+        endpoint: RedisEndpoint,
+        name: String?,
+        configuration: RedisConnectionConfiguration,
+        group: any EventLoopGroup = RedisConnection.defaultGroup,
+        log: ConnectionLog,
+        prepare: @escaping @Sendable (RedisConnection) async throws(RedisError) -> Void
+    ) {
         reconnector = Reconnector(
             endpoint: endpoint,
             name: name,
             configuration: configuration,
             group: group,
-            logger: logger ?? .silent
+            log: log
         )
         self.prepare = prepare
     }
+
+    /// What its connections are logged to.
+    var log: ConnectionLog { reconnector.log }
 
     /// Keeps the client connected; returns when its task is cancelled, with the connection closed.
     ///

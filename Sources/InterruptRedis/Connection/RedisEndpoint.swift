@@ -19,6 +19,8 @@ public struct RedisEndpoint: Sendable, Hashable, CustomStringConvertible {
         /// The key (PEM) of this client's certificate.
         public var key: String?
 
+        var paths: [String] { [certificateAuthority, certificate, key].compactMap { $0 } }
+
         /// The paths.
         public init(certificateAuthority: String? = nil, certificate: String? = nil, key: String? = nil) {
             self.certificateAuthority = certificateAuthority

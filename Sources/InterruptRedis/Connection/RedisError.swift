@@ -5,15 +5,17 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
     /// The kind of a failure.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Kind: String {
-            case cannotConnect, notARedisServer, authenticationFailed, notPermitted, connectionLost, timedOut, reply,
-                closed
-            case cancelled
+            case cannotConnect, wrongSettings, notARedisServer, authenticationFailed, notPermitted, connectionLost
+            case timedOut, reply, closed, cancelled
         }
 
         private let kind: Kind
 
-        /// No connection: unknown host, refused, no answer, certificate not accepted.
+        /// No connection now: unknown host, refused, no answer.
         public static let cannotConnect = Code(kind: .cannotConnect)
+        /// No connection with these settings, now or later: a certificate is not accepted, a TLS file cannot be used, the
+        /// database does not exist.
+        public static let wrongSettings = Code(kind: .wrongSettings)
         /// Something answered, but not in the protocol of Redis.
         public static let notARedisServer = Code(kind: .notARedisServer)
         /// User name or password are wrong or missing (`WRONGPASS`, `NOAUTH`).
@@ -63,6 +65,7 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
 
     /// The error that an error reply stands for. An error reply says that the command was not carried out.
     public static func fromReply(_ text: String) -> RedisError {
+        let text = withoutScript(text)
         let word = text.prefix { $0 != " " }
         let isCode = !word.isEmpty && word.utf8.allSatisfy { UInt8(ascii: "A")...UInt8(ascii: "Z") ~= $0 }
         let prefix = isCode ? String(word) : nil
@@ -70,9 +73,20 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
             switch prefix {
             case "NOAUTH", "WRONGPASS": .authenticationFailed
             case "NOPERM": .notPermitted
+            case "ERR" where text.hasPrefix("ERR ACL failure in script"): .notPermitted
             default: .reply
             }
         return RedisError(code, text.escapedForDisplay(limit: 400), replyPrefix: prefix)
+    }
+
+    /// What a command in a script was answered, without the place in the script. Redis 7 puts that behind the answer,
+    /// earlier ones in front of it.
+    private static func withoutScript(_ text: String) -> String {
+        if let place = text.firstRange(of: " script: "), text[place.upperBound...].contains(", on @user_script:") {
+            return String(text[..<place.lowerBound])
+        }
+        guard text.hasPrefix("ERR Error running script"), let answer = text.firstRange(of: ": -") else { return text }
+        return String(text[answer.upperBound...])
     }
 
     /// The message, and that the outcome is unknown if it is.

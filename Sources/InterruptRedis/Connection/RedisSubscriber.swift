@@ -32,7 +32,6 @@ public final class RedisSubscriber: Sendable {
 
     private let optionalChannels: [String]
     private let reconnector: Reconnector
-    private let logger: Logger
     private let hasSaidRefused = Mutex(false)
     private let onEvent: @Sendable (RedisSubscriberEvent) -> Void
     private let link = Mutex(Link.fresh)
@@ -40,7 +39,7 @@ public final class RedisSubscriber: Sendable {
     /// A subscriber of at least one channel; ``run()`` connects it.
     ///
     /// - Parameter optionalChannels: subscribed too where the user may; what an ACL refuses is said once and gone without.
-    public init(
+    public convenience init(
         endpoint: RedisEndpoint,
         name: String? = nil,
         configuration: RedisConnectionConfiguration = RedisConnectionConfiguration(),
@@ -50,15 +49,37 @@ public final class RedisSubscriber: Sendable {
         optionalChannels: [String] = [],
         onEvent: @escaping @Sendable (RedisSubscriberEvent) -> Void
     ) {
+        self.init(
+            endpoint: endpoint,
+            name: name,
+            configuration: configuration,
+            group: group,
+            log: ConnectionLog(logger),
+            channels: channels,
+            optionalChannels: optionalChannels,
+            onEvent: onEvent
+        )
+    }
+
+    /// - Parameter log: one for all connections of a program to this endpoint.
+    init(
+        endpoint: RedisEndpoint,
+        name: String?,
+        configuration: RedisConnectionConfiguration,
+        group: any EventLoopGroup = RedisConnection.defaultGroup,
+        log: ConnectionLog,
+        channels: [String],
+        optionalChannels: [String],
+        onEvent: @escaping @Sendable (RedisSubscriberEvent) -> Void
+    ) {
         precondition(!channels.isEmpty, "a subscription has at least one channel")
         reconnector = Reconnector(
             endpoint: endpoint,
             name: name,
             configuration: configuration,
             group: group,
-            logger: logger ?? .silent
+            log: log
         )
-        self.logger = logger ?? .silent
         self.channels = channels
         self.optionalChannels = optionalChannels
         self.onEvent = onEvent
@@ -91,7 +112,7 @@ public final class RedisSubscriber: Sendable {
                     return !hasSaid
                 }
                 if isNews {
-                    logger.warning("a channel is refused, going on without", metadata: ["channel": "\(channel)"])
+                    reconnector.log.logger.warning("a channel is refused, going on without", metadata: ["channel": "\(channel)"])
                 }
             }
         }

@@ -33,8 +33,8 @@ extension RedisScripts {
         """
     )
 
-    /// Counts a heartbeat. Arguments: worker, instance, number of runs. Replies `OK`, `replaced`, or
-    /// `unknown` when the server has forgotten the worker.
+    /// Counts a heartbeat. Arguments: worker, instance, number of runs, number of malformed signals. Replies `OK`,
+    /// `replaced`, or `unknown` when the server has forgotten the worker.
     static let heartbeat = script(
         "heartbeat",
         using: [],
@@ -44,7 +44,7 @@ extension RedisScripts {
         if not holder then return 'unknown' end
         if holder ~= ARGV[3] then return 'replaced' end
         redis.call('HINCRBY', worker, 'heartbeat', 1)
-        redis.call('HSET', worker, 'seen_at_ms', now_ms(), 'running', ARGV[4])
+        redis.call('HSET', worker, 'seen_at_ms', now_ms(), 'running', ARGV[4], 'malformed', ARGV[5])
         return 'OK'
         """
     )

@@ -67,6 +67,42 @@ import Testing
         #expect(error.message == text)
         #expect(!error.isOutcomeUnknown)
     }
+
+    @Test(arguments: [
+        (
+            "OOM command not allowed when used memory > 'maxmemory'. script: 38f2, on @user_script:64.",
+            "OOM command not allowed when used memory > 'maxmemory'.", "OOM", RedisError.Code.reply
+        ),
+        (
+            "READONLY You can't write against a read only replica. script: 38f2, on @user_script:64.",
+            "READONLY You can't write against a read only replica.", "READONLY", .reply
+        ),
+        (
+            "ERR ACL failure in script: No permissions to access a key script: 38f2, on @user_script:5.",
+            "ERR ACL failure in script: No permissions to access a key", "ERR", .notPermitted
+        ),
+        (
+            "ERR Error running script (call to f_38f2): @user_script:64: @user_script: 64: -OOM command not allowed",
+            "OOM command not allowed", "OOM", .reply
+        ),
+        (
+            "ERR Error running script (call to f_38f2): @user_script:6: @user_script: 6: -NOPERM no access to a key",
+            "NOPERM no access to a key", "NOPERM", .notPermitted
+        ),
+        (
+            "ERR Error running script (call to f_38f2): @user_script:1: user_script:1: no global 'x'",
+            "ERR Error running script (call to f_38f2): @user_script:1: user_script:1: no global 'x'", "ERR", .reply
+        ),
+    ])
+    func `a reply from within a script is read without its place there`(
+        text: String,
+        message: String,
+        prefix: String,
+        code: RedisError.Code
+    ) {
+        let error = RedisError.fromReply(text)
+        #expect(error.message == message && error.replyPrefix == prefix && error.code == code)
+    }
 }
 
 @Suite struct `SHA-1` {

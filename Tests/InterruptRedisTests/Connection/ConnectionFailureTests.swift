@@ -61,6 +61,28 @@ import Testing
         }
     }
 
+    @Test func `when a TLS file is not there, and names it`() async throws {
+        let missing = await failure(local(1, tls: RedisEndpoint.TLSFiles(certificateAuthority: "/nowhere/ca.crt")))
+        #expect(missing?.code == .wrongSettings)
+        #expect(missing?.message.hasSuffix("/nowhere/ca.crt: No such file or directory") == true)
+    }
+
+    @Test func `when certificate and key do not belong together, or the database does not exist`() async throws {
+        try await withTemporaryDirectory { directory in
+            let certificates = try await RedisCertificates.make(in: directory)
+            var files = certificates.clientFiles
+            files.key = certificates.serverKey
+            let mismatch = await failure(local(1, tls: files))
+            #expect(mismatch?.code == .wrongSettings)
+            #expect(mismatch?.message.contains("do not belong together") == true, "\(mismatch?.message ?? "")")
+        }
+        try await withRedis { redis in
+            var endpoint = redis.endpoint
+            endpoint.database = 99
+            #expect(await failure(endpoint)?.code == .wrongSettings)
+        }
+    }
+
     @Test func `unless the TLS server has the right authority and name and the client a certificate`() async throws {
         try await withTemporaryDirectory { directory in
             let certificates = try await RedisCertificates.make(in: directory)
@@ -76,16 +98,16 @@ import Testing
                 let anonymous = await failure(
                     local(redis.port!, tls: RedisEndpoint.TLSFiles(certificateAuthority: certificates.authority))
                 )
-                #expect(anonymous?.code == .cannotConnect)
+                #expect(anonymous?.code == .wrongSettings)
                 #expect(anonymous?.message.contains("client certificate") == true, "\(anonymous?.message ?? "")")
                 let systemRoots = await failure(local(redis.port!, tls: RedisEndpoint.TLSFiles()))
-                #expect(systemRoots?.code == .cannotConnect)
+                #expect(systemRoots?.code == .wrongSettings)
                 #expect(systemRoots?.message.contains("not signed by") == true, "\(systemRoots?.message ?? "")")
             }
             let other = try await RedisCertificates.make(in: directory, serverNames: "DNS:elsewhere.example")
             try await withRedis(certificates: other) { redis in
                 let error = await failure(redis.tcpEndpoint)
-                #expect(error?.code == .cannotConnect)
+                #expect(error?.code == .wrongSettings)
                 #expect(error?.message.contains("another host") == true, "\(error?.message ?? "")")
             }
         }

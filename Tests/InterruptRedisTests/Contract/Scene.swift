@@ -174,7 +174,7 @@ struct ScriptWorker: Sendable {
     }
 
     func heartbeat() async throws -> String? {
-        try await script(RedisScripts.heartbeat, [.init(name.description), .init(instance), "0"]).text
+        try await script(RedisScripts.heartbeat, [.init(name.description), .init(instance), "0", "0"]).text
     }
 
     func lose(_ run: RunID) async throws -> String? {

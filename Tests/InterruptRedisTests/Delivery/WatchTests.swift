@@ -69,6 +69,30 @@ import Testing
         }
     }
 
+    @Test func `says nothing when it is told to stop while it connects`() throws {
+        let lines = LogLines()
+        let board = WatchBoard(keys: try RedisKeys(), worker: try Name("w1"), queues: [], ways: [], logger: lines.logger)
+        board.receive(.disconnected(RedisError(.cancelled, "SUBSCRIBE was not sent: the task was cancelled")))
+        #expect(lines.all.isEmpty, "\(lines.all)")
+    }
+
+    @Test func `counts what is no interrupt, says it once for each place, and puts the number on record`() async throws {
+        try await withWatching(pollInterval: .milliseconds(30)) { watching in
+            try await watching.isReady()
+            let (_, deliveries) = try await watching.run("j")
+            for message in ["no JSON", "{}", #"{"target":"grp:x"}"#, #"{"target":"grp:x"}"#] {
+                try await watching.scene.command("PUBLISH", "interrupt:signals", message)
+            }
+            try await watching.scene.command("SET", "interrupt:j", "maybe")
+            try await watching.scene.until { watching.lines.count("interrupt:j") == 1 }
+            #expect(watching.lines.count("no target that can be read") == 1)
+            #expect(watching.lines.count("ignored what is no interrupt") == 3, "\(watching.lines.all)")
+            try await watching.transport.heartbeat(running: 0)
+            #expect(try await watching.scene.client.worker("w1")?.malformed == 5)
+            #expect(deliveries.all.isEmpty)
+        }
+    }
+
     @Test func `of 100 idle runs costs as many commands as that of one, at most 4 a second`() async throws {
         func commandsIn5Seconds(runs: Int) async throws -> Double {
             try await withWatching(pollInterval: .seconds(1), probeInterval: .seconds(3)) { watching in
