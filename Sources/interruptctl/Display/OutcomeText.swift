@@ -57,7 +57,8 @@ enum OutcomeText {
         case .completed: return 0
         case .interrupted: return record.reason == .timeout ? 124 : 130
         case .failed:
-            if let code = record.exitCode { return code }
+            // 0 of a leader whose group was not ended is no success.
+            if let code = record.exitCode, code != 0 { return code }
             return record.termSignal.map { 128 + $0 } ?? CommandStatus.ownTrouble.rawValue
         case .queued, .running, .paused, .cancelling, .lost: return CommandStatus.ownTrouble.rawValue
         }

@@ -24,6 +24,8 @@ struct StopFollower {
         case confirmed(RunRecord)
         /// The run ended by itself first.
         case tooLate(RunRecord)
+        /// The run has ended, but not all of its processes: SIGKILL did not help.
+        case survived(RunRecord)
         /// The run is gone, and its outcome is not known.
         case lost(RunRecord)
     }
@@ -109,6 +111,10 @@ struct StopFollower {
                 phase = .ended(.done)
                 return steps + [.willFinish]
             }
+        }
+        if record.state.isEnd, signal.stage > .drain, !record.survivors.isEmpty {
+            phase = .ended(.failed)
+            return steps + [.survived(record)]
         }
         switch record.state {
         case .queued, .running, .paused, .cancelling: break
