@@ -14,7 +14,8 @@ enum OutcomeText {
         case .interrupted: return "\(screen.sign(.interrupt)) \(interruption(record, on: screen))"
         case .lost:
             let why = record.error.map { ": " + screen.shown($0, limit: 200) } ?? ""
-            return "\(screen.sign(.failure)) Command lost with its worker\(why)"
+            let pid = record.pid.map { " (pid \($0))" } ?? ""
+            return "\(screen.sign(.failure)) Command\(pid) lost with its worker\(why)"
         }
     }
 

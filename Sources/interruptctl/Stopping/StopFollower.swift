@@ -166,7 +166,7 @@ struct StopFollower {
             // The worker's own default is not on record here; 10 s is what it is if nobody changed it.
             case .terminate: signal.gracePeriod ?? record?.gracePeriod ?? .seconds(10)
             }
-        return grace + .seconds(5)
+        return grace + StopLimits.answer
     }
 
     /// The run as one line of JSON.

@@ -99,7 +99,12 @@ enum StopTexts {
             return CommandFailure(status, "Failed to interrupt command: \(why)")
         case .failed:
             let why = follower.record?.error.map { ": " + $0.escapedForDisplay(limit: 300) } ?? ""
-            return CommandFailure(status, "Failed to interrupt command: job '\(job)' was lost with its worker\(why)")
+            let pid = follower.record?.pid.map { " (pid \($0))" } ?? ""
+            return CommandFailure(
+                status,
+                "Failed to interrupt command: job '\(job)'\(pid) was lost with its worker\(why)",
+                hint: "nothing starts it again by itself: 'interruptctl submit' does"
+            )
         case .usage, .unavailable, .notPermitted, .ownTrouble: return CommandFailure(status, "job '\(job)'")
         }
     }
