@@ -249,6 +249,8 @@ public struct RunEnding: Hashable, Sendable {
     public var isLateInterrupt: Bool
     /// Why a run failed without an exit status.
     public var error: String?
+    /// The processes of the run that SIGKILL did not end. With any, the run does not count as stopped.
+    public var survivors: [Int32]
 
     /// An ending from its parts.
     public init(
@@ -257,7 +259,8 @@ public struct RunEnding: Hashable, Sendable {
         termSignal: Int32? = nil,
         dumpedCore: Bool = false,
         isLateInterrupt: Bool = false,
-        error: String? = nil
+        error: String? = nil,
+        survivors: [Int32] = []
     ) {
         self.state = state
         self.exitCode = exitCode
@@ -265,6 +268,7 @@ public struct RunEnding: Hashable, Sendable {
         self.dumpedCore = dumpedCore
         self.isLateInterrupt = isLateInterrupt
         self.error = error
+        self.survivors = survivors
     }
 }
 

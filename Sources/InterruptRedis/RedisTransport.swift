@@ -254,6 +254,7 @@ public final class RedisTransport: InterruptTransport {
             .init(ending.exitCode.map { "\($0)" } ?? ""), .init(ending.termSignal.map { "\($0)" } ?? ""),
             .init(ending.dumpedCore ? "1" : ""), .init(ending.isLateInterrupt ? "1" : ""), .init(ending.error ?? ""),
             .init(Self.retention.components.seconds),
+            .init(ending.survivors.map { "\($0)" }.joined(separator: " ")),
         ]
         let reply = try await evaluate(RedisScripts.end, arguments)
         if reply.text == "replaced" { throw .replaced }

@@ -17,7 +17,11 @@ struct LeftBehind<Transport: InterruptTransport> {
             var areGone = true
             for session in sessions { areGone = await session.kill(within: .seconds(5)) && areGone }
             guard areGone else {
-                logger.error("processes of an earlier instance do not end", metadata: ["run": "\(left.run)"])
+                let members = sessions.flatMap { $0.members() }.compactMap(ProcessStatus.init(of:))
+                logger.error(
+                    "processes of an earlier instance do not end",
+                    metadata: ["run": "\(left.run)", "why": "\(Survivor.text(members.map(Survivor.init)))"]
+                )
                 continue
             }
             let records = PersistentRecorder(run: left.run, logger: logger, isHurried: isHurried)

@@ -57,7 +57,7 @@ struct Reporter {
                 "job": "\(order.job)", "run": "\(order.run)", "state": "\(ending.state.rawValue)",
             ]
             metadata["exit"] = ending.exitCode.map { "\($0)" }
-            metadata["signal"] = ending.termSignal.map { "\($0)" }
+            metadata["signal"] = ending.termSignal.map { "\(SignalName.of($0))" }
             metadata["reason"] = cause.map { "\($0.reason)" }
             metadata["error"] = ending.error.map { "\($0)" }
             logger.log(level: ending.error == nil ? .info : .warning, "ended", metadata: metadata)
@@ -85,7 +85,7 @@ enum TerminalText {
         case .ended(let order, let ending, _):
             var parts = [ending.state.rawValue]
             if let code = ending.exitCode, code != 0 { parts.append("exit code \(code)") }
-            if let signal = ending.termSignal { parts.append("signal \(signal)") }
+            if let signal = ending.termSignal { parts.append(SignalName.of(signal)) }
             if let error = ending.error { parts.append(error) }
             return ["ended \(order.job): \(parts.joined(separator: ", ").escapedForDisplay())"]
         case .stage(let old, let new, let held):

@@ -69,10 +69,13 @@ struct Fleet: Sendable {
     }
 
     /// Runs `body` beside a worker that is ready, and ends the worker with SIGTERM afterwards.
+    ///
+    /// - Parameter user: the worker runs as this user, which only root can ask for.
     func worker<Result: Sendable>(
         _ name: String,
         _ arguments: [String] = [],
         takesAnyCommand: Bool = true,
+        as user: uid_t? = nil,
         _ body: @Sendable (_ pid: Int32) async throws -> Result
     ) async throws -> Result {
         var all = ["--name", name, "--state-dir", "\(directory)/\(name)", "--grace", "2s"]
@@ -83,8 +86,10 @@ struct Fleet: Sendable {
             options: [.create, .append],
             permissions: .ownerReadWrite
         )
+        let program = Self.programs.appending("interruptd")
+        if let user { all = ["--reuid=\(user)", "--clear-groups", program.string] + all }
         return try await run(
-            .path(Self.programs.appending("interruptd")),
+            user == nil ? .path(program) : .name("setpriv"),
             arguments: Arguments(all + arguments),
             environment: environment,
             input: .none,
@@ -128,9 +133,9 @@ struct Fleet: Sendable {
 }
 
 /// Runs `body` with a Redis and a directory that are gone afterwards.
-func withFleet<Result>(_ body: (Fleet) async throws -> Result) async throws -> Result {
+func withFleet<Result>(redis: [String] = [], _ body: (Fleet) async throws -> Result) async throws -> Result {
     try await withTemporaryDirectory { directory in
-        try await withRedis(arguments: ["--appendonly", "yes"]) { redis in
+        try await withRedis(arguments: ["--appendonly", "yes"] + redis) { redis in
             try await body(Fleet(redis: redis, directory: directory))
         }
     }

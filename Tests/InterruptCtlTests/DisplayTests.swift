@@ -96,6 +96,7 @@ import Testing
         ),
         (["reason": "timeout", "stage": "3"], .interrupted, "⏹ Command interrupted (reason timeout, stage kill)"),
         (["error": "host\u{7} gone"], .lost, #"✗ Command lost with its worker: host\x07 gone"#),
+        (["pid": "77"], .lost, "✗ Command (pid 77) lost with its worker"),
     ])
     func `the final line says how it ended`(fields: [String: String], state: RunState, line: String) {
         #expect(OutcomeText.line(makeRecord(fields, state: state), on: Screen()) == line)

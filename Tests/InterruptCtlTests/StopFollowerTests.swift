@@ -63,8 +63,37 @@ import Testing
 
     @Test func `a lost run is a failure, not a stop`() {
         var follower = StopFollower(makeReceipt(.accepted), signal: signal)
-        _ = follower.observe(makeRecord(state: .lost), elapsed: .zero)
+        _ = follower.observe(makeRecord(["pid": "77", "error": "its host burnt"], state: .lost), elapsed: .zero)
         #expect(follower.status(isWaiting: true) == .failed)
+        let failure = StopTexts.failure(of: follower, expected: nil, isWaiting: true, now: .now, waited: .zero)
+        #expect(
+            failure?.description
+                == "Failed to interrupt command: job 'nightly' (pid 77) was lost with its worker: its host burnt"
+        )
+    }
+
+    @Test(arguments: [RunState.failed, .interrupted, .completed])
+    func `a run of which processes are left is not stopped, whatever its state`(state: RunState) {
+        var follower = StopFollower(makeReceipt(.accepted), signal: signal)
+        let error = "still there after SIGKILL: 7 (sleep) not permitted: runs as uid 0; root must end it"
+        let record = makeRecord(["survivors": "7 8", "error": error, "term_signal": "15"], state: state)
+        #expect(follower.observe(record, elapsed: .zero) == [.survived(record)])
+        #expect(follower.status(isWaiting: true) == .failed)
+        let failure = StopTexts.failure(of: follower, expected: nil, isWaiting: true, now: .now, waited: .zero)
+        #expect(failure?.description == "Failed to interrupt command: \(error)")
+        #expect(failure?.status == 1)
+        let lines = StopTexts.lines(.survived(record), of: follower, isOneOfMany: false, on: Screen())
+        #expect(lines == ["✗ not stopped, still there: 7, 8"])
+        #expect(OutcomeText.exitStatus(makeRecord(["survivors": "7", "exit_code": "0"], state: .failed)) == 125)
+    }
+
+    @Test func `asking again for what has ended names what is left of it`() {
+        var follower = StopFollower(makeReceipt(.ended, state: .failed), signal: signal)
+        _ = follower.begin(now: .now)
+        _ = follower.observe(makeRecord(["survivors": "7"], state: .failed), elapsed: .zero)
+        let failure = StopTexts.failure(of: follower, expected: nil, isWaiting: true, now: .now, waited: .zero)
+        #expect(failure?.description.contains("still there after SIGKILL: 7") == true)
+        #expect(failure?.status == 4)
     }
 
     @Test func `a drain is done when the worker knows, for what runs may finish`() {
@@ -105,6 +134,13 @@ import Testing
             follower.observe(makeWorker(seenAt: 5_000), now: now) == [.silent(worker: "alpha", for: .seconds(35))]
         )
         #expect(follower.observe(makeWorker(seenAt: 5_000), now: now) == [])
+    }
+
+    @Test func `waiting lasts longer than a worker waits for what SIGKILL does not end`() {
+        var kill = signal
+        kill.stage = .kill
+        let limit = StopFollower(makeReceipt(.accepted), signal: kill).waitLimit(record: nil)
+        #expect(limit >= StopLimits.survival + .seconds(1))
     }
 
     @Test func `waiting takes the grace period and five seconds, a kill has no grace`() {

@@ -172,7 +172,7 @@ enum RedisScripts {
     /// Records how a run ended. Repeating it changes nothing.
     ///
     /// Arguments: run, instance, state, exit code, Unix signal, core dumped, late interrupt, error, retention in
-    /// seconds. Replies `OK` or `replaced`.
+    /// seconds, survivors (spaces between). Replies `OK` or `replaced`.
     static let end = script(
         "end",
         using: [history, flags, requests, endings],
@@ -187,14 +187,15 @@ enum RedisScripts {
         local changes = {'state', state, 'ended_at_ms', now}
         local function set(name, value) if value ~= '' then changes[#changes + 1] = name; changes[#changes + 1] = value end end
         set('exit_code', ARGV[5]); set('term_signal', ARGV[6]); set('core_dumped', ARGV[7])
-        local late = ARGV[8]
-        if state == 'completed' or state == 'failed' then
+        local late, survivors = ARGV[8], ARGV[11] or ''
+        if survivors == '' and (state == 'completed' or state == 'failed') then
           -- Asked so late that the worker did not see it any more.
           local request = stored_request(run)
           if request and request.stage >= 2 then late = '1' end
         end
-        set('late_interrupt', late); set('error', ARGV[9])
-        if state == 'interrupted' then set('confirmed_at_ms', now) end
+        set('late_interrupt', late); set('error', ARGV[9]); set('survivors', survivors)
+        -- Nothing is called stopped that has not ended cleanly.
+        if state == 'interrupted' and ARGV[9] == '' and survivors == '' then set('confirmed_at_ms', now) end
         redis.call('HSET', \(key.run) .. run, unpack(changes))
         finish_run(job, run, state, now, tonumber(ARGV[10]))
         return 'OK'

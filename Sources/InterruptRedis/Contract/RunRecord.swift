@@ -91,6 +91,8 @@ public struct RunRecord: Hashable, Sendable {
     public var dumpedCore: Bool { text("core_dumped") == "1" }
     /// Why it failed without an exit status.
     public var error: String? { text("error") }
+    /// The processes that SIGKILL did not end: with any, the run is not stopped, whatever its state.
+    public var survivors: [Int32] { (text("survivors") ?? "").split(separator: " ").compactMap { Int32($0) } }
     /// The run's grace period: its own, or from its start on that of its worker.
     public var gracePeriod: Duration? { number("grace_ms").map { .milliseconds($0) } }
     /// The run's timeout.
@@ -142,6 +144,7 @@ public struct RunRecord: Hashable, Sendable {
         for name in Self.numbers { members[name] = number(name).map(JSONValue.integer) }
         for name in Self.booleans { members[name] = text(name).map { .bool($0 == "1") } }
         for name in Self.instants { members[name] = instant(name).map { .string($0.rfc3339) } }
+        if !survivors.isEmpty { members["survivors"] = .array(survivors.map { .integer(Int64($0)) }) }
         // The scripts wrote it; what they did not write is left out.
         members["escalated_by"] = fields["escalated_by"].flatMap {
             try? JSONDecoder().decode(JSONValue.self, from: Data($0))

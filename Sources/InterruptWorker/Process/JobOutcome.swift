@@ -28,10 +28,16 @@ struct JobOutcome: Equatable {
     var handledTerminate = false
     /// Whether an interrupt of stage 2 or harder was asked before the end was known.
     var wasInterruptAsked = false
+    /// What of its group is still there after SIGKILL.
+    var survivors: [Survivor] = []
 
     /// The ending that goes on record.
     var ending: RunEnding {
         var ending = RunEnding(state: state, isLateInterrupt: wasInterruptAsked && !isCausedByInterrupt)
+        if !survivors.isEmpty {
+            ending.error = Survivor.text(survivors)
+            ending.survivors = survivors.map(\.pid)
+        }
         switch status {
         case .exited(let code):
             ending.exitCode = code
@@ -43,7 +49,8 @@ struct JobOutcome: Equatable {
     }
 
     private var state: RunState {
-        if isCausedByInterrupt { return .interrupted }
+        // Nothing is called stopped while a process of it lives.
+        if isCausedByInterrupt { return survivors.isEmpty ? .interrupted : .failed }
         return status == .exited(code: 0) ? .completed : .failed
     }
 

@@ -121,7 +121,7 @@ struct ProcessExecution: Sendable {
                 for await _ in cancellations { _ = teardown.interrupt(stage: .kill, gracePeriod: .zero) }
             }
             if await !teardown.exited(processGroup.leaderDescriptor) {
-                early.fulfil(report(survivors: processGroup.liveMembers(), in: RunEnding(state: .failed)))
+                early.fulfil(ending(survivors: processGroup.liveMembers().map(Survivor.init)))
                 await DescriptorWatch(processGroup.leaderDescriptor).readable()
             }
             if teardown.leaderExited() { _ = await teardown.waitForMembers(isForced: false) }
@@ -152,16 +152,18 @@ struct ProcessExecution: Sendable {
         guard let status = end.status else {
             return RunEnding(state: .failed, error: "how the process ended could not be read")
         }
-        let survivors = end.group.isProvenEmpty ? [] : await end.teardown.waitForMembers(isForced: true)
-        let ending = end.teardown.outcome(status, wasInterruptAsked: scope.stage.shouldTerminateActiveTasks).ending
-        return survivors.isEmpty ? ending : report(survivors: survivors, in: ending)
+        var outcome = end.teardown.outcome(status, wasInterruptAsked: scope.stage.shouldTerminateActiveTasks)
+        if !end.group.isProvenEmpty {
+            outcome.survivors = await end.teardown.waitForMembers(isForced: true).map(Survivor.init)
+        }
+        if let error = outcome.ending.error { logger.error("\(error)") }
+        return outcome.ending
     }
 
-    private func report(survivors: [ProcessStatus], in ending: RunEnding) -> RunEnding {
-        let list = survivors.map { "\($0.pid) (\($0.name), \($0.state), \($0.waitChannel ?? "not waiting"))" }
-        var ending = ending
-        ending.error = "still there after SIGKILL: \(list.joined(separator: ", "))".escapedForDisplay(limit: 1_000)
-        logger.error("\(ending.error ?? "")")
-        return ending
+    /// The ending of a run whose leader itself is among the survivors.
+    private func ending(survivors: [Survivor]) -> RunEnding {
+        let error = Survivor.text(survivors)
+        logger.error("\(error)")
+        return RunEnding(state: .failed, error: error, survivors: survivors.map(\.pid))
     }
 }

@@ -20,13 +20,12 @@ public struct ProcessRunner: Sendable {
     ///     `LC_*`, `TZ` and `TMPDIR` reach a job.
     ///   - logger: told of what goes wrong beside the job: its file, its survivors.
     ///   - giveUpAfter: how long processes may outlive SIGKILL before they are reported instead of waited for.
-    ///     5 s: what waits in the kernel longer than that waits for a disk or a server, which is not ours to wait for.
     public init(
         outputDirectory: FilePath,
         defaultGracePeriod: Duration,
         baseEnvironment: [String: String],
         logger: Logger,
-        giveUpAfter: Duration = .seconds(5)
+        giveUpAfter: Duration = StopLimits.survival
     ) {
         self.outputDirectory = outputDirectory
         self.defaultGracePeriod = defaultGracePeriod

@@ -34,6 +34,13 @@ struct ProcessStatus {
     /// Whether it still runs, which a zombie does not.
     var isAlive: Bool { state != "Z" && state != "X" }
 
+    /// The user it really is, by which the kernel decides who may signal it.
+    var user: uid_t? {
+        let lines = Self.read("/proc/\(pid)/status", limit: 4_096)?.split(separator: "\n") ?? []
+        let fields = lines.first { $0.hasPrefix("Uid:") }?.split(separator: "\t") ?? []
+        return fields.count > 1 ? uid_t(fields[1]) : nil
+    }
+
     /// Where in the kernel it waits, `nil` when it does not or the kernel does not say.
     var waitChannel: String? {
         guard let text = Self.read("/proc/\(pid)/wchan", limit: 256), text != "0", !text.isEmpty else { return nil }

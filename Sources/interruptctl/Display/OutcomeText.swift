@@ -14,7 +14,8 @@ enum OutcomeText {
         case .interrupted: return "\(screen.sign(.interrupt)) \(interruption(record, on: screen))"
         case .lost:
             let why = record.error.map { ": " + screen.shown($0, limit: 200) } ?? ""
-            return "\(screen.sign(.failure)) Command lost with its worker\(why)"
+            let pid = record.pid.map { " (pid \($0))" } ?? ""
+            return "\(screen.sign(.failure)) Command\(pid) lost with its worker\(why)"
         }
     }
 
@@ -57,20 +58,10 @@ enum OutcomeText {
         case .completed: return 0
         case .interrupted: return record.reason == .timeout ? 124 : 130
         case .failed:
-            if let code = record.exitCode { return code }
+            // 0 of a leader whose group was not ended is no success.
+            if let code = record.exitCode, code != 0 { return code }
             return record.termSignal.map { 128 + $0 } ?? CommandStatus.ownTrouble.rawValue
         case .queued, .running, .paused, .cancelling, .lost: return CommandStatus.ownTrouble.rawValue
         }
     }
-}
-
-/// Unix signals by name.
-enum SignalName {
-    private static let names: [Int32: String] = [
-        1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE",
-        9: "SIGKILL", 10: "SIGUSR1", 11: "SIGSEGV", 12: "SIGUSR2", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM",
-        24: "SIGXCPU", 25: "SIGXFSZ", 31: "SIGSYS",
-    ]
-
-    static func of(_ number: Int32) -> String { names[number] ?? "Unix signal \(number)" }
 }

@@ -24,6 +24,8 @@ struct StopFollower {
         case confirmed(RunRecord)
         /// The run ended by itself first.
         case tooLate(RunRecord)
+        /// The run has ended, but not all of its processes: SIGKILL did not help.
+        case survived(RunRecord)
         /// The run is gone, and its outcome is not known.
         case lost(RunRecord)
     }
@@ -110,6 +112,10 @@ struct StopFollower {
                 return steps + [.willFinish]
             }
         }
+        if record.state.isEnd, signal.stage > .drain, !record.survivors.isEmpty {
+            phase = .ended(.failed)
+            return steps + [.survived(record)]
+        }
         switch record.state {
         case .queued, .running, .paused, .cancelling: break
         case .interrupted:
@@ -160,7 +166,7 @@ struct StopFollower {
             // The start puts the worker's default on record; of a run without a start, 10 s is what nobody has changed.
             case .terminate: signal.gracePeriod ?? record?.gracePeriod ?? .seconds(10)
             }
-        return grace + .seconds(5)
+        return grace + StopLimits.answer
     }
 
     /// The run as one line of JSON.

@@ -34,9 +34,19 @@ enum StopTexts {
                     + "the request stays on record and is applied when it is back"
             ]
         case .neverStarted: return ["\(screen.sign(.interrupt)) Command interrupted before it started"]
+        case .survived(let record):
+            let pids = record.survivors.map { "\($0)" }.joined(separator: ", ")
+            return ["\(screen.sign(.failure)) not stopped, still there: \(pids)"]
         case .confirmed(let record), .tooLate(let record), .lost(let record):
             return [OutcomeText.line(record, on: screen)]
         }
+    }
+
+    /// What is left of a run that has ended; `nil` when nothing is.
+    private static func survivors(_ record: RunRecord) -> String? {
+        if record.survivors.isEmpty { return nil }
+        let pids = record.survivors.map { "\($0)" }.joined(separator: ", ")
+        return record.error?.escapedForDisplay(limit: 1_000) ?? "still there after SIGKILL: \(pids)"
     }
 
     /// The failure of one run for stderr and for JSON; `nil` when there is none.
@@ -67,9 +77,10 @@ enum StopTexts {
             )
         case .alreadyEnded where follower.outcome == .ended:
             let how = follower.record.map { " (\(OutcomeText.ended($0, now: now)))" } ?? ""
+            let rest = follower.record.flatMap(survivors) ?? nothingRunning
             return CommandFailure(
                 status,
-                "job '\(job)' has already ended\(how). \(nothingRunning)",
+                "job '\(job)' has already ended\(how). \(rest)",
                 hint: "run 'interruptctl history \(job)' to see how"
             )
         case .alreadyEnded:
@@ -83,9 +94,17 @@ enum StopTexts {
                 "the interrupt of job '\(job)' is recorded but not confirmed after \(waited.displayText): \(known)",
                 hint: "\(why); ask again with 'interruptctl status \(job)', or harder with 'interruptctl kill \(job)'"
             )
+        case .failed where follower.record?.survivors.isEmpty == false:
+            let why = follower.record.flatMap(survivors) ?? ""
+            return CommandFailure(status, "Failed to interrupt command: \(why)")
         case .failed:
             let why = follower.record?.error.map { ": " + $0.escapedForDisplay(limit: 300) } ?? ""
-            return CommandFailure(status, "Failed to interrupt command: job '\(job)' was lost with its worker\(why)")
+            let pid = follower.record?.pid.map { " (pid \($0))" } ?? ""
+            return CommandFailure(
+                status,
+                "Failed to interrupt command: job '\(job)'\(pid) was lost with its worker\(why)",
+                hint: "nothing starts it again by itself: 'interruptctl submit' does"
+            )
         case .usage, .unavailable, .notPermitted, .ownTrouble: return CommandFailure(status, "job '\(job)'")
         }
     }

@@ -168,9 +168,15 @@ struct ScriptWorker: Sendable {
         return try await script(RedisScripts.acknowledge, signal.arguments + more).text
     }
 
-    func end(_ run: RunID, _ state: String = "completed", exitCode: String = "0") async throws -> String? {
-        let fields: [RedisArgument] = [.init(state), .init(exitCode), "", "", "", "", "3600"]
-        return try await script(RedisScripts.end, [.init(run.rawValue), .init(instance)] + fields).text
+    func end(
+        _ run: RunID,
+        _ state: String = "completed",
+        exitCode: String = "0",
+        error: String = "",
+        more: [RedisArgument] = []
+    ) async throws -> String? {
+        let fields: [RedisArgument] = [.init(state), .init(exitCode), "", "", "", .init(error), "3600"]
+        return try await script(RedisScripts.end, [.init(run.rawValue), .init(instance)] + fields + more).text
     }
 
     func heartbeat() async throws -> String? {

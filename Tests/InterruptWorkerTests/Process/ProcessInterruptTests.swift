@@ -34,6 +34,13 @@ import Testing
         #expect(.now - start >= .milliseconds(300))
     }
 
+    @Test func `one that reacts is not kept waiting for the rest of its grace period`() async throws {
+        var job = try JobUnderTest(bash: "trap 'echo saved; exit 3' TERM; echo ready; \(Self.endless)")
+        job.order.gracePeriod = .seconds(3_600)
+        #expect(await job.runInterrupted() == RunEnding(state: .interrupted, exitCode: 3))
+        #expect(job.seen.text().hasSuffix("saved\n"))
+    }
+
     @Test func `the interrupt's own grace period comes first`() async throws {
         let job = try JobUnderTest(bash: "trap '' TERM; echo ready; \(Self.endless)")
         let ending = await job.run { scope, seen in
@@ -226,6 +233,20 @@ import Testing
         #expect(hasGap)
         #expect(job.seen.text().hasSuffix("199999\n200000\n"))
         #expect(try job.file.count == 1_288_895 + 6)
+    }
+
+    @Test func `a flood holds up no interrupt, and the job's last words are the last in its file`() async throws {
+        let job = try JobUnderTest(
+            bash: "trap 'echo LAST-WORDS; exit 0' TERM; while :; do head -c 1000000 /dev/zero; done"
+        )
+        let ending = await job.run { scope, seen in
+            try? await eventually("it floods") { seen.chunks.last?.offset ?? 0 > 20_000_000 }  // else what follows fails
+            scope.interrupt()
+        }
+        #expect(ending == RunEnding(state: .interrupted, exitCode: 0))
+        #expect(try job.file.count > 20_000_000)
+        #expect(try job.file.suffix(11) == Array("LAST-WORDS\n".utf8))
+        #expect(job.seen.chunks.last?.bytes.suffix(11) == Array("LAST-WORDS\n".utf8))
     }
 
     @Test func `the first bytes come at once`() async throws {

@@ -1,0 +1,40 @@
+import Foundation
+import InterruptCore
+import InterruptRedis
+import InterruptTesting
+import Testing
+
+private let nobody: uid_t = 65_534
+
+@Suite(.timeLimit(.minutes(2)), .enabled(if: geteuid() == 0, "only root can run a worker as somebody else"))
+struct `A process that the worker may not signal` {
+    /// Runs `body` beside a worker of nobody's. The program that it is given runs its arguments as root, for anybody.
+    private func withWorkerOfNobody(_ body: @Sendable (Fleet, String) async throws -> Void) async throws {
+        try await withFleet(redis: ["--unixsocketperm", "777"]) { fleet in
+            let asRoot = "\(fleet.directory)/as-root"
+            try FileManager.default.copyItem(atPath: "/usr/bin/setpriv", toPath: asRoot)
+            try #require(chown(fleet.directory, nobody, nobody) == 0 && chmod(fleet.redis.directory, 0o755) == 0)
+            try #require(chmod(asRoot, 0o4755) == 0)
+            try await fleet.worker("w1", as: nobody) { _ in try await body(fleet, "\(asRoot) --reuid=0") }
+        }
+    }
+
+    @Test
+    func `is not called stopped: the run has failed, and who asked is told which process and why`() async throws {
+        try await withWorkerOfNobody { fleet, asRoot in
+            let script = "\(asRoot) sh -c 'echo $$; exec sleep 1000' & wait"
+            _ = try await fleet.control("submit", "--id", "helper", "--", "sh", "-c", script)
+            try await eventually("its child runs as root") { try await fleet.output(of: "helper").hasSuffix("\n") }
+            let pid = try #require(Int32(try await fleet.output(of: "helper").dropLast()))
+            defer { kill(pid, SIGKILL) }
+            let cancelled = try await fleet.control("cancel", "helper", "--grace", "100ms")
+            #expect(cancelled.exitCode == 1, "\(cancelled)")
+            let why = "\(pid) (sleep) not permitted: runs as uid 0"
+            #expect(cancelled.errors.contains("Failed to interrupt command: still there after SIGKILL: \(why)"))
+            #expect(!cancelled.text.contains("Command interrupted"))
+            let record = try await fleet.wait(for: "helper", .failed)
+            #expect(record.confirmedAt == nil)
+            #expect(!record.isLateInterrupt, "the interrupt was not too late")
+        }
+    }
+}
