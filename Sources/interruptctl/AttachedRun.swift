@@ -78,6 +78,8 @@ struct AttachedRun {
         guard let record else { throw CommandFailure(.failed, "run \(run.rawValue) is no longer on record") }
         if display.isJSON {
             StandardStreams.error(record.json.line)
+        } else if let trouble = OutcomeText.trouble(record, on: screen) {
+            CommandFailure(.ownTrouble, trouble).report()
         } else if isTalking {
             StandardStreams.error(OutcomeText.line(record, on: screen))
         }

@@ -12,10 +12,21 @@ enum OutcomeText {
         case .completed: return "\(screen.sign(.success)) Command completed successfully"
         case .failed: return "\(screen.sign(.failure)) \(failure(record, on: screen))"
         case .interrupted: return "\(screen.sign(.interrupt)) \(interruption(record, on: screen))"
-        case .lost:
-            let why = record.error.map { ": " + screen.shown($0, limit: 200) } ?? ""
-            return "\(screen.sign(.failure)) Command lost with its worker\(why)"
+        case .lost: return "\(screen.sign(.failure)) \(loss(record, on: screen))"
         }
+    }
+
+    /// What went wrong around a run rather than in it, which its own output cannot say; `nil` when nothing did.
+    static func trouble(_ record: RunRecord, on screen: Screen) -> String? {
+        switch record.state {
+        case .failed where record.error != nil: failure(record, on: screen)
+        case .lost: loss(record, on: screen)
+        default: nil
+        }
+    }
+
+    private static func loss(_ record: RunRecord, on screen: Screen) -> String {
+        "Command lost with its worker" + (record.error.map { ": " + screen.shown($0, limit: 200) } ?? "")
     }
 
     private static func failure(_ record: RunRecord, on screen: Screen) -> String {
