@@ -96,6 +96,11 @@ public final class InterruptScope: Sendable {
         return stream
     }
 
+    /// What ``signals`` carries, each with the run it was accepted for: for who listens to several scopes at once.
+    public var events: some AsyncSequence<InterruptEvent, Never> & Sendable {
+        signals.map { [run] signal in InterruptEvent(run: run, signal: signal) }
+    }
+
     /// Runs `body`, and meanwhile calls `react` with what ``signals`` carries, in the same order: for what must not wait
     /// until a task is scheduled. No call is under way any more when it returns. One reaction at a time.
     ///

@@ -117,7 +117,7 @@ extension RedisScripts {
 
         -- The first request keeps reason, message and name; a harder one raises the stage; nothing counts twice. Replies
         -- the outcome, the record, its text, and its earlier stage if there was one. The signal may become the record.
-        local function merge(run, job, signal, now)
+        local function merge(run, job, state, signal, now)
           local request, text = stored_request(run)
           local earlier = request and request.stage
           local outcome
@@ -154,6 +154,8 @@ extension RedisScripts {
           record(now, event, job, run, {'request_id', signal.request_id, 'target', signal.target or job, 'stage', signal.stage,
             'reason', signal.reason, 'message', signal.message or '', 'triggered_by', signal.triggered_by or '',
             'source', signal.source})
+          -- It is on record and stays there, whatever the script writes next: those who watch hear of it, once.
+          if outcome ~= 'already' then publish_event(event, job, run, state, now, request.stage) end
           return outcome, request, text, earlier
         end
 
