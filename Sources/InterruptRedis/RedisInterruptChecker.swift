@@ -178,7 +178,7 @@ public final class RedisInterruptChecker: Sendable {
             case .request(let run):
                 board.deliver(try SignalMessage(json: value).signal(source: .remote, newID: .random()), way, to: run)
             case .jobFlag(let run, let job):
-                guard let message = try FlagValue.read(value) else { return }
+                guard let message = try FlagValue.read(value, for: run) else { return }
                 let signal = message.signal(source: .flag, newID: .random())
                 if let recorded = try await interrupts.importFlag(signal, run: run, job: job, value: value) {
                     board.deliver(recorded, way, to: run)

@@ -10,9 +10,9 @@ extension RedisScripts {
         using: [history, flags, requests],
         """
         -- The record as a flag, for checkers in other programs. The same record always gives the same text.
-        local function mirror(request, stage)
-          local text = '{"request_id":' .. cjson.encode(request.request_id) .. ',"stage":' .. stage
-            .. ',"reason":' .. cjson.encode(request.reason)
+        local function mirror(run, request, stage)
+          local text = mirror_head(run) .. ',"request_id":' .. cjson.encode(request.request_id)
+            .. ',"stage":' .. stage .. ',"reason":' .. cjson.encode(request.reason)
           if request.message then text = text .. ',"message":' .. cjson.encode(request.message) end
           if request.triggered_by then text = text .. ',"triggered_by":' .. cjson.encode(request.triggered_by) end
           return text .. ',"save_checkpoint":' .. tostring(request.save_checkpoint) .. '}'
@@ -32,11 +32,11 @@ extension RedisScripts {
           local outcome, request, text, earlier = merge(run, job, state, read_signal(2), now)
           -- Before the flag, whose change the server tells the worker too: that is to come second.
           if worker then redis.pcall('PUBLISH', key.signals .. worker, text) end
-          local flag = mirror(request, request.stage)
+          local flag = mirror(run, request, request.stage)
           if not redis.pcall('SET', key.flag .. job, flag, 'EX', 86400, 'NX') then
             -- Somebody else's flag that the worker has not yet taken in stays: it may be harder than this request.
             local there = flag_value(job)
-            if not there or is_down[there] or (earlier and there == mirror(request, earlier)) then
+            if not there or is_down[there] or (earlier and there == mirror(run, request, earlier)) then
               redis.pcall('SET', key.flag .. job, flag, 'EX', 86400)
             end
           end

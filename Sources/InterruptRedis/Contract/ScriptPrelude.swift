@@ -46,8 +46,14 @@ extension RedisScripts {
           return type(value) == 'string' and value
         end
 
+        -- How the mirror of a run's record begins.
+        local function mirror_head(run) return '{"v":1,"run":' .. cjson.encode(run) end
+
+        -- The run's own mirror goes without a word: nobody asked for anything with it.
         local function drop_flag(job, run, now)
-          if redis.call('DEL', key.flag .. job) == 1 then record(now, 'flag_dropped', job, run, {}) end
+          local value, head = flag_value(job), mirror_head(run)
+          local is_mirror = value and string.sub(value, 1, #head) == head
+          if redis.call('DEL', key.flag .. job) == 1 and not is_mirror then record(now, 'flag_dropped', job, run, {}) end
         end
 
         """
