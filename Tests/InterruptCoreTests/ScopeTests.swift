@@ -45,6 +45,15 @@ import Testing
         }
     }
 
+    @Test func `asking again with the same request id changes nothing`() async {
+        await withInterruptScope { scope in
+            let id = RequestID(rawValue: "q1")
+            #expect(scope.interrupt(id: id, message: "first") == .first)
+            #expect(scope.interrupt(id: id, message: "first") == .known)
+            #expect(scope.cause?.id == id && scope.stage == .terminate && scope.late.isEmpty)
+        }
+    }
+
     @Test func `what changed nothing is kept as late`() async {
         let late = await withInterruptScope { scope in
             #expect(scope.interrupt(message: "first") == .first)

@@ -30,6 +30,10 @@ struct Control: Sendable {
     }
 
     func callAsFunction(_ words: String...) async throws -> ControlResult {
+        try await call(words)
+    }
+
+    func call(_ words: [String]) async throws -> ControlResult {
         try await call(words.map { Array($0.utf8) })
     }
 
@@ -114,6 +118,22 @@ private func firstOrder(_ worker: TestWorker) async throws -> RunOrder {
             #expect(kill.output.contains("harder than what was asked before"))
             #expect(kill.error.contains("recorded but not confirmed"))
             #expect(try await control("status", "nightly").output.contains("3 kill, not yet acknowledged"))
+        }
+    }
+
+    @Test func `asking twice with one request id interrupts once`() async throws {
+        try await withWorker(answers: false) { control, redis, worker async throws in
+            _ = try await control("submit", "--id", "nightly", "--", "make")
+            _ = try await firstOrder(worker)
+            let words = ["cancel", "nightly", "--no-wait", "--request-id", "q1", "-o", "json"]
+            for isSecond in [false, true] {
+                let result = try await control.call(words)
+                #expect(result.status == 0, "\(result)")
+                #expect(result.output.contains(#""request_id":"q1""#))
+                #expect(result.output.contains(#""already_requested":\#(isSecond)"#))
+            }
+            let events = try await control("history", "nightly", "-o", "json").output.split(separator: "\n")
+            #expect(events.count { $0.contains(#""request_id":"q1""#) } == 1)
         }
     }
 
