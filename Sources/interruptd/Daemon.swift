@@ -23,7 +23,8 @@ struct Daemon {
         let reporter = Reporter(
             logger: logger,
             description: description,
-            isTerminal: settings.logFormat == .text && isatty(STDERR_FILENO) == 1
+            isTerminal: settings.logFormat == .text && isatty(STDERR_FILENO) == 1,
+            isPlain: DisplayEnvironment.isPlain(ProcessInfo.processInfo.environment)
         )
         let transport = makeTransport(description)
         let worker = try makeWorker(description, transport, reporter)

@@ -9,12 +9,16 @@ struct Reporter {
     let description: WorkerDescription
     /// Whether a person reads along: then short lines instead of records.
     let isTerminal: Bool
+    /// Whether only ASCII is wanted.
+    let isPlain: Bool
 
     @Sendable
     func report(_ event: WorkerEvent) {
         if isTerminal {
             let time = Timestamp.now.rfc3339.dropFirst(11).prefix(8)
-            for line in TerminalText.lines(event, description) { StandardError.write("\(time) \(line)\n") }
+            for line in TerminalText.lines(event, description, isPlain: isPlain) {
+                StandardError.write("\(time) \(line)\n")
+            }
         } else {
             record(event)
         }
@@ -55,14 +59,15 @@ struct Reporter {
             metadata["error"] = ending.error.map { "\($0)" }
             logger.log(level: ending.error == nil ? .info : .warning, "ended", metadata: metadata)
         case .stage(let old, let new, let held):
-            logger.notice("\(StageTexts.escalation(from: old, to: new))", metadata: ["running": "\(held)"])
+            let line = StageTexts.escalation(from: old, to: new, isPlain: isPlain)
+            logger.notice("\(line)", metadata: ["running": "\(held)"])
         }
     }
 }
 
 /// What a person at the daemon's terminal reads.
 enum TerminalText {
-    static func lines(_ event: WorkerEvent, _ worker: WorkerDescription) -> [String] {
+    static func lines(_ event: WorkerEvent, _ worker: WorkerDescription, isPlain: Bool) -> [String] {
         switch event {
         case .entered:
             let queues = worker.queues.map(\.description).joined(separator: ", ")
@@ -83,7 +88,8 @@ enum TerminalText {
             return ["ended \(order.job): \(parts.joined(separator: ", ").escapedForDisplay())"]
         case .stage(let old, let new, let held):
             var lines = [
-                "\(StageTexts.announcement(new)) (\(held) running)", StageTexts.escalation(from: old, to: new),
+                "\(StageTexts.announcement(new)) (\(held) running)",
+                StageTexts.escalation(from: old, to: new, isPlain: isPlain),
             ]
             if held > 0, let hint = StageTexts.hint(after: new) { lines.append(hint) }
             return lines

@@ -17,15 +17,17 @@ struct ControlResult: Sendable {
 /// The binary beside the test bundle, against one server.
 struct Control: Sendable {
     let redis: TestRedis
+    var locale = "C.UTF-8"
 
     static let path: FilePath = {
         let bundle = FilePath(CommandLine.arguments[0])
         return bundle.removingLastComponent().appending("interruptctl")
     }()
 
-    static func environment(_ redis: TestRedis) -> Subprocess.Environment {
+    static func environment(_ redis: TestRedis, locale: String = "C.UTF-8") -> Subprocess.Environment {
         .custom([
-            "INTERRUPT_REDIS_URL": "redis+unix://\(redis.socketPath)", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin",
+            "INTERRUPT_REDIS_URL": "redis+unix://\(redis.socketPath)", "LANG": locale,
+            "PATH": "/usr/bin:/bin",
         ])
     }
 
@@ -42,7 +44,7 @@ struct Control: Sendable {
             .path(Self.path),
             // Subprocess takes bytes as C strings: the NUL at the end is ours to write.
             arguments: Arguments(words.map { $0 + [0] }),
-            environment: Self.environment(redis),
+            environment: Self.environment(redis, locale: locale),
             input: .none,
             output: .string(limit: 1 << 20),
             error: .string(limit: 1 << 20)

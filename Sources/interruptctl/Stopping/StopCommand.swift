@@ -217,7 +217,7 @@ struct StopCommand {
             )
             if display.isJSON { StandardStreams.out(follower.json(error: failure?.description).line) }
             let status = follower.status(isWaiting: isWaiting).tolerating(nothingRunning: options.ifRunning)
-            if status != .done { failure?.report() }
+            if status != .done { failure?.report(on: screen) }
             statuses.append(status)
         }
         let worst = CommandStatus.worst(statuses)
