@@ -25,6 +25,16 @@ extension String {
     }
 }
 
+/// What may be shown where a process runs, as its environment says.
+public enum DisplayEnvironment {
+    /// Whether only ASCII is wanted: the locale is not UTF-8, or `NO_COLOR` is set.
+    public static func isPlain(_ environment: [String: String]) -> Bool {
+        func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0.lowercased() } }
+        let locale = value("LC_ALL") ?? value("LC_CTYPE") ?? value("LANG") ?? "c"
+        return value("NO_COLOR") != nil || !(locale.contains("utf-8") || locale.contains("utf8"))
+    }
+}
+
 extension UInt32 {
     fileprivate func hexadecimal(digits: Int) -> String {
         let text = String(self, radix: 16)

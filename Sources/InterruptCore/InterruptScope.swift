@@ -54,8 +54,11 @@ public final class InterruptScope: Sendable {
     var subscriberCount: Int { state.withLock { $0.subscribers.count { !$0.isGone.load(ordering: .acquiring) } } }
 
     /// Asks this scope's work to stop. Returns at once; idempotent by request id; the first cause wins.
+    ///
+    /// - Parameter id: a repetition with the same one is ``InterruptInbox/Reception/known`` and changes nothing.
     @discardableResult
     public func interrupt(
+        id: RequestID = .random(),
         reason: InterruptReason = .userCancelled,
         message: String? = nil,
         triggeredBy: String? = nil,
@@ -64,6 +67,7 @@ public final class InterruptScope: Sendable {
     ) -> InterruptInbox.Reception {
         receive(
             InterruptSignal(
+                id: id,
                 stage: stage,
                 reason: reason,
                 message: message,
@@ -94,6 +98,11 @@ public final class InterruptScope: Sendable {
         }
         if isFinished { continuation.finish() }
         return stream
+    }
+
+    /// What ``signals`` carries, each with the run it was accepted for: for who listens to several scopes at once.
+    public var events: some AsyncSequence<InterruptEvent, Never> & Sendable {
+        signals.map { [run] signal in InterruptEvent(run: run, signal: signal) }
     }
 
     /// Runs `body`, and meanwhile calls `react` with what ``signals`` carries, in the same order: for what must not wait

@@ -29,8 +29,10 @@ public enum StageTexts {
     }
 
     /// The line that records a change of stage.
-    public static func escalation(from old: InterruptStage?, to new: InterruptStage) -> String {
-        "Interrupt escalation: \(title(old)) → \(title(new))"
+    ///
+    /// - Parameter isPlain: in ASCII only.
+    public static func escalation(from old: InterruptStage?, to new: InterruptStage, isPlain: Bool = false) -> String {
+        "Interrupt escalation: \(title(old)) \(isPlain ? "->" : "→") \(title(new))"
     }
 
     /// One sentence that says what the stage means.

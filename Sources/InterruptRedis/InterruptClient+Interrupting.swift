@@ -87,13 +87,13 @@ extension InterruptClient {
         return receipts
     }
 
-    /// Interrupts everything that a target stands for: its gate first, then its members.
+    /// Interrupts what a target stands for: its gate first, then its members.
     ///
     /// The gate of a drain stays closed until it is opened; that of a harder stage lasts while members are being listed,
     /// or on a group until its last live run has ended and a little more.
     ///
-    /// - Parameter only: with it, no request is made for a member of a target of many that is not among these runs. What
-    ///   is queued meanwhile meets the gate all the same.
+    /// - Parameter only: with it, of a target of many exactly those members are meant that are among these runs. Nothing
+    ///   can slip through then, so only a drain, which is about what comes, closes a gate.
     public func interrupt(
         _ target: InterruptTarget,
         _ signal: InterruptSignal,
@@ -102,12 +102,17 @@ extension InterruptClient {
         if case .job(let job) = target { return try await interrupt([.job(job)], signal) }
         var members = try await liveRuns(of: target)
         if members.isEmpty, signal.stage > .drain { return [] }
-        try await closeGate(target, signal)
-        // What was submitted before the gate closed is on the list now; what comes after does not start.
-        members = try await liveRuns(of: target)
+        let closesGate = confirmed == nil || signal.stage == .drain
+        if closesGate {
+            try await closeGate(target, signal)
+            // What was submitted before the gate closed is on the list now; what comes after does not start.
+            members = try await liveRuns(of: target)
+        }
         if let confirmed { members = members.filter(confirmed.contains) }
         let receipts = try await interrupt(members.map(RunReference.run), signal)
-        if signal.stage > .drain, !target.isGroup { try await openGate(target, closedBy: signal.id, by: nil) }
+        if closesGate, signal.stage > .drain, !target.isGroup {
+            try await openGate(target, closedBy: signal.id, by: nil)
+        }
         return receipts.filter { $0.outcome != .ended && $0.outcome != .missing }
     }
 

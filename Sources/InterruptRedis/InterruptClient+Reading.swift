@@ -82,12 +82,16 @@ public struct HistoryEntry: Hashable, Sendable {
     /// What happened.
     public var event: String { fields["event"] ?? "" }
 
-    /// The entry as JSON; numbers as numbers, the instant as RFC 3339.
+    /// The entry as JSON; numbers and truth values as such, the instant as RFC 3339.
     public var json: JSONValue {
         var members: [String: JSONValue] = ["id": .string(id), "at": .string(at.rfc3339)]
         for (name, value) in fields where name != "at_ms" && !value.isEmpty {
-            let isNumber = ["stage", "exit_code", "term_signal", "latency_ms"].contains(name)
-            members[name] = isNumber ? Int64(value).map(JSONValue.integer) ?? .string(value) : .string(value)
+            switch name {
+            case "stage", "exit_code", "term_signal", "latency_ms":
+                members[name] = Int64(value).map(JSONValue.integer) ?? .string(value)
+            case "late_interrupt": members[name] = .bool(value == "1")
+            default: members[name] = .string(value)
+            }
         }
         return .object(members)
     }

@@ -144,10 +144,8 @@ public final class RedisInterruptChecker: Sendable {
     ) async {
         do throws(RedisError) {
             let isTracked = try await track(&tracked)
-            for chunk in read.keys.chunked(by: 500) {
-                let values = try await values(of: chunk, isTracked: isTracked)
-                for (key, value) in zip(chunk, values) { await consider(value.bytes, of: key, read.ways[key] ?? .poll) }
-            }
+            let values = try await client.values(of: read.keys, isTracked: isTracked)
+            for (key, value) in zip(read.keys, values) { await consider(value.bytes, of: key, read.ways[key] ?? .poll) }
             board.readSucceeded()
         } catch {
             board.readFailed(read)
@@ -177,14 +175,6 @@ public final class RedisInterruptChecker: Sendable {
         return isAccepted
     }
 
-    private func values(of keys: ArraySlice<String>, isTracked: Bool) async throws(RedisError) -> [RESPValue] {
-        let read = RedisCommand("MGET", keys.map { RedisArgument($0) })
-        let commands = isTracked ? [RedisCommand("CLIENT", "CACHING", "YES"), read] : [read]
-        let reply = try await client.send(commands).last ?? .null
-        if case .error(let text) = reply { throw RedisError.fromReply(text) }
-        return reply.array ?? []
-    }
-
     private func consider(_ value: [UInt8]?, of key: String, _ way: DeliveryWay) async {
         guard let role = board.newValue(value, of: key), let value else { return }
         do {
@@ -192,7 +182,7 @@ public final class RedisInterruptChecker: Sendable {
             case .request(let run):
                 board.deliver(try SignalMessage(json: value).signal(source: .remote, newID: .random()), way, to: run)
             case .jobFlag(let run, let job):
-                guard let message = try FlagValue.read(value) else { return }
+                guard let message = try FlagValue.read(value, for: run) else { return }
                 let signal = message.signal(source: .flag, newID: .random())
                 if let recorded = try await interrupts.importFlag(signal, run: run, job: job, value: value) {
                     board.deliver(recorded, way, to: run)
@@ -240,6 +230,26 @@ public final class RedisInterruptChecker: Sendable {
 extension Duration {
     /// The duration plus or minus a tenth, so that many pollers do not fall into step.
     fileprivate func jittered() -> Duration { self * Double.random(in: 0.9...1.1) }
+}
+
+extension RedisCommands {
+    /// The values of keys, in order, in one round trip however many they are. Each MGET reads 500 of them at most, so
+    /// that the server can answer others in between.
+    ///
+    /// - Parameter isTracked: arms the keys, so that the server tells of their next change.
+    func values(of keys: [String], isTracked: Bool) async throws(RedisError) -> [RESPValue] {
+        if keys.isEmpty { return [] }
+        let reads = keys.chunked(by: 500).map { RedisCommand("MGET", $0.map { RedisArgument($0) }) }
+        let arm = RedisCommand("CLIENT", "CACHING", "YES")
+        let replies = try await send(isTracked ? reads.flatMap { [arm, $0] } : reads)
+        var values: [RESPValue] = []
+        for index in reads.indices {
+            let reply = replies[isTracked ? 2 * index + 1 : index]
+            if case .error(let text) = reply { throw RedisError.fromReply(text) }
+            values += reply.array ?? []
+        }
+        return values
+    }
 }
 
 extension Array {

@@ -174,7 +174,7 @@ public final class RedisTransport: InterruptTransport {
         var pending: [InterruptSignal] = []
         for index in stride(from: 0, to: flags.count - 1, by: 2) {
             guard let target = flags[index].text.flatMap({ try? InterruptTarget($0) }),
-                let value = flags[index + 1].bytes, let message = try? FlagValue.read(value)
+                let value = flags[index + 1].bytes, let message = try? FlagValue.read(value, for: order.run)
             else { continue }
             let signal = message.signal(source: .flag, newID: .random())
             if case .job(let job) = target {

@@ -78,6 +78,8 @@ struct AttachedRun {
         guard let record else { throw CommandFailure(.failed, "run \(run.rawValue) is no longer on record") }
         if display.isJSON {
             StandardStreams.error(record.json.line)
+        } else if let trouble = OutcomeText.trouble(record, on: screen) {
+            CommandFailure(.ownTrouble, trouble).report(on: screen)
         } else if isTalking {
             StandardStreams.error(OutcomeText.line(record, on: screen))
         }
@@ -98,7 +100,7 @@ struct AttachedRun {
                 switch action {
                 case .none: break
                 case .leave: return .left
-                case .interrupt(let stage): await interrupt(stage)
+                case .interrupt(let stage): await interrupt(stage, on: screen)
                 }
             case .listening, .deaf, .event, .tick:
                 if hasSaidRunning { break }
@@ -114,14 +116,14 @@ struct AttachedRun {
         return .still
     }
 
-    private func interrupt(_ stage: InterruptStage) async {
+    private func interrupt(_ stage: InterruptStage, on screen: Screen) async {
         let signal = InterruptSignal(stage: stage, triggeredBy: Requester.ofProcess, source: .remote)
         do {
             _ = try await session.resolving { client, _ throws(RedisError) in
                 try await client.interrupt([.run(run)], signal)
             }
         } catch {
-            StandardStreams.error("Failed to interrupt command: \(error.description)")
+            StandardStreams.error(screen.fitted("Failed to interrupt command: \(error.description)"))
         }
     }
 }

@@ -27,8 +27,8 @@ struct CommandFailure: Error, Equatable, CustomStringConvertible {
         return ["error: \(description)"] + (hint.map { ["hint: \($0)"] } ?? [])
     }
 
-    func report() {
-        if !lines.isEmpty { StandardStreams.error(lines.joined(separator: "\n")) }
+    func report(on screen: Screen) {
+        if !lines.isEmpty { StandardStreams.error(screen.fitted(lines.joined(separator: "\n"))) }
     }
 
     /// The same failure of a command whose exit status is the job's: its own troubles are 125, but for wrong usage.

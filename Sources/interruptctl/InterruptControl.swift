@@ -60,11 +60,13 @@ struct InterruptControl: AsyncParsableCommand {
                 try command.run()
             }
         } catch let failure as CommandFailure {
-            failure.report()
+            failure.report(on: .unparsed(arguments))
             Glibc.exit(failure.status)
         } catch {
             let code = exitCode(for: error)
-            if code == .validationFailure { StandardStreams.error(UsageText.shown(fullMessage(for: error))) }
+            if code == .validationFailure {
+                StandardStreams.error(Screen.unparsed(arguments).fitted(UsageText.shown(fullMessage(for: error))))
+            }
             if code == .validationFailure || error is ExitCode { Glibc.exit(code.rawValue) }
             exit(withError: error)
         }

@@ -89,7 +89,7 @@ struct OutputReader {
         guard isFollowing, isPassing, since.duration(to: .now) < Self.patience else { throw CommandFailure(error) }
         if awaySince == nil {
             StandardStreams.error(
-                "\(screen.ellipsis) Redis is away, the job runs on: \(error.message.escapedForDisplay(limit: 300))"
+                "\(screen.ellipsis) Redis is away, the job runs on: \(screen.shown(error.message, limit: 300))"
             )
         }
         awaySince = since

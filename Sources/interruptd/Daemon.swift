@@ -24,7 +24,8 @@ struct Daemon {
             logger: logger,
             description: description,
             isTerminal: settings.logFormat == .text && isatty(STDERR_FILENO) == 1,
-            isDetailed: settings.isDetailed
+            isDetailed: settings.isDetailed,
+            isPlain: DisplayEnvironment.isPlain(ProcessInfo.processInfo.environment)
         )
         let transport = makeTransport(description)
         let worker = try makeWorker(description, transport, reporter)

@@ -11,12 +11,14 @@ struct Reporter {
     let isTerminal: Bool
     /// Whether that person is told what each stage does.
     let isDetailed: Bool
+    /// Whether only ASCII is wanted.
+    let isPlain: Bool
     var write: @Sendable (String) -> Void = StandardError.write
 
     @Sendable
     func report(_ event: WorkerEvent) {
         if isTerminal {
-            say(TerminalText.lines(event, description, isDetailed: isDetailed))
+            say(TerminalText.lines(event, description, isDetailed: isDetailed, isPlain: isPlain))
         } else {
             record(event)
         }
@@ -62,14 +64,15 @@ struct Reporter {
             metadata["error"] = ending.error.map { "\($0)" }
             logger.log(level: ending.error == nil ? .info : .warning, "ended", metadata: metadata)
         case .stage(let old, let new, let held):
-            logger.notice("\(StageTexts.escalation(from: old, to: new))", metadata: ["running": "\(held)"])
+            let line = StageTexts.escalation(from: old, to: new, isPlain: isPlain)
+            logger.notice("\(line)", metadata: ["running": "\(held)"])
         }
     }
 }
 
 /// What a person at the daemon's terminal reads.
 enum TerminalText {
-    static func lines(_ event: WorkerEvent, _ worker: WorkerDescription, isDetailed: Bool) -> [String] {
+    static func lines(_ event: WorkerEvent, _ worker: WorkerDescription, isDetailed: Bool, isPlain: Bool) -> [String] {
         switch event {
         case .entered:
             let queues = worker.queues.map(\.description).joined(separator: ", ")
@@ -90,7 +93,8 @@ enum TerminalText {
             return ["ended \(order.job): \(parts.joined(separator: ", ").escapedForDisplay())"]
         case .stage(let old, let new, let held):
             var lines = [
-                "\(StageTexts.announcement(new)) (\(held) running)", StageTexts.escalation(from: old, to: new),
+                "\(StageTexts.announcement(new)) (\(held) running)",
+                StageTexts.escalation(from: old, to: new, isPlain: isPlain),
             ]
             if isDetailed {
                 lines.append(StageTexts.heading(new))

@@ -7,7 +7,7 @@ import Testing
 @Suite(.timeLimit(.minutes(2)))
 struct `A user at the command line` {
     @Test
-    func `submits a job, sees it run and end, and runs the next one`() async throws {
+    func `normal: submits a job, sees it run and end, and runs the next one`() async throws {
         try await withFleet { fleet in
             try await fleet.worker("w1") { _ in
                 let submitted = try await fleet.control(
@@ -24,6 +24,9 @@ struct `A user at the command line` {
                 let record = try await fleet.wait(for: "hello", .completed)
                 #expect(record.exitCode == 0)
                 #expect(try await fleet.output(of: "hello") == "one\ntwo\n")
+                let waited = try await fleet.control("wait", "hello")
+                #expect(waited.exitCode == 0)
+                #expect(waited.text == "hello: ✓ Command completed successfully\n")
                 let again = try await fleet.control("submit", "--id", "hello", "--", "true")
                 #expect(again.exitCode == 0)
                 try await fleet.wait(for: "hello", .completed)
@@ -32,7 +35,7 @@ struct `A user at the command line` {
     }
 
     @Test
-    func `interrupts a running job and is told when nothing of it is left`() async throws {
+    func `interrupt during: interrupts a running job and is told when nothing of it is left`() async throws {
         try await withFleet { fleet in
             try await fleet.worker("w1") { _ in
                 _ = try await fleet.control(
@@ -90,7 +93,7 @@ struct `A user at the command line` {
     }
 
     @Test
-    func `is refused a second run of a job that runs, and is told which`() async throws {
+    func `double execute: is refused a second run of a job that runs, and is told which`() async throws {
         try await withFleet { fleet in
             try await fleet.worker("w1") { _ in
                 _ = try await fleet.control("submit", "--id", "one", "--", "sleep", "300")
@@ -108,11 +111,11 @@ struct `A user at the command line` {
     }
 
     @Test
-    func `is told when there is nothing to interrupt`() async throws {
+    func `interrupt of non-running: is told that there is nothing to interrupt`() async throws {
         try await withFleet { fleet in
             let unknown = try await fleet.control("cancel", "nobody")
             #expect(unknown.exitCode == 3)
-            #expect(unknown.errors.contains("no such job"))
+            #expect(unknown.errors.contains("no such job 'nobody'. No command is currently running."))
             #expect(try await fleet.redis.command("KEYS", "*").array == [])
             try await fleet.worker("w1") { _ in
                 _ = try await fleet.control("submit", "--id", "short", "--", "true")

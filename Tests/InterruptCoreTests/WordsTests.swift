@@ -102,6 +102,10 @@ import Testing
             StageTexts.escalation(from: .terminate, to: .kill)
                 == "Interrupt escalation: Urgent Cancellation → Immediate Termination"
         )
+        #expect(
+            StageTexts.escalation(from: .drain, to: .terminate, isPlain: true)
+                == "Interrupt escalation: Graceful Cancellation -> Urgent Cancellation"
+        )
     }
 
     @Test func `the help has three lines`() {

@@ -17,19 +17,25 @@ struct ControlResult: Sendable {
 /// The binary beside the test bundle, against one server.
 struct Control: Sendable {
     let redis: TestRedis
+    var locale = "C.UTF-8"
 
     static let path: FilePath = {
         let bundle = FilePath(CommandLine.arguments[0])
         return bundle.removingLastComponent().appending("interruptctl")
     }()
 
-    static func environment(_ redis: TestRedis) -> Subprocess.Environment {
+    static func environment(_ redis: TestRedis, locale: String = "C.UTF-8") -> Subprocess.Environment {
         .custom([
-            "INTERRUPT_REDIS_URL": "redis+unix://\(redis.socketPath)", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin",
+            "INTERRUPT_REDIS_URL": "redis+unix://\(redis.socketPath)", "LANG": locale,
+            "PATH": "/usr/bin:/bin",
         ])
     }
 
     func callAsFunction(_ words: String...) async throws -> ControlResult {
+        try await call(words)
+    }
+
+    func call(_ words: [String]) async throws -> ControlResult {
         try await call(words.map { Array($0.utf8) })
     }
 
@@ -38,7 +44,7 @@ struct Control: Sendable {
             .path(Self.path),
             // Subprocess takes bytes as C strings: the NUL at the end is ours to write.
             arguments: Arguments(words.map { $0 + [0] }),
-            environment: Self.environment(redis),
+            environment: Self.environment(redis, locale: locale),
             input: .none,
             output: .string(limit: 1 << 20),
             error: .string(limit: 1 << 20)
@@ -114,6 +120,22 @@ private func firstOrder(_ worker: TestWorker) async throws -> RunOrder {
             #expect(kill.output.contains("harder than what was asked before"))
             #expect(kill.error.contains("recorded but not confirmed"))
             #expect(try await control("status", "nightly").output.contains("3 kill, not yet acknowledged"))
+        }
+    }
+
+    @Test func `asking twice with one request id interrupts once`() async throws {
+        try await withWorker(answers: false) { control, redis, worker async throws in
+            _ = try await control("submit", "--id", "nightly", "--", "make")
+            _ = try await firstOrder(worker)
+            let words = ["cancel", "nightly", "--no-wait", "--request-id", "q1", "-o", "json"]
+            for isSecond in [false, true] {
+                let result = try await control.call(words)
+                #expect(result.status == 0, "\(result)")
+                #expect(result.output.contains(#""request_id":"q1""#))
+                #expect(result.output.contains(#""already_requested":\#(isSecond)"#))
+            }
+            let events = try await control("history", "nightly", "-o", "json").output.split(separator: "\n")
+            #expect(events.count { $0.contains(#""request_id":"q1""#) } == 1)
         }
     }
 

@@ -72,8 +72,9 @@ import Testing
         )
         #expect(
             details.lines(on: Screen()) == [
-                "Job:          nightly", "Run:          r0123456789abcdefghi", "State:        cancelling",
-                "Command:      make all", "Directory:    /srv", "Queue:        default", "Worker:       alpha on box",
+                "Job:          nightly", "Run:          r0123456789abcdefghi",
+                "State:        cancelling  ⏹ Interrupting...", "Command:      make all", "Directory:    /srv",
+                "Queue:        default", "Worker:       alpha on box",
                 "Process:      pid 77", "Submitted:    1970-01-01T00:00:01.000Z",
                 "Started:      1970-01-01T00:00:02.000Z", "Elapsed:      1m 3s", "Deadline:     in 57.0s",
                 "Interrupted:  user_cancelled", "Stage:        2 terminate", #"Message:      wrong\nbranch"#,
@@ -81,6 +82,28 @@ import Testing
                 "Acknowledged: after 3 ms via push", #"Last output:  file 17\x1b[2J"#,
             ]
         )
+    }
+
+    @Test(arguments: [
+        (RunState.queued, InterruptStage?.none, "queued  Queued..."), (.running, nil, "running  Running..."),
+        (.running, .drain, "running  Running..."), (.running, .terminate, "running  ⏹ Interrupting..."),
+        (.paused, nil, "paused  Paused"), (.cancelling, .kill, "cancelling  ⏹ Interrupting..."),
+        (.completed, .terminate, "completed  ✓ Command completed successfully"),
+    ])
+    func `the state of a run says what goes on, from the request on`(
+        state: RunState,
+        asked: InterruptStage?,
+        text: String
+    ) {
+        let details = RunDetails(
+            record: makeRecord(state: state),
+            worker: nil,
+            request: asked.map { InterruptSignal(stage: $0) },
+            lastLine: nil,
+            now: now
+        )
+        let line = details.lines(on: Screen()).first { $0.hasPrefix("State:") }
+        #expect(line?.drop { $0 != " " }.drop { $0 == " " } == text[...])
     }
 
     @Test(arguments: [

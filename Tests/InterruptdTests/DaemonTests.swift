@@ -184,6 +184,7 @@ private let products: String = {
             #expect(status == .exited(0))
             let escalations = lines.filter { $0.contains("Interrupt escalation") }
             #expect(escalations.count == 3)
+            #expect(lines.joined().utf8.allSatisfy { $0 < 0x80 }, "its locale has no more than ASCII")
             #expect(lines.contains { $0.contains("ended job=\"deaf\"") && $0.contains("signal=\"SIGKILL\"") })
             #expect(lines.contains { $0.contains("ended job=\"kind\"") && $0.contains("state=\"interrupted\"") })
             #expect(!lines.joined().contains("\u{1B}"))  // no terminal, nothing for one

@@ -10,9 +10,9 @@ extension RedisScripts {
         using: [history, flags, requests],
         """
         -- The record as a flag, for checkers in other programs. The same record always gives the same text.
-        local function mirror(request, stage)
-          local text = '{"request_id":' .. cjson.encode(request.request_id) .. ',"stage":' .. stage
-            .. ',"reason":' .. cjson.encode(request.reason)
+        local function mirror(run, request, stage)
+          local text = mirror_head(run) .. ',"request_id":' .. cjson.encode(request.request_id)
+            .. ',"stage":' .. stage .. ',"reason":' .. cjson.encode(request.reason)
           if request.message then text = text .. ',"message":' .. cjson.encode(request.message) end
           if request.triggered_by then text = text .. ',"triggered_by":' .. cjson.encode(request.triggered_by) end
           return text .. ',"save_checkpoint":' .. tostring(request.save_checkpoint) .. '}'
@@ -22,22 +22,21 @@ extension RedisScripts {
 
         local function interrupt_queued(run, job, now)
           \(endings + unstarted)
-          local outcome, request, text = merge(run, job, read_signal(2), now)
+          local outcome, request, text = merge(run, job, 'queued', read_signal(2), now)
           local state = end_queued(job, run, request, now)
           if state == 'interrupted' then outcome = 'stopped' end
           return {outcome, run, job, state, text}
         end
 
         local function interrupt_running(run, state, job, worker, now)
-          local outcome, request, text, earlier = merge(run, job, read_signal(2), now)
-          if outcome ~= 'known' then publish_event('requested', job, run, state, now, request.stage) end
+          local outcome, request, text, earlier = merge(run, job, state, read_signal(2), now)
           -- Before the flag, whose change the server tells the worker too: that is to come second.
           if worker then redis.pcall('PUBLISH', \(key.signals) .. worker, text) end
-          local flag = mirror(request, request.stage)
+          local flag = mirror(run, request, request.stage)
           if not redis.pcall('SET', \(key.flag) .. job, flag, 'EX', 86400, 'NX') then
             -- Somebody else's flag that the worker has not yet taken in stays: it may be harder than this request.
             local there = flag_value(job)
-            if not there or is_down[there] or (earlier and there == mirror(request, earlier)) then
+            if not there or is_down[there] or (earlier and there == mirror(run, request, earlier)) then
               redis.pcall('SET', \(key.flag) .. job, flag, 'EX', 86400)
             end
           end
@@ -79,7 +78,7 @@ extension RedisScripts {
         if not state or is_end[state] then return 'ended' end
         if fields[3] ~= instance then return 'replaced' end
         local now = now_ms()
-        local outcome, request = merge(run, job, signal, now)
+        local outcome, request = merge(run, job, state, signal, now)
         local previous = tonumber(fields[5] or '0') or 0
         -- The receipt is for what the worker has seen; the record may be at a harder stage by now.
         if signal.stage > previous then
@@ -118,7 +117,7 @@ extension RedisScripts {
         local state = redis.call('HGET', \(key.run) .. run, 'state')
         if not state or is_end[state] then return {'ended', ''} end
         local now = now_ms()
-        local outcome, _, text = merge(run, job, signal, now)
+        local outcome, _, text = merge(run, job, state, signal, now)
         if outcome ~= 'known' then redis.call('DEL', \(key.flag) .. job) end
         return {outcome, text}
         """

@@ -98,6 +98,7 @@ enum RedisScripts {
               reason = gate[7], message = gate[8], triggered_by = gate[4], triggered_at_ms = tonumber(gate[5]), save_checkpoint = true,
               source = 'remote', seen = {gate[6]} }
             redis.call('SET', \(key.request) .. run, cjson.encode(request))
+            publish_event('requested', job, run, state, now, request.stage)
           end
           redis.call('XACK', \(key.queue) .. queue, 'workers', entry)
           redis.call('XDEL', \(key.queue) .. queue, entry)

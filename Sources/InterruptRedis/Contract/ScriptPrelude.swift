@@ -50,8 +50,14 @@ extension RedisScripts {
           return type(value) == 'string' and value
         end
 
+        -- How the mirror of a run's record begins.
+        local function mirror_head(run) return '{"v":1,"run":' .. cjson.encode(run) end
+
+        -- The run's own mirror goes without a word: nobody asked for anything with it.
         local function drop_flag(job, run, now)
-          if redis.call('DEL', \(key.flag) .. job) == 1 then record(now, 'flag_dropped', job, run, {}) end
+          local value, head = flag_value(job), mirror_head(run)
+          local is_mirror = value and string.sub(value, 1, #head) == head
+          if redis.call('DEL', \(key.flag) .. job) == 1 and not is_mirror then record(now, 'flag_dropped', job, run, {}) end
         end
 
         """
@@ -121,7 +127,7 @@ extension RedisScripts {
 
         -- The first request keeps reason, message and name; a harder one raises the stage; nothing counts twice. Replies
         -- the outcome, the record, its text, and its earlier stage if there was one. The signal may become the record.
-        local function merge(run, job, signal, now)
+        local function merge(run, job, state, signal, now)
           local request, text = stored_request(run)
           local earlier = request and request.stage
           local outcome
@@ -158,6 +164,8 @@ extension RedisScripts {
           record(now, event, job, run, {'request_id', signal.request_id, 'target', signal.target or job, 'stage', signal.stage,
             'reason', signal.reason, 'message', signal.message or '', 'triggered_by', signal.triggered_by or '',
             'source', signal.source})
+          -- It is on record and stays there, whatever the script writes next: those who watch hear of it, once.
+          if outcome ~= 'already' then publish_event(event, job, run, state, now, request.stage) end
           return outcome, request, text, earlier
         end
 

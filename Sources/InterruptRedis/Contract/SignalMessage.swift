@@ -112,7 +112,9 @@ struct SignalMessage: Codable, Hashable, Sendable {
 /// What somebody has SET in a flag.
 enum FlagValue {
     /// `1` interrupts; `0`, `false` and the empty text are a flag that is down; JSON carries the details.
-    static func read(_ bytes: [UInt8]) throws(MalformedSignal) -> SignalMessage? {
+    ///
+    /// - Parameter run: the run that the flag is read for; one that names another run is none for it.
+    static func read(_ bytes: [UInt8], for run: RunID? = nil) throws(MalformedSignal) -> SignalMessage? {
         switch bytes {
         case Array("1".utf8), Array("true".utf8): return try SignalMessage(json: Array("{}".utf8))
         case [], Array("0".utf8), Array("false".utf8): return nil
@@ -120,7 +122,9 @@ enum FlagValue {
             guard bytes.first == UInt8(ascii: "{") else {
                 throw MalformedSignal(reason: "it is neither 1 nor a JSON object")
             }
-            return try SignalMessage(json: bytes, limit: SignalMessage.maximumFlagSize)
+            let message = try SignalMessage(json: bytes, limit: SignalMessage.maximumFlagSize)
+            if let run, let named = message.run, named != run.rawValue { return nil }
+            return message
         }
     }
 }

@@ -39,7 +39,7 @@ struct Watch: AsyncParsableCommand {
     private func sayGap(_ error: RedisError) throws {
         if error.code == .notPermitted || error.code == .authenticationFailed { throw CommandFailure(error) }
         StandardStreams.error(
-            "... not connected, some events may be missing: \(error.message.escapedForDisplay(limit: 300))"
+            "... not connected, some events may be missing: \(display.screen.shown(error.message, limit: 300))"
         )
     }
 }

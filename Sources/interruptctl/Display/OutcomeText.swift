@@ -3,20 +3,34 @@ import InterruptRedis
 
 /// How a run ended, in words and as an exit status.
 enum OutcomeText {
-    /// The final line, such as `✓ Command completed successfully`.
+    /// How it is going, such as `Running...`, and in the end the final line, such as
+    /// `✓ Command completed successfully`.
     static func line(_ record: RunRecord, on screen: Screen) -> String {
         switch record.state {
         case .queued: return "Queued..."
-        case .running, .paused: return "Running..."
-        case .cancelling: return "\(screen.sign(.interrupt)) Interrupting..."
+        case .running: return "Running..."
+        case .paused: return "Paused"
+        case .cancelling: return interrupting(on: screen)
         case .completed: return "\(screen.sign(.success)) Command completed successfully"
         case .failed: return "\(screen.sign(.failure)) \(failure(record, on: screen))"
         case .interrupted: return "\(screen.sign(.interrupt)) \(interruption(record, on: screen))"
-        case .lost:
-            let why = record.error.map { ": " + screen.shown($0, limit: 200) } ?? ""
-            let pid = record.pid.map { " (pid \($0))" } ?? ""
-            return "\(screen.sign(.failure)) Command\(pid) lost with its worker\(why)"
+        case .lost: return "\(screen.sign(.failure)) \(loss(record, on: screen))"
         }
+    }
+
+    /// What went wrong around a run rather than in it, which its own output cannot say; `nil` when nothing did.
+    static func trouble(_ record: RunRecord, on screen: Screen) -> String? {
+        switch record.state {
+        case .failed where record.error != nil: failure(record, on: screen)
+        case .lost: loss(record, on: screen)
+        default: nil
+        }
+    }
+
+    private static func loss(_ record: RunRecord, on screen: Screen) -> String {
+        let why = record.error.map { ": " + screen.shown($0, limit: 200) } ?? ""
+        let pid = record.pid.map { " (pid \($0))" } ?? ""
+        return "Command\(pid) lost with its worker\(why)"
     }
 
     private static func failure(_ record: RunRecord, on screen: Screen) -> String {
@@ -27,6 +41,8 @@ enum OutcomeText {
         if let signal = record.termSignal { return "Command failed: ended by \(SignalName.of(signal))\(core(record))" }
         return record.exitCode.map { "Command failed with exit code \($0)" } ?? "Command failed"
     }
+
+    static func interrupting(on screen: Screen) -> String { "\(screen.sign(.interrupt)) Interrupting..." }
 
     /// Reason, stage, signal and duration, as far as they are known.
     static func interruption(_ record: RunRecord, on screen: Screen) -> String {

@@ -35,11 +35,10 @@ struct RunDetails {
     }
 
     private func stateText(on screen: Screen) -> String {
-        switch record.state {
-        case .queued, .running, .paused, .cancelling: record.state.rawValue
-        case .completed, .failed, .interrupted, .lost:
-            "\(record.state.rawValue)  \(OutcomeText.line(record, on: screen))"
-        }
+        // The state changes with the worker's receipt; what is asked for is said from the request on.
+        let isAsked = !record.state.isEnd && request.map { $0.stage >= .terminate } ?? false
+        let text = isAsked ? OutcomeText.interrupting(on: screen) : OutcomeText.line(record, on: screen)
+        return "\(record.state.rawValue)  \(text)"
     }
 
     private func workerText(on screen: Screen) -> String? {

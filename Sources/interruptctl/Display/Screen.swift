@@ -71,21 +71,24 @@ struct Screen: Equatable {
     }
 
     init(options: DisplayOptions, environment: [String: String], isTerminal: Bool, columns: Int?) {
-        func isSet(_ name: String) -> Bool { environment[name].map { !$0.isEmpty } ?? false }
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].lazy.compactMap { environment[$0] }.first { !$0.isEmpty } ?? "C"
-        let normalized = locale.lowercased()
-        let isUnicode = normalized.contains("utf-8") || normalized.contains("utf8")
+        let isColorless = environment["NO_COLOR"].map { !$0.isEmpty } ?? false
         let color =
             switch options.color {
             case .always: true
             case .never: false
-            case .auto: isTerminal && !isSet("NO_COLOR") && environment["TERM"] != "dumb"
+            case .auto: isTerminal && !isColorless && environment["TERM"] != "dumb"
             }
         self.init(
             hasColor: color,
-            isPlain: options.ascii || isSet("NO_COLOR") || !isUnicode,
+            isPlain: options.ascii || DisplayEnvironment.isPlain(environment),
             width: isTerminal ? columns ?? 80 : 80
         )
+    }
+
+    /// The screen for what is said when the options are not parsed, or not any more.
+    static func unparsed(_ arguments: RawArguments) -> Screen {
+        let isAsked = arguments.options.contains(Array("--ascii".utf8))
+        return Screen(isPlain: isAsked || DisplayEnvironment.isPlain(ProcessInfo.processInfo.environment))
     }
 
     static var columnsOfTerminal: Int? {
@@ -102,14 +105,15 @@ struct Screen: Equatable {
 
     /// Text from elsewhere: nothing in it can steer the terminal.
     func shown(_ text: String, limit: Int = .max) -> String {
-        let escaped = text.escapedForDisplay(limit: limit)
-        return isPlain ? plain(escaped) : escaped
+        fitted(text.escapedForDisplay(limit: limit))
     }
 
     /// What is left out at the end of a cut text.
     var ellipsis: String { isPlain ? "..." : "…" }
 
-    private func plain(_ text: String) -> String {
+    /// Text that is escaped already, with the signs that this screen has.
+    func fitted(_ text: String) -> String {
+        guard isPlain else { return text }
         var result = ""
         for scalar in text.unicodeScalars {
             if scalar.isASCII {

@@ -56,7 +56,7 @@ struct StopCommand {
                 hint: "add --yes, or --dry-run to list them"
             )
         }
-        StandardStreams.error(found.lines(on: screen).joined(separator: "\n"))
+        StandardStreams.error(([StopTexts.heading] + found.lines(on: screen)).joined(separator: "\n"))
         let question = found.records.count == 1 ? StopTexts.question : "Interrupt \(Counted.runs(found.records.count))?"
         let answer = StandardStreams.answer(to: "\(question) [y/N] ")?.lowercased()
         guard answer == "y" || answer == "yes" else {
@@ -86,6 +86,10 @@ struct StopCommand {
             // A run that two targets stand for is hit once.
             let known = Set(followers.compactMap(\.run))
             followers += new.filter { $0.run.map { !known.contains($0) } ?? true }
+        }
+        if let only = plan.only, !display.isJSON {
+            let ended = only.subtracting(followers.compactMap(\.run)).count
+            if ended > 0 { StandardStreams.error("\(Counted.runs(ended)) ended meanwhile") }
         }
         return followers
     }
@@ -213,7 +217,7 @@ struct StopCommand {
             )
             if display.isJSON { StandardStreams.out(follower.json(error: failure?.description).line) }
             let status = follower.status(isWaiting: isWaiting).tolerating(nothingRunning: options.ifRunning)
-            if status != .done { failure?.report() }
+            if status != .done { failure?.report(on: screen) }
             statuses.append(status)
         }
         let worst = CommandStatus.worst(statuses)

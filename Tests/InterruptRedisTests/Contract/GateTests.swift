@@ -73,6 +73,25 @@ import Testing
             #expect(try await !scene.exists("interrupt/gate/group:g"))
         }
     }
+
+    @Test func `is not closed when exactly these runs are meant, but a drain always closes it`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let group = try InterruptTarget("group:g")
+            let first = try await scene.running("a", groups: ["g"], on: worker)
+            let second = try await scene.running("b", groups: ["g"], on: worker)
+            let elsewhere = try await scene.running("c", on: worker)
+            let receipts = try await scene.client.interrupt(group, InterruptSignal(), only: [first, elsewhere])
+            #expect(receipts.map(\.run) == [first] && receipts.map(\.outcome) == [.accepted])
+            for untouched in [second, elsewhere] {
+                #expect(try await scene.client.request(for: untouched) == nil)
+            }
+            #expect(try await !scene.exists("interrupt/gate/group:g"))
+            _ = try await scene.running("newcomer", groups: ["g"], on: worker)
+            _ = try await scene.client.interrupt(group, InterruptSignal(stage: .drain), only: [second])
+            #expect(try await scene.exists("interrupt/gate/group:g"))
+        }
+    }
 }
 
 @Suite(.serialized, .timeLimit(.minutes(1))) struct `A flag and the record` {

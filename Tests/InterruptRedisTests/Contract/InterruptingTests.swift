@@ -79,6 +79,25 @@ import Testing
         }
     }
 
+    @Test func `happens when the server says, whatever the clock of the requester`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            for (job, shift) in [("slow", -86_400_000), ("fast", 86_400_000)] as [(String, Int64)] {
+                let run = try await scene.running(job, on: worker)
+                let before = try await scene.client.serverTime()
+                let asked = Timestamp(milliseconds: before.milliseconds + shift)
+                let signal = InterruptSignal(triggeredAt: asked)
+                _ = try await scene.interrupt(run, signal)
+                let after = try await scene.client.serverTime()
+                let request = try #require(try await scene.client.request(for: run))
+                #expect(request.triggeredAt >= before && request.triggeredAt <= after)
+                _ = try await worker.acknowledge(signal, run)
+                let record = try #require(try await scene.client.record(of: run))
+                #expect(record.requestedAt == request.triggeredAt)
+            }
+        }
+    }
+
     @Test func `one run 1,000 times at once over 10 connections: one is accepted`() async throws {
         try await withScene { scene in
             let worker = try await ScriptWorker(scene)

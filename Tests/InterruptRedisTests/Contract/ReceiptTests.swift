@@ -132,7 +132,7 @@ import Testing
             for key in ["interrupt/live", "interrupt/holds/w1", "interrupt/group/g", "interrupt:j"] {
                 #expect(try await !scene.exists(key), "\(key)")
             }
-            #expect(try await scene.events(of: run).suffix(2) == ["flag_dropped", "ended"])
+            #expect(try await scene.events(of: run).suffix(2) == ["acknowledged", "ended"])
             for kind in ["run", "request", "output"] {
                 #expect(
                     (3_500...3_600).contains(try await scene.command("TTL", "interrupt/\(kind)/\(run)").integer ?? 0)

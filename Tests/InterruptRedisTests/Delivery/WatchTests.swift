@@ -2,6 +2,7 @@ import Glibc
 import InterruptCore
 import InterruptTesting
 import Logging
+import Synchronization
 import Testing
 
 @testable import InterruptRedis
@@ -93,6 +94,39 @@ import Testing
         }
     }
 
+    @Test(arguments: [true, false])
+    func `of 1,000 runs is one round trip a poll, and every key is armed and read`(isTracked: Bool) async throws {
+        try await withScene { scene in
+            let now = ContinuousClock.now
+            var list = WatchList(keys: scene.keys, always: [.all], now: now)
+            for index in 0..<1_000 {
+                let run = RunID(rawValue: "r\(index)")
+                let job = try Name("j\(index)")
+                list.watch(RunOrder(run: run, job: job, queue: job, command: [[0x78]]), now: now)
+                try await scene.command("SET", scene.keys.request(run), run.rawValue)
+            }
+            guard case .read(let read) = list.step(now: now, pollInterval: .seconds(1)) else {
+                Issue.record("nothing to read")
+                return
+            }
+            #expect(read.keys.count == 2_001)
+            let receiver = try await RedisConnection.connect(to: scene.redis.endpoint)
+            defer { receiver.close() }
+            let id = try await receiver.send(RedisCommand("CLIENT", "ID")).integer ?? 0
+            if isTracked { try await scene.command("CLIENT", "TRACKING", "ON", "REDIRECT", "\(id)", "OPTIN") }
+            let counted = CountedWrites(connection: scene.connection)
+            let values = try await counted.values(of: read.keys, isTracked: isTracked)
+            #expect(counted.count == 1)
+            for (key, value) in zip(read.keys, values) {
+                #expect(value.text == (key.hasPrefix("interrupt/request/") ? String(key.dropFirst(18)) : nil))
+            }
+            #expect(values.count == 2_001)
+            #expect(try await scene.info("stats", "tracking_total_keys") == (isTracked ? 2_001 : 0))
+            let none = try await counted.values(of: [], isTracked: isTracked)
+            #expect(none.isEmpty && counted.count == 1)
+        }
+    }
+
     @Test func `of 100 idle runs costs as many commands as that of one, at most 4 a second`() async throws {
         func commandsIn5Seconds(runs: Int) async throws -> Double {
             try await withWatching(pollInterval: .seconds(1), probeInterval: .seconds(3)) { watching in
@@ -121,5 +155,21 @@ import Testing
         #expect(ofOne <= 4 && ofHundred <= 4)
         // One poll more or less falls into the window, by jitter and by where it begins.
         #expect(abs(ofOne - ofHundred) <= 0.9)
+    }
+}
+
+/// A connection that counts how often it is written to.
+private final class CountedWrites: RedisCommands {
+    private let connection: RedisConnection
+    private let writes = Mutex(0)
+    var count: Int { writes.withLock { $0 } }
+
+    init(connection: RedisConnection) {
+        self.connection = connection
+    }
+
+    func send(_ commands: [RedisCommand], timeout: Duration?) async throws(RedisError) -> [RESPValue] {
+        writes.withLock { $0 += 1 }
+        return try await connection.send(commands, timeout: timeout)
     }
 }

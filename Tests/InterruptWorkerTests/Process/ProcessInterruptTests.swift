@@ -69,6 +69,15 @@ import Testing
         #expect(await job.runInterrupted() == RunEnding(state: .interrupted, exitCode: 7))
     }
 
+    @Test func `a stopped child reacts to terminate too, not only the leader`() async throws {
+        let child = "trap 'echo woken; exit 0' TERM; kill -STOP $BASHPID; while :; do sleep 0.1; done"
+        let job = try JobUnderTest(
+            bash: "(\(child)) & until grep -q '^State:.T' /proc/$!/status; do sleep 0.01; done; echo ready; wait"
+        )
+        #expect(await job.runInterrupted() == RunEnding(state: .interrupted, termSignal: SIGTERM))
+        #expect(job.seen.text().contains("woken"))
+    }
+
     @Test func `kill is at once, and an escalation does not wait for the grace period`() async throws {
         let job = try JobUnderTest(bash: "trap '' TERM; echo ready; \(Self.endless)")
         #expect(await job.runInterrupted(.kill) == RunEnding(state: .interrupted, termSignal: SIGKILL))

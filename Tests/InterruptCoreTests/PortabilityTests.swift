@@ -1,0 +1,23 @@
+import Foundation
+import Testing
+
+@Suite struct `The core` {
+    @Test func `imports nothing but Synchronization and, guarded, each platform's C library`() throws {
+        let directory = String(#filePath.split(separator: "/Tests/")[0]) + "/Sources/InterruptCore"
+        let files = try FileManager.default.contentsOfDirectory(atPath: directory).filter { $0.hasSuffix(".swift") }
+        #expect(files.count > 10)
+        for file in files {
+            let text = try String(contentsOfFile: "\(directory)/\(file)", encoding: .utf8)
+            var guarded: String?
+            for line in text.split(separator: "\n").map({ $0.trimmingCharacters(in: .whitespaces) }) {
+                if line.hasPrefix("#") {
+                    let condition = line.split(separator: "canImport(").dropFirst().first
+                    guarded = condition.map { String($0.prefix { $0 != ")" }) }
+                } else if line.hasPrefix("import ") || line.contains(" import "), !line.hasPrefix("//") {
+                    let module = String(line.split(separator: " ").last ?? "")
+                    #expect(module == "Synchronization" || module == guarded, "\(file): \(line)")
+                }
+            }
+        }
+    }
+}
