@@ -337,7 +337,10 @@ private let products: String = {
     @Test func `a database that does not exist ends the start`() async throws {
         try await withTemporaryDirectory { directory in
             try await withRedis(tcp: true) { redis in
-                let (status, lines) = try await outcome(["--redis", "redis://localhost:\(redis.port!)/99"], in: directory)
+                let (status, lines) = try await outcome(
+                    ["--redis", "redis://localhost:\(redis.port!)/99"],
+                    in: directory
+                )
                 #expect(status == .exited(69))
                 #expect(lines.count == 2, "\(lines)")
                 #expect(lines.first?.contains("database 99: ERR DB index is out of range") == true)

@@ -60,7 +60,7 @@ struct ConnectionAttempt {
     private func tlsContext() throws -> NIOSSLContext? {
         guard endpoint.speaksTLS else { return nil }
         for path in endpoint.tls?.paths ?? [] where access(path, R_OK) != 0 {
-            throw UnreadableFile(path: path, code: errno)
+            throw TLSFileError.unreadable(path: path, code: errno)
         }
         var tls = TLSConfiguration.makeClientConfiguration()
         if let path = endpoint.tls?.certificateAuthority { tls.trustRoots = .file(path) }
@@ -68,7 +68,11 @@ struct ConnectionAttempt {
             tls.certificateChain = try NIOSSLCertificate.fromPEMFile(path).map { .certificate($0) }
         }
         if let path = endpoint.tls?.key { tls.privateKey = .privateKey(try NIOSSLPrivateKey(file: path, format: .pem)) }
-        return try NIOSSLContext(configuration: tls)
+        do {
+            return try NIOSSLContext(configuration: tls)
+        } catch NIOSSLError.failedToLoadPrivateKey {
+            throw TLSFileError.keyOfAnotherCertificate  // the key itself was read above
+        }
     }
 
     /// The name the certificate must have. An IP address is checked against the address that is connected.

@@ -11,7 +11,8 @@ enum FailureText {
         case let error as NIOConnectionError: sentence(for: error)
         case let error as IOError: systemText(error.errnoCode)
         case let error as ChannelError: sentence(for: error)
-        case let error as UnreadableFile: "\(error.path.escapedForDisplay()): \(String(cString: strerror(error.code)))"
+        case TLSFileError.unreadable(let path, let code): "\(path.escapedForDisplay()): \(String(cString: strerror(code)))"
+        case TLSFileError.keyOfAnotherCertificate: "certificate and key do not belong together"
         case let error as SocketAddressError: "the address is not usable: \(error)"
         default: tlsSentence(String(describing: error))
         }
@@ -45,10 +46,11 @@ enum FailureText {
 
     /// BoringSSL's reasons are known by their names only.
     private static func tlsSentence(_ text: String) -> String {
-        let known = aboutCertificates + [
-            ("WRONG_VERSION_NUMBER", "the server does not speak TLS: use redis:// instead of rediss://"),
-            ("uncleanShutdown", "the server closed the connection"),
-        ]
+        let known =
+            aboutCertificates + [
+                ("WRONG_VERSION_NUMBER", "the server does not speak TLS: use redis:// instead of rediss://"),
+                ("uncleanShutdown", "the server closed the connection"),
+            ]
         return known.first { text.contains($0.0) }?.1 ?? text
     }
 
@@ -59,23 +61,22 @@ enum FailureText {
         ("CERTIFICATE_REQUIRED", "the server asks for a client certificate"),
         ("UNKNOWN_CA", "the server does not accept the client certificate"),
         ("KEY_VALUES_MISMATCH", "certificate and key do not belong together"),
-        ("KEY_TYPE_MISMATCH", "certificate and key do not belong together"),
         ("failedToLoadCertificate", "a certificate file cannot be read"),
         ("failedToLoadPrivateKey", "the key file cannot be read"),
     ]
 
     /// Whether another attempt with the same settings fails in the same way.
     static func isAboutSettings(_ error: any Error) -> Bool {
-        if error is UnreadableFile { return true }
+        if error is TLSFileError { return true }
         let text = String(describing: error)
         return aboutCertificates.contains { text.contains($0.0) }
     }
 }
 
-/// A file that a setting names and that cannot be opened.
-struct UnreadableFile: Error {
-    let path: String
-    let code: CInt
+/// Why the files for TLS cannot be used, where NIOSSL does not say it.
+enum TLSFileError: Error {
+    case unreadable(path: String, code: CInt)
+    case keyOfAnotherCertificate
 }
 
 extension RedisError {

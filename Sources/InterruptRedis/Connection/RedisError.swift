@@ -82,7 +82,7 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
     /// What a command in a script was answered, without the place in the script. Redis 7 puts that behind the answer,
     /// earlier ones in front of it.
     private static func withoutScript(_ text: String) -> String {
-        if let place = text.firstRange(of: " script: "), text[place.upperBound...].contains(", on @user_script:") {
+        if let place = text.ranges(of: " script: ").last, text[place.upperBound...].contains(", on @user_script:") {
             return String(text[..<place.lowerBound])
         }
         guard text.hasPrefix("ERR Error running script"), let answer = text.firstRange(of: ": -") else { return text }

@@ -112,7 +112,10 @@ public final class RedisSubscriber: Sendable {
                     return !hasSaid
                 }
                 if isNews {
-                    reconnector.log.logger.warning("a channel is refused, going on without", metadata: ["channel": "\(channel)"])
+                    reconnector.log.logger.warning(
+                        "a channel is refused, going on without",
+                        metadata: ["channel": "\(channel)"]
+                    )
                 }
             }
         }

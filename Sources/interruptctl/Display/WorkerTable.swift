@@ -33,7 +33,8 @@ struct WorkerTable {
             "pid": .integer(Int64(worker.pid)), "slots": .integer(Int64(worker.slots)),
             "running": .integer(Int64(worker.running)), "version": .string(worker.version),
             "queues": .array(worker.queues.split(separator: " ").map { .string(String($0)) }),
-            "heartbeat": .integer(worker.heartbeat), "malformed": .integer(Int64(worker.malformed)), "seen_at": .string(worker.seenAt.rfc3339),
+            "heartbeat": .integer(worker.heartbeat), "malformed": .integer(Int64(worker.malformed)),
+            "seen_at": .string(worker.seenAt.rfc3339),
             "started_at": .string(worker.startedAt.rfc3339), "lease_ms": .integer(worker.lease.milliseconds),
             "silent": .bool(isSilent(worker, now: now)),
         ])

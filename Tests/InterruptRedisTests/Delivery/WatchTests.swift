@@ -72,12 +72,19 @@ import Testing
 
     @Test func `says nothing when it is told to stop while it connects`() throws {
         let lines = LogLines()
-        let board = WatchBoard(keys: try RedisKeys(), worker: try Name("w1"), queues: [], ways: [], logger: lines.logger)
+        let board = WatchBoard(
+            keys: try RedisKeys(),
+            worker: try Name("w1"),
+            queues: [],
+            ways: [],
+            logger: lines.logger
+        )
         board.receive(.disconnected(RedisError(.cancelled, "SUBSCRIBE was not sent: the task was cancelled")))
         #expect(lines.all.isEmpty, "\(lines.all)")
     }
 
-    @Test func `counts what is no interrupt, says it once for each place, and puts the number on record`() async throws {
+    @Test func `counts what is no interrupt, says it once for each place, and puts the number on record`() async throws
+    {
         try await withWatching(pollInterval: .milliseconds(30)) { watching in
             try await watching.isReady()
             let (_, deliveries) = try await watching.run("j")
