@@ -17,6 +17,8 @@ public final class RedisTransport: InterruptTransport {
     private let queues: [Name]
     /// How the worker entered, so that it can again when the server has forgotten it.
     private let entered = Mutex<WorkerDescription?>(nil)
+    /// Of each run that has written something.
+    private let outputs = Mutex<[RunID: OutputBound]>([:])
 
     /// A transport for one instance of a worker. It connects when ``run()`` runs.
     ///
@@ -247,23 +249,11 @@ public final class RedisTransport: InterruptTransport {
         }
     }
 
-    /// Adds to the bounded tail of a run's output: about the last thousand chunks.
+    /// Adds to the bounded tail of a run's output: the last 16 MiB.
     public func append(_ output: [OutputChunk], of run: RunID) async throws(TransportError) {
-        let additions = output.map { chunk in
-            RedisCommand(
-                "XADD",
-                .init(keys.output(run)),
-                "MAXLEN",
-                "~",
-                "1000",
-                "*",
-                "stream",
-                .init(chunk.stream.rawValue),
-                "offset",
-                .init(chunk.offset),
-                "data",
-                .init(chunk.bytes)
-            )
+        let key = keys.output(run)
+        let additions = outputs.withLock { outputs in
+            output.map { outputs[run, default: OutputBound()].addition(of: $0, to: key) }
         }
         do throws(RedisError) {
             for case .error(let text) in try await commands.send(additions) { throw RedisError.fromReply(text) }
@@ -274,12 +264,15 @@ public final class RedisTransport: InterruptTransport {
 
     /// Records how the run ended.
     public func end(_ run: RunID, as ending: RunEnding) async throws(TransportError) {
+        outputs.withLock { $0[run] = nil }
         let arguments: [RedisArgument] = [
             .init(run.rawValue), .init(instance), .init(ending.state.rawValue),
             .init(ending.exitCode.map { "\($0)" } ?? ""), .init(ending.termSignal.map { "\($0)" } ?? ""),
             .init(ending.dumpedCore ? "1" : ""), .init(ending.isLateInterrupt ? "1" : ""), .init(ending.error ?? ""),
             .init(Self.retention.components.seconds),
             .init(ending.survivors.map { "\($0)" }.joined(separator: " ")),
+            .init(ending.output.map { "\($0.byteCount)" } ?? ""), .init(ending.output?.file ?? ""),
+            .init(ending.output?.lastLine ?? ""),
         ]
         let reply = try await evaluate(RedisScripts.end, arguments)
         if reply.text == "replaced" { throw .replaced }

@@ -181,11 +181,13 @@ private func firstOrder(_ worker: TestWorker) async throws -> RunOrder {
                 OutputChunk(stream: .output, offset: 108, bytes: Array("end\n".utf8)),
             ]
             try await worker.transport.append(chunks, of: order.run)
-            try await worker.transport.end(order.run, as: RunEnding(state: .failed, exitCode: 7))
+            let output = RunOutput(byteCount: 120, file: "/var/out.log", lastLine: "end")
+            try await worker.transport.end(order.run, as: RunEnding(state: .failed, exitCode: 7, output: output))
             let result = try await attached
             #expect(result.status == 7)
             #expect(result.output == "out\nend\n")
-            #expect(result.error == "err\n… 100 bytes left out here, the whole is in the worker's file\n")
+            let summary = "… 108 bytes of the output left out: /var/out.log on worker 'alpha' has everything\n"
+            #expect(result.error == "err\n" + summary)
             let logs = try await control("logs", order.run.rawValue)
             #expect(logs.output == "out\nend\n")
         }

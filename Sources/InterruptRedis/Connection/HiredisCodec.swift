@@ -19,7 +19,10 @@ enum RESPEncoder {
         precondition(!command.arguments.isEmpty, "a command has at least a name")
         // The arguments lie in one piece of memory, so that one closure holds all of them in place.
         let lengths = command.arguments.map(\.count)
-        let content: [UInt8] = Array(command.arguments.joined()) + [0]
+        var content: [UInt8] = []
+        content.reserveCapacity(lengths.reduce(1, +))
+        for argument in command.arguments { content += argument }
+        content.append(0)
         content.withUnsafeBytes { content in
             var start = content.baseAddress!.assumingMemoryBound(to: CChar.self)
             var pointers: [UnsafePointer<CChar>?] = []

@@ -133,7 +133,8 @@ enum RedisScripts {
     /// Records how a run ended. Repeating it changes nothing.
     ///
     /// Arguments: run, instance, state, exit code, Unix signal, core dumped, late interrupt, error, retention in
-    /// seconds, survivors (spaces between). Replies `OK` or `replaced`.
+    /// seconds, survivors (spaces between), bytes of output, file of the output, last line of output. Replies `OK` or
+    /// `replaced`.
     static let end = script(
         "end",
         using: [history, flags, requests, endings],
@@ -155,6 +156,8 @@ enum RedisScripts {
           if request and request.stage >= 2 then late = '1' end
         end
         set('late_interrupt', late); set('error', ARGV[9]); set('survivors', survivors)
+        set('output_bytes', ARGV[12] or ''); set('output_file', ARGV[13] or '')
+        set('last_output', ARGV[14] or '')
         -- Nothing is called stopped that has not ended cleanly.
         if state == 'interrupted' and ARGV[9] == '' and survivors == '' then set('confirmed_at_ms', now) end
         redis.call('HSET', key.run .. run, unpack(changes))
