@@ -162,6 +162,14 @@ import Testing
             HistoryLine.of(ended, on: Screen())
                 == #"1970-01-01 00:00:01  ended  nightly  Interrupted: user_cancelled, terminate, SIGTERM, in 401 ms, by ann@box, "a\x1bb""#
         )
+        let failed = try entry([
+            "at_ms": "1000", "event": "ended", "job": "nightly", "state": "failed", "exit_code": "2",
+            "last_output": "file 17: corrupt",
+        ])
+        #expect(
+            HistoryLine.of(failed, on: Screen())
+                == #"1970-01-01 00:00:01  ended  nightly  failed, exit code 2, last output "file 17: corrupt""#
+        )
         let acknowledged = try entry([
             "at_ms": "1000", "event": "acknowledged", "job": "nightly", "stage": "2", "via": "push", "latency_ms": "0",
             "worker": "alpha",
