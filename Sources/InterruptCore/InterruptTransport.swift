@@ -251,6 +251,8 @@ public struct RunEnding: Hashable, Sendable {
     public var error: String?
     /// The processes of the run that SIGKILL did not end. With any, the run does not count as stopped.
     public var survivors: [Int32]
+    /// What it has written; `nil` when it never ran.
+    public var output: RunOutput?
 
     /// An ending from its parts.
     public init(
@@ -260,7 +262,8 @@ public struct RunEnding: Hashable, Sendable {
         dumpedCore: Bool = false,
         isLateInterrupt: Bool = false,
         error: String? = nil,
-        survivors: [Int32] = []
+        survivors: [Int32] = [],
+        output: RunOutput? = nil
     ) {
         self.state = state
         self.exitCode = exitCode
@@ -269,6 +272,24 @@ public struct RunEnding: Hashable, Sendable {
         self.isLateInterrupt = isLateInterrupt
         self.error = error
         self.survivors = survivors
+        self.output = output
+    }
+}
+
+/// What is known of a run's output when it has ended.
+public struct RunOutput: Hashable, Sendable {
+    /// How much it has written, both streams together.
+    public var byteCount: Int64
+    /// The file on the worker that has all of it; `nil` when none has.
+    public var file: String?
+    /// The end of the last line that is not empty, at most 400 bytes.
+    public var lastLine: String?
+
+    /// An output from its parts.
+    public init(byteCount: Int64, file: String? = nil, lastLine: String? = nil) {
+        self.byteCount = byteCount
+        self.file = file
+        self.lastLine = lastLine
     }
 }
 

@@ -17,6 +17,8 @@ public final class RedisTransport: InterruptTransport {
     private let queues: [Name]
     /// How the worker entered, so that it can again when the server has forgotten it.
     private let entered = Mutex<WorkerDescription?>(nil)
+    /// Of each run that has written something.
+    private let outputs = Mutex<[RunID: OutputBound]>([:])
 
     /// A transport for one instance of a worker. It connects when ``run()`` runs.
     ///
@@ -238,10 +240,16 @@ public final class RedisTransport: InterruptTransport {
         if reply.text == "replaced" { throw .replaced }
     }
 
-    /// Adds to the bounded tail of a run's output: about the last thousand chunks.
+    /// Adds to the bounded tail of a run's output: the last 16 MiB.
     public func append(_ output: [OutputChunk], of run: RunID) async throws(TransportError) {
-        let pieces = output.flatMap { chunk -> [RedisArgument] in
-            [.init(chunk.stream.rawValue), .init(chunk.offset), .init(chunk.bytes)]
+        let pieces = outputs.withLock { outputs in
+            output.flatMap { chunk -> [RedisArgument] in
+                let place = outputs[run, default: OutputBound()].place(of: chunk)
+                return [
+                    .init("\(place.id)-0"), .init(place.lowest), .init(chunk.stream.rawValue), .init(chunk.offset),
+                    .init(chunk.bytes),
+                ]
+            }
         }
         let reply = try await evaluate(RedisScripts.append, [.init(run.rawValue), .init(instance)] + pieces)
         if reply.text == "replaced" { throw .replaced }
@@ -249,12 +257,15 @@ public final class RedisTransport: InterruptTransport {
 
     /// Records how the run ended.
     public func end(_ run: RunID, as ending: RunEnding) async throws(TransportError) {
+        outputs.withLock { $0[run] = nil }
         let arguments: [RedisArgument] = [
             .init(run.rawValue), .init(instance), .init(ending.state.rawValue),
             .init(ending.exitCode.map { "\($0)" } ?? ""), .init(ending.termSignal.map { "\($0)" } ?? ""),
             .init(ending.dumpedCore ? "1" : ""), .init(ending.isLateInterrupt ? "1" : ""), .init(ending.error ?? ""),
             .init(Self.retention.components.seconds),
             .init(ending.survivors.map { "\($0)" }.joined(separator: " ")),
+            .init(ending.output.map { "\($0.byteCount)" } ?? ""), .init(ending.output?.file ?? ""),
+            .init(ending.output?.lastLine ?? ""),
         ]
         let reply = try await evaluate(RedisScripts.end, arguments)
         if reply.text == "replaced" { throw .replaced }

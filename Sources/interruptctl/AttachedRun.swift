@@ -46,7 +46,7 @@ struct AttachedRun {
     let display: DisplayOptions
 
     private enum Finish: Sendable {
-        case ended
+        case ended(OutputGaps)
         case left
         case still
     }
@@ -63,7 +63,10 @@ struct AttachedRun {
             screen: screen
         )
         let finish = try await withThrowingTaskGroup(of: Finish.self) { group in
-            group.addTask { try await reader.copy(isFollowing: true) == nil ? .still : .ended }
+            group.addTask {
+                let copied = try await reader.copy(isFollowing: true)
+                return copied.hasEnded ? .ended(copied.gaps) : .still
+            }
             group.addTask { await attend(occurrences, on: screen, isTalking: isTalking) }
             defer { group.cancelAll() }
             for try await finish in group {
@@ -72,10 +75,11 @@ struct AttachedRun {
             }
             return .left
         }
-        guard case .ended = finish else { return 130 }
+        guard case .ended(let gaps) = finish else { return 130 }
         let record = try await session.asking { () async throws(RedisError) in try await session.client.record(of: run)
         }
         guard let record else { throw CommandFailure(.failed, "run \(run.rawValue) is no longer on record") }
+        if let summary = gaps.summary(of: record, on: screen) { StandardStreams.error(summary) }
         if display.isJSON {
             StandardStreams.error(record.json.line)
         } else if let trouble = OutcomeText.trouble(record, on: screen) {

@@ -2,20 +2,34 @@ import Glibc
 import InterruptCore
 import InterruptRedis
 
-/// Notices what is missing between the pieces of a run's output. Pieces of both streams come from one file.
+/// Counts what is missing of a run's output. Pieces of both streams come from one file, so their offsets tell.
 struct OutputGaps {
-    private var expected: Int64?
+    private var end: Int64 = 0
+    private var missing: Int64 = 0
 
-    /// The number of bytes that are missing before `chunk`.
-    mutating func before(_ chunk: OutputChunk) -> Int64 {
-        let start = expected ?? 0
-        expected = max(start, chunk.offset + Int64(chunk.bytes.count))
-        return max(0, chunk.offset - start)
+    /// Takes in a piece that was copied.
+    mutating func copied(_ chunk: OutputChunk) {
+        missing += max(0, chunk.offset - end)
+        end = max(end, chunk.offset + Int64(chunk.bytes.count))
     }
 
-    /// What is said about a gap.
-    static func text(_ bytes: Int64, on screen: Screen) -> String {
-        "\(screen.ellipsis) \(bytes) bytes left out here, the whole is in the worker's file"
+    /// What is missing, given the run's record: at the end, too, if it has ended.
+    func missing(of record: RunRecord?) -> Int64 { missing + max(0, (record?.outputBytes ?? 0) - end) }
+
+    /// The one line about it, with the place that has everything; `nil` when nothing is missing.
+    func summary(of record: RunRecord?, on screen: Screen) -> String? {
+        let count = missing(of: record)
+        if count == 0 { return nil }
+        let worker = record?.worker.map { "worker '\(screen.shown($0))'" } ?? "the worker"
+        let place: String? =
+            if let file = record?.outputFile {
+                "\(screen.shown(file, limit: 1_000)) on \(worker) has everything"
+            } else if record?.state.isEnd == false {
+                "the run's file on \(worker) has everything"
+            } else {
+                nil  // no file was kept, or nobody knows any more
+            }
+        return "\(screen.ellipsis) \(count) bytes of the output left out" + (place.map { ": \($0)" } ?? "")
     }
 }
 
@@ -30,10 +44,17 @@ struct OutputReader {
     let run: RunID
     let screen: Screen
 
-    /// Copies until the run has ended, or with `isFollowing` false until what is there is copied. Returns the end if it
-    /// came; a run whose record is gone from Redis has none any more, and is a failure.
-    func copy(isFollowing: Bool) async throws(CommandFailure) -> RunState? {
+    /// What was copied.
+    struct Copied {
+        /// Whether the run's end came.
+        var hasEnded = false
         var gaps = OutputGaps()
+    }
+
+    /// Copies until the run has ended, or with `isFollowing` false until what is there is copied. A run whose record is
+    /// gone from Redis has no end any more, which is a failure.
+    func copy(isFollowing: Bool) async throws(CommandFailure) -> Copied {
+        var copied = Copied()
         var position = "0"
         var looksInVain = 0
         var awaySince: ContinuousClock.Instant?
@@ -46,7 +67,7 @@ struct OutputReader {
                     looksInVain = try await client.record(of: run) == nil ? looksInVain + 1 : 0
                 }
             } catch {
-                if error.code == .cancelled { return nil }
+                if error.code == .cancelled { return copied }
                 try await stayPatient(after: error, since: &awaySince, isFollowing: isFollowing)
                 continue
             }
@@ -55,13 +76,17 @@ struct OutputReader {
             for (id, entry) in entries {
                 position = id
                 switch entry {
-                case .end(let state): return state
-                case .chunk(let chunk): write(chunk, &gaps)
+                case .end:
+                    copied.hasEnded = true
+                    return copied
+                case .chunk(let chunk):
+                    copied.gaps.copied(chunk)
+                    StandardStreams.write(chunk.bytes, to: chunk.stream == .output ? STDOUT_FILENO : STDERR_FILENO)
                 }
             }
-            if entries.isEmpty, !isFollowing { return nil }
+            if entries.isEmpty, !isFollowing { return copied }
         }
-        return nil
+        return copied
     }
 
     private var recordIsGone: CommandFailure {
@@ -71,12 +96,6 @@ struct OutputReader {
                 + "cannot be seen any more, and it may still be running",
             hint: "its worker knows: see that one's log, and its file with the output"
         )
-    }
-
-    private func write(_ chunk: OutputChunk, _ gaps: inout OutputGaps) {
-        let missing = gaps.before(chunk)
-        if missing > 0 { StandardStreams.error(OutputGaps.text(missing, on: screen)) }
-        StandardStreams.write(chunk.bytes, to: chunk.stream == .output ? STDOUT_FILENO : STDERR_FILENO)
     }
 
     private func stayPatient(

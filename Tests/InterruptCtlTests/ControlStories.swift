@@ -203,13 +203,49 @@ private func firstOrder(_ worker: TestWorker) async throws -> RunOrder {
                 OutputChunk(stream: .output, offset: 108, bytes: Array("end\n".utf8)),
             ]
             try await worker.transport.append(chunks, of: order.run)
-            try await worker.transport.end(order.run, as: RunEnding(state: .failed, exitCode: 7))
+            let output = RunOutput(byteCount: 120, file: "/var/out.log", lastLine: "end")
+            try await worker.transport.end(order.run, as: RunEnding(state: .failed, exitCode: 7, output: output))
             let result = try await attached
             #expect(result.status == 7)
             #expect(result.output == "out\nend\n")
-            #expect(result.error == "err\n… 100 bytes left out here, the whole is in the worker's file\n")
+            let summary = "… 108 bytes of the output left out: /var/out.log on worker 'alpha' has everything\n"
+            #expect(result.error == "err\n" + summary)
             let logs = try await control("logs", order.run.rawValue)
             #expect(logs.output == "out\nend\n")
+            #expect(logs.error == "err\n" + summary)
+            #expect(try await control("history").output.contains(#"failed, exit code 7, last output "end""#))
+        }
+    }
+
+    @Test func `what Redis has dropped before it was read is counted, in one line`() async throws {
+        try await withWorker { control, redis, worker async throws in
+            _ = try await control("submit", "--id", "nightly", "--", "x")
+            let order = try await firstOrder(worker)
+            let size = 16 << 10
+            for number in 0..<2_000 {
+                let bytes = [UInt8](repeating: UInt8(ascii: "x"), count: size)
+                let chunk = OutputChunk(stream: .output, offset: Int64(number * size), bytes: bytes)
+                try await worker.transport.append([chunk], of: order.run)
+            }
+            let used = try await redis.command("MEMORY", "USAGE", "interrupt/output/\(order.run)").integer ?? .max
+            #expect(used < 24 << 20, "the stream is bounded in bytes")
+            let output = RunOutput(byteCount: Int64(2_000 * size), file: "/var/out.log")
+            try await worker.transport.end(order.run, as: RunEnding(state: .completed, exitCode: 0, output: output))
+            // Its text has more than the test reads; only what is said about it counts.
+            let logs = try await run(
+                .path(Control.path),
+                arguments: ["logs", "nightly"],
+                environment: Control.environment(redis),
+                input: .none,
+                output: .string(limit: 40 << 20),
+                error: .string(limit: 65_536)
+            )
+            let missing = 2_000 * size - logs.standardOutput.utf8.count
+            #expect(missing > 0 && logs.standardOutput.utf8.count > 15 << 20)
+            #expect(
+                logs.standardError
+                    == "… \(missing) bytes of the output left out: /var/out.log on worker 'alpha' has everything\n"
+            )
         }
     }
 

@@ -186,6 +186,14 @@ import Testing
             HistoryLine.of(ended, on: Screen())
                 == #"1970-01-01 00:00:01  ended  nightly  Interrupted: user_cancelled, terminate, SIGTERM, in 401 ms, by ann@box, "a\x1bb""#
         )
+        let failed = try entry([
+            "at_ms": "1000", "event": "ended", "job": "nightly", "state": "failed", "exit_code": "2",
+            "last_output": "file 17: corrupt",
+        ])
+        #expect(
+            HistoryLine.of(failed, on: Screen())
+                == #"1970-01-01 00:00:01  ended  nightly  failed, exit code 2, last output "file 17: corrupt""#
+        )
         let acknowledged = try entry([
             "at_ms": "1000", "event": "acknowledged", "job": "nightly", "stage": "2", "via": "push", "latency_ms": "0",
             "worker": "alpha",
@@ -205,15 +213,28 @@ import Testing
         #expect(LastLine.of([.end(.completed)]) == nil)
     }
 
-    @Test func `a gap in the output is counted, an overlap is not`() {
+    @Test func `what is missing of the output is counted, an overlap is not`() {
         var gaps = OutputGaps()
         func chunk(_ offset: Int64, _ count: Int) -> OutputChunk {
             OutputChunk(stream: .output, offset: offset, bytes: Array(repeating: 65, count: count))
         }
-        #expect(gaps.before(chunk(0, 10)) == 0)
-        #expect(gaps.before(chunk(10, 5)) == 0)
-        #expect(gaps.before(chunk(115, 5)) == 100)
-        #expect(gaps.before(chunk(118, 2)) == 0)
+        gaps.copied(chunk(0, 10))
+        gaps.copied(chunk(10, 5))
+        #expect(gaps.missing(of: nil) == 0 && gaps.summary(of: makeRecord(), on: Screen()) == nil)
+        gaps.copied(chunk(115, 5))
+        gaps.copied(chunk(118, 2))
+        #expect(gaps.missing(of: nil) == 100)
+        let ended = makeRecord(["output_bytes": "150", "output_file": "/var/r1.log"], state: .completed)
+        #expect(
+            gaps.summary(of: ended, on: Screen())
+                == "… 130 bytes of the output left out: /var/r1.log on worker 'alpha' has everything"
+        )
+        #expect(
+            gaps.summary(of: makeRecord(), on: Screen())
+                == "… 100 bytes of the output left out: the run's file on worker 'alpha' has everything"
+        )
+        let notKept = makeRecord(["output_bytes": "120"], state: .completed)
+        #expect(gaps.summary(of: notKept, on: Screen()) == "… 100 bytes of the output left out")
     }
 
     @Test func `events that are not events are dropped`() {

@@ -67,7 +67,7 @@ import Testing
             test.worker.interrupt(.kill, reason: .userCancelled)
         }
         for run in runs {
-            #expect(try test.record(run).ending == RunEnding(state: .interrupted, termSignal: SIGKILL))
+            #expect(try test.record(run).ending?.bare == RunEnding(state: .interrupted, termSignal: SIGKILL))
             #expect(try test.record(run).receipts.map(\.way) == [.local, .local, .local])
         }
         #expect(test.events.all.stages == [.drain, .terminate, .kill])
@@ -81,7 +81,7 @@ import Testing
             test.worker.interrupt(.terminate, reason: .systemShutdown, gracePeriod: .milliseconds(20))
             await test.events.waitForEnds(1)
         }
-        #expect(try test.record(run).ending == RunEnding(state: .interrupted, termSignal: SIGKILL))
+        #expect(try test.record(run).ending?.bare == RunEnding(state: .interrupted, termSignal: SIGKILL))
     }
 
     @Test func `cancelling its task is stage 3, and leaves no child and no run without an end`() async throws {
@@ -91,7 +91,7 @@ import Testing
         try await isReady(test, run)
         running.cancel()
         try await running.value
-        #expect(try test.record(run).ending == RunEnding(state: .interrupted, termSignal: SIGKILL))
+        #expect(try test.record(run).ending?.bare == RunEnding(state: .interrupted, termSignal: SIGKILL))
         #expect(try test.record(run).inbox.cause?.reason == .systemShutdown)
         for pid in test.events.all.pids { #expect(!isRunning(pid)) }
     }

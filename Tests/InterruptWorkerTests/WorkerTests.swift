@@ -15,7 +15,7 @@ import Testing
         for (index, run) in runs.enumerated() {
             let record = try test.record(run)
             let code = codes[index % 3]
-            #expect(record.ending == RunEnding(state: code == 0 ? .completed : .failed, exitCode: code))
+            #expect(record.ending?.bare == RunEnding(state: code == 0 ? .completed : .failed, exitCode: code))
             #expect(String(decoding: record.output.flatMap(\.bytes), as: UTF8.self) == "\(run)\n")
         }
         #expect(test.events.all.pids.count == 300)
@@ -35,7 +35,7 @@ import Testing
             await test.events.waitForEnds(1)
         }
         #expect(try test.record(first).ending?.state == .interrupted)
-        #expect(try test.record(second).ending == RunEnding(state: .interrupted))
+        #expect(try test.record(second).ending?.bare == RunEnding(state: .interrupted))
         #expect(test.events.all.pids.count == 1)
         #expect(access("\(test.directory.path)/ran", F_OK) != 0)
     }
@@ -51,7 +51,7 @@ import Testing
             test.transport.gate?.signal()
             await test.events.waitForEnds(1)
         }
-        #expect(try test.record(run).ending == RunEnding(state: .interrupted))
+        #expect(try test.record(run).ending?.bare == RunEnding(state: .interrupted))
         #expect(test.transport.writes.filter { $0 != .left }.first == .receipt(run, signal.id))
         #expect(test.events.all.pids.isEmpty)
         #expect(access("\(test.directory.path)/ran", F_OK) != 0)
@@ -136,7 +136,7 @@ import Testing
             test.transport.base.interrupt(second, InterruptSignal(reason: .userCancelled))
             await test.events.waitForEnds(2)
         }
-        #expect(try test.record(first).ending == RunEnding(state: .interrupted, termSignal: SIGTERM))
+        #expect(try test.record(first).ending?.bare == RunEnding(state: .interrupted, termSignal: SIGTERM))
         #expect(try test.record(first).inbox.cause?.reason == .timeout)
         let reasons = try test.record(second).receipts.map(\.signal.reason)
         #expect(Set(reasons) == [.userCancelled, .timeout] && reasons.count == 2)
@@ -146,7 +146,7 @@ import Testing
         let test = try WorkerUnderTest { _ in "not here" }
         let run = try test.submit("true")
         try await test.run { await test.events.waitForEnds(1) }
-        #expect(try test.record(run).ending == RunEnding(state: .failed, error: "not here"))
+        #expect(try test.record(run).ending?.bare == RunEnding(state: .failed, error: "not here"))
         #expect(test.events.all.pids.isEmpty)
     }
 

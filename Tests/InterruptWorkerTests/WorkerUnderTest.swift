@@ -132,7 +132,7 @@ final class TroubledTransport: InterruptTransport {
 
     func end(_ run: RunID, as ending: RunEnding) async throws(TransportError) {
         try check("end")
-        note(.end(run, ending))
+        note(.end(run, ending.bare))
         try await base.end(run, as: ending)
     }
 }

@@ -150,10 +150,10 @@ enum RedisScripts {
         """
     )
 
-    /// Adds to the tail of a run's output, which keeps about the last thousand pieces. What an ended run has written
+    /// Adds to the tail of a run's output. What an ended run has written
     /// stands before its end already; of one that is not on record nothing is kept, for nobody would ever delete it.
     ///
-    /// Arguments: run, instance, then stream, offset and data of each piece. Replies `OK`, `ended` or `replaced`.
+    /// Arguments: run, instance, then of each piece its entry's id, the lowest id to keep, stream, offset and data. Replies `OK`, `ended` or `replaced`.
     static let append = script(
         "append",
         using: [],
@@ -162,9 +162,9 @@ enum RedisScripts {
         local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance')
         if not fields[1] or is_end[fields[1]] then return 'ended' end
         if fields[2] ~= ARGV[3] then return 'replaced' end
-        for i = 4, #ARGV, 3 do
-          redis.call('XADD', \(key.output) .. run, 'MAXLEN', '~', 1000, '*', 'stream', ARGV[i], 'offset', ARGV[i + 1],
-            'data', ARGV[i + 2])
+        for i = 4, #ARGV, 5 do
+          redis.call('XADD', \(key.output) .. run, 'MINID', '~', ARGV[i + 1], ARGV[i], 'stream', ARGV[i + 2],
+            'offset', ARGV[i + 3], 'data', ARGV[i + 4])
         end
         return 'OK'
         """
@@ -173,7 +173,8 @@ enum RedisScripts {
     /// Records how a run ended. Repeating it changes nothing.
     ///
     /// Arguments: run, instance, state, exit code, Unix signal, core dumped, late interrupt, error, retention in
-    /// seconds, survivors (spaces between). Replies `OK` or `replaced`.
+    /// seconds, survivors (spaces between), bytes of output, file of the output, last line of output. Replies `OK` or
+    /// `replaced`.
     static let end = script(
         "end",
         using: [history, flags, requests, endings],
@@ -195,6 +196,8 @@ enum RedisScripts {
           if request and request.stage >= 2 then late = '1' end
         end
         set('late_interrupt', late); set('error', ARGV[9]); set('survivors', survivors)
+        set('output_bytes', ARGV[12] or ''); set('output_file', ARGV[13] or '')
+        set('last_output', ARGV[14] or '')
         -- Nothing is called stopped that has not ended cleanly.
         if state == 'interrupted' and ARGV[9] == '' and survivors == '' then set('confirmed_at_ms', now) end
         redis.call('HSET', \(key.run) .. run, unpack(changes))

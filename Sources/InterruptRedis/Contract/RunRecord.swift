@@ -93,6 +93,12 @@ public struct RunRecord: Hashable, Sendable {
     public var error: String? { text("error") }
     /// The processes that SIGKILL did not end: with any, the run is not stopped, whatever its state.
     public var survivors: [Int32] { (text("survivors") ?? "").split(separator: " ").compactMap { Int32($0) } }
+    /// How much it has written, both streams together; known when it has ended.
+    public var outputBytes: Int64? { number("output_bytes") }
+    /// The file on the worker that has all of the output; known when it has ended.
+    public var outputFile: String? { text("output_file") }
+    /// The last line that it has written; known when it has ended.
+    public var lastOutput: String? { text("last_output") }
     /// The run's grace period: its own, or from its start on that of its worker.
     public var gracePeriod: Duration? { number("grace_ms").map { .milliseconds($0) } }
     /// The run's timeout.
@@ -124,9 +130,11 @@ public struct RunRecord: Hashable, Sendable {
 
     private static let texts = [
         "previous_run", "queue", "cwd", "worker", "instance", "reason", "message", "triggered_by", "request_id", "via",
-        "submitted_by", "error",
+        "submitted_by", "error", "output_file", "last_output",
     ]
-    private static let numbers = ["v", "attempt", "pid", "stage", "exit_code", "term_signal", "grace_ms", "timeout_ms"]
+    private static let numbers = [
+        "v", "attempt", "pid", "stage", "exit_code", "term_signal", "grace_ms", "timeout_ms", "output_bytes",
+    ]
     private static let booleans = ["save_checkpoint", "core_dumped", "late_interrupt"]
     private static let instants = [
         "submitted_at", "started_at", "paused_at", "requested_at", "acknowledged_at", "confirmed_at", "ended_at",

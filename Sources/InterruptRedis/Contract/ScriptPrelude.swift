@@ -183,7 +183,8 @@ extension RedisScripts {
         -- Takes an ended run out of every index. An ended run stays readable for the retention time.
         local function finish_run(job, run, state, now, retention)
           local fields = redis.call('HMGET', \(key.run) .. run, 'groups', 'worker', 'reason', 'stage', 'message',
-            'triggered_by', 'exit_code', 'term_signal', 'late_interrupt', 'requested_at_ms', 'request_id', 'error')
+            'triggered_by', 'exit_code', 'term_signal', 'late_interrupt', 'requested_at_ms', 'request_id', 'error',
+            'last_output')
           redis.call('ZREM', \(key.live), run)
           redis.call('ZADD', \(key.ended), now, run)
           redis.call('ZREMRANGEBYSCORE', \(key.ended), '-inf', now - retention * 1000)
@@ -209,6 +210,7 @@ extension RedisScripts {
           add('worker', fields[2]); add('reason', fields[3]); add('stage', fields[4]); add('message', fields[5])
           add('triggered_by', fields[6]); add('exit_code', fields[7]); add('term_signal', fields[8])
           add('late_interrupt', fields[9]); add('request_id', fields[11]); add('error', fields[12])
+          add('last_output', fields[13])
           if fields[10] then add('latency_ms', now - fields[10]) end
           record(now, 'ended', job, run, more)
           publish_event('ended', job, run, state, now)

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import InterruptCore
 internal import SystemPackage
 
 /// The one file that keeps a run's output, both streams in the order in which they were read.
@@ -32,7 +33,7 @@ struct OutputFile: ~Copyable {
         do {
             let descriptor = try FileDescriptor.open(
                 path,
-                .writeOnly,
+                .readWrite,
                 options: [.create, .exclusiveCreate, .noFollow, .closeOnExec],
                 permissions: [.ownerReadWrite]
             )
@@ -58,6 +59,12 @@ struct OutputFile: ~Copyable {
         if case .open(let descriptor) = target { try? descriptor.close() }  // nothing is buffered, nothing can be done
     }
 
+    /// For reading back what is kept; `nil` when nothing is.
+    func reader() -> KeptOutput? {
+        guard case .open(let descriptor) = target else { return nil }
+        return KeptOutput(duplicating: descriptor)
+    }
+
     /// Appends `bytes` and returns their offset. Never fails; see ``failure``.
     mutating func append(_ bytes: UnsafeRawBufferPointer) -> Int64 {
         let offset = end
@@ -75,5 +82,37 @@ struct OutputFile: ~Copyable {
             target = .failed
         }
         return offset
+    }
+}
+
+/// Reads back what a run's file keeps, also while it is being written.
+final class KeptOutput: Sendable {
+    private let descriptor: FileDescriptor
+
+    /// Reads through a descriptor of its own; `nil` when none is free.
+    init?(duplicating other: FileDescriptor) {
+        let copy = fcntl(other.rawValue, F_DUPFD_CLOEXEC, 0)
+        guard copy >= 0 else { return nil }
+        descriptor = FileDescriptor(rawValue: copy)
+    }
+
+    deinit { try? descriptor.close() }  // it was only read from
+
+    /// What stands there; `nil` when somebody has cut the file.
+    func chunk(at stretch: OutputBacklog.Stretch) -> OutputChunk? {
+        let count = stretch.range.count
+        let bytes = try? [UInt8](unsafeUninitializedCapacity: count) { array, initialized in
+            let buffer = UnsafeMutableRawBufferPointer(array)
+            while initialized < count {
+                let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[initialized..<count])
+                let offset = stretch.range.lowerBound + Int64(initialized)
+                let more = try descriptor.read(fromAbsoluteOffset: offset, into: rest)
+                if more == 0 { break }
+                initialized += more
+            }
+        }
+        // An error is like a cut: what cannot be read is left out, and counted by whoever follows the offsets.
+        guard let bytes, bytes.count == count else { return nil }
+        return OutputChunk(stream: stretch.stream, offset: stretch.range.lowerBound, bytes: bytes)
     }
 }

@@ -20,6 +20,7 @@ final class OutputSpool: Sendable {
     private struct State: ~Copyable {
         var file: OutputFile
         var isFailureLogged = false
+        var lastLine = LastLine()
     }
 
     private struct Pipe {
@@ -51,16 +52,31 @@ final class OutputSpool: Sendable {
     }
 
     /// Reads what is still in the pipes without waiting for more, closes everything and ends the feed.
-    func finish() async {
+    ///
+    /// - Parameter limit: how long the feed's consumer may take for what it has not got yet.
+    func finish(handingOutWithin limit: Duration) async {
         await withCheckedContinuation { continuation in
             queue.async {
                 self.drain()
                 self.closed.notify(queue: self.queue) {
                     self.endFile()
-                    self.feed.finish()
+                    self.feed.finish(within: limit)
                     continuation.resume()
                 }
             }
+        }
+    }
+
+    /// What is known of the output so far.
+    ///
+    /// - Parameter path: the file's.
+    func summary(path: String) -> RunOutput {
+        state.withLock { state in
+            RunOutput(
+                byteCount: state.file.end,
+                file: state.file.failure == nil ? path : nil,
+                lastLine: state.lastLine.text
+            )
         }
     }
 
@@ -107,13 +123,15 @@ final class OutputSpool: Sendable {
     }
 
     private func keep(_ bytes: UnsafeRawBufferPointer, of stream: OutputChunk.Stream) {
-        let (offset, failure) = state.withLock { state in
+        let (offset, kept, failure) = state.withLock { state in
+            state.lastLine.append(bytes)
             let offset = state.file.append(bytes)
+            let kept = state.file.failure.map { max(0, Int($0.offset - offset)) } ?? bytes.count
             let failure = state.isFailureLogged ? nil : state.file.failure
             if failure != nil { state.isFailureLogged = true }
-            return (offset, failure)
+            return (offset, kept, failure)
         }
-        feed.append(bytes, of: stream, at: offset)
+        feed.append(bytes, kept: kept, of: stream, at: offset)
         if let failure { logger.error("\(failure.text)") }
     }
 
@@ -121,6 +139,6 @@ final class OutputSpool: Sendable {
     private func endFile() {
         let (failure, end) = state.withLock { ($0.file.failure, $0.file.end) }
         guard let failure else { return }
-        Array((failure.text + "\n").utf8).withUnsafeBytes { feed.append($0, of: .error, at: end) }
+        Array((failure.text + "\n").utf8).withUnsafeBytes { feed.append($0, kept: 0, of: .error, at: end) }
     }
 }

@@ -35,9 +35,10 @@ struct ProcessExecution: Sendable {
         } catch {
             return SpawnFailure(text: "no pipe for the output: \(error)").ending
         }
-        let feed = OutputFeed()
+        let file = makeFile()
+        let feed = OutputFeed(file: file.reader())
         let spool = OutputSpool(
-            file: makeFile(),
+            file: file,
             feed: feed,
             output: pipes.output.read,
             error: pipes.error.read,
@@ -47,18 +48,23 @@ struct ProcessExecution: Sendable {
             group.addTask {
                 while let chunks = await feed.next() { await output(chunks) }
             }
-            let ending = await spawn(pipes, early)
-            await spool.finish()
+            var ending = await spawn(pipes, early)
+            // A consumer that is far behind may hold up an end a little, but who has interrupted the run waits for that.
+            let limit: Duration = scope.stage.shouldTerminateActiveTasks ? .seconds(1) : .seconds(3)
+            await spool.finish(handingOutWithin: limit)
+            ending.output = spool.summary(path: path.string)
             return ending
         }
     }
 
+    private var path: FilePath { runner.outputDirectory.appending(order.run.rawValue + ".log") }
+
     private func makeFile() -> OutputFile {
         // A run id is random text of our own making, but it came over the wire.
-        guard let name = FilePath.Component(order.run.rawValue + ".log") else {
+        guard FilePath.Component(order.run.rawValue + ".log") != nil else {
             return OutputFile(failed: .invalidArgument)
         }
-        return OutputFile(creating: runner.outputDirectory.appending(name))
+        return OutputFile(creating: path)
     }
 
     private func spawn(_ pipes: JobPipes, _ early: EndingPromise) async -> RunEnding {

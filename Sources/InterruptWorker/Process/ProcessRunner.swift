@@ -45,9 +45,10 @@ public struct ProcessRunner: Sendable {
     ///   - order: what to run.
     ///   - scope: the run's scope.
     ///   - started: called once with the leader's pid when it runs, beside everything else; `run` returns after it.
-    ///   - output: called with the newest output, one call at a time: the first bytes at once, then at most every 50 ms.
-    ///     However long it takes, the job is not slowed down: what it does not take in time is left out, which
-    ///     shows as a gap between offsets. `run` returns after the last call.
+    ///   - output: called with the output, one call at a time: the first bytes at once, then every 50 ms, or as fast as
+    ///     it returns when more waits. However long it takes, the job is not slowed down: of one that is more than
+    ///     16 MiB ahead, or that goes on flooding, the oldest is left out, which shows as a gap between offsets. `run`
+    ///     returns after the last call, at most three seconds and a call after the end of the job.
     public func run(
         _ order: RunOrder,
         scope: InterruptScope,

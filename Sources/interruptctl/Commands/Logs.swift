@@ -32,6 +32,10 @@ struct Logs: AsyncParsableCommand {
             run: record.run,
             screen: display.screen
         )
-        _ = try await reader.copy(isFollowing: follow)
+        let copied = try await reader.copy(isFollowing: follow)
+        var newest = record
+        // Only the record of an ended run says how much there is. Without it, what is known already must do.
+        if copied.hasEnded { newest = (try? await session.client.record(of: record.run)) ?? record }
+        if let summary = copied.gaps.summary(of: newest, on: display.screen) { StandardStreams.error(summary) }
     }
 }

@@ -38,7 +38,7 @@ struct Status: AsyncParsableCommand {
             record: record,
             worker: worker,
             request: request,
-            lastLine: LastLine.of(tail),
+            lastLine: record.lastOutput ?? LastLine.of(tail),
             now: now
         )
         for line in details.lines(on: screen) { StandardStreams.out(line) }

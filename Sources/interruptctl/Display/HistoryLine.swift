@@ -45,12 +45,13 @@ enum HistoryLine {
         let state = field("state") ?? ""
         let signal = field("term_signal").flatMap { Int32($0) }.map(SignalName.of)
         let code = field("exit_code").map { "exit code \($0)" }
+        let lastOutput = field("last_output").map { "last output \"\($0)\"" }
         if state == "interrupted" {
             let reason = "Interrupted: \(field("reason") ?? "unknown reason")"
-            return join([reason, stage, signal ?? code, latency, who, message])
+            return join([reason, stage, signal ?? code, latency, who, message, lastOutput])
         }
         let late = field("late_interrupt") == "1" ? "the interrupt came too late" : nil
-        return join([state, signal ?? code, field("error"), late])
+        return join([state, signal ?? code, field("error"), late, lastOutput])
     }
 
     private static func join(_ parts: [String?]) -> String { parts.compactMap { $0 }.joined(separator: ", ") }

@@ -76,14 +76,11 @@ extension String? {
     fileprivate static func + (left: String?, right: String) -> String? { left.map { $0 + right } }
 }
 
-/// The last line that a run has written.
-enum LastLine {
+extension LastLine {
     /// The last line that is not empty among the newest pieces of output; `nil` when there is none.
     static func of(_ entries: [OutputEntry]) -> String? {
-        let bytes = entries.flatMap { entry -> [UInt8] in
-            if case .chunk(let chunk) = entry { chunk.bytes } else { [] }
-        }
-        return bytes.split(whereSeparator: { $0 == UInt8(ascii: "\n") || $0 == UInt8(ascii: "\r") }).last
-            .map { String(decoding: $0.suffix(400), as: UTF8.self) }
+        var line = LastLine()
+        for case .chunk(let chunk) in entries { chunk.bytes.withUnsafeBytes { line.append($0) } }
+        return line.text
     }
 }

@@ -143,6 +143,22 @@ import Testing
         }
     }
 
+    @Test func `an end keeps what is known of the output, and its last line goes into the history`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let run = try await scene.running("j", on: worker)
+            #expect(try await worker.end(run, more: ["", "1234", "/var/r.log", "file 17: ü"]) == "OK")
+            let record = try #require(try await scene.client.record(of: run))
+            #expect(record.outputBytes == 1_234 && record.outputFile == "/var/r.log")
+            #expect(record.lastOutput == "file 17: ü")
+            let entry = try #require(try await scene.client.history(limit: 10) { $0.event == "ended" }.last)
+            #expect(entry.fields["last_output"] == "file 17: ü")
+            let other = try await scene.running("k", on: worker)
+            #expect(try await worker.end(other) == "OK")
+            #expect(try await scene.client.record(of: other)?.lastOutput == nil)
+        }
+    }
+
     @Test func `an end with processes left is not confirmed`() async throws {
         try await withScene { scene in
             let worker = try await ScriptWorker(scene)

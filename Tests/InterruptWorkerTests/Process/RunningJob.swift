@@ -47,7 +47,8 @@ final class SeenOutput: Sendable {
     func take(_ chunks: [OutputChunk]) {
         let due = state.withLock { state in
             state.chunks += chunks
-            let text = state.text(of: .output)
+            // The text is long at times, and made only for those who wait for it.
+            let text = state.waiters.isEmpty ? "" : state.text(of: .output)
             let due = state.waiters.filter { text.contains($0.text) }
             state.waiters.removeAll { text.contains($0.text) }
             return due
@@ -108,6 +109,14 @@ struct JobUnderTest: Sendable {
         during: @escaping @Sendable (InterruptScope, SeenOutput) async -> Void = { _, _ in },
         output: (@Sendable ([OutputChunk]) async -> Void)? = nil
     ) async -> RunEnding {
+        await runWithOutput(during: during, output: output).bare
+    }
+
+    /// The same, with what is known of its output.
+    func runWithOutput(
+        during: @escaping @Sendable (InterruptScope, SeenOutput) async -> Void = { _, _ in },
+        output: (@Sendable ([OutputChunk]) async -> Void)? = nil
+    ) async -> RunEnding {
         await withInterruptScope(run: order.run) { scope in
             async let other: Void = during(scope, seen)
             let ending = await runner.run(order, scope: scope) { chunks in
@@ -125,6 +134,15 @@ struct JobUnderTest: Sendable {
             await seen.wait(for: "ready")
             scope.interrupt(stage: stage)
         }
+    }
+}
+
+extension RunEnding {
+    /// The ending without what is known of the output.
+    var bare: RunEnding {
+        var ending = self
+        ending.output = nil
+        return ending
     }
 }
 
