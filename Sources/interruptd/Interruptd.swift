@@ -25,7 +25,7 @@ struct Interruptd: AsyncParsableCommand {
                                                                 a worker of a fleet
 
             Unix signals:
-              SIGINT    up one stage a press of Ctrl-C: finishes what runs, ends it, kills it
+              SIGINT    one stage up a press: finishes what runs, ends it, kills it
               SIGTERM   finishes what runs for half of the grace period, then ends it
               SIGHUP    reads the settings file again
             """,

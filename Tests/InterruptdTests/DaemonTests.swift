@@ -419,7 +419,7 @@ private let products: String = {
             ) { daemon in
                 await daemon.lines.wait(for: "no connection to Redis")
                 #expect(daemon.lines.all.count { $0.contains("no connection to Redis") } == 1)
-                await daemon.lines.wait(for: "no connection to Redis", count: 6)
+                await daemon.lines.wait(for: "no connection to Redis", count: 4)
                 daemon.send(SIGTERM)
             }
             #expect(status == .exited(0))

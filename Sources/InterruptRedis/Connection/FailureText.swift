@@ -11,7 +11,8 @@ enum FailureText {
         case let error as NIOConnectionError: sentence(for: error)
         case let error as IOError: systemText(error.errnoCode)
         case let error as ChannelError: sentence(for: error)
-        case TLSFileError.unreadable(let path, let code): "\(path.escapedForDisplay()): \(String(cString: strerror(code)))"
+        case TLSFileError.unreadable(let path, let code):
+            "\(path.escapedForDisplay()): \(String(cString: strerror(code)))"
         case TLSFileError.keyOfAnotherCertificate: "certificate and key do not belong together"
         case let error as SocketAddressError: "the address is not usable: \(error)"
         default: tlsSentence(String(describing: error))
