@@ -1,8 +1,8 @@
 import FoundationEssentials
+import Glibc
 import InterruptCore
 import InterruptRedis
 import Logging
-import UnixSignals
 
 /// A change of a run's state as it is published to whoever watches. From elsewhere, so nothing in it is trusted.
 struct RunEvent: Decodable, Equatable {
@@ -51,9 +51,21 @@ extension Session {
     func withOccurrences<R: Sendable>(
         tick: Duration,
         body: (AsyncStream<Occurrence>) async throws -> R
+    ) async throws -> R {
+        // An ignored SIGINT stays so: that is what a shell's background means.
+        try await withUnixSignals(UnixSignals.isIgnored(SIGINT) ? [] : [SIGINT]) { signals in
+            // The command is over then: a press too much means nothing.
+            defer { signals.forget() }
+            return try await withOccurrences(tick: tick, presses: signals, body: body)
+        }
+    }
+
+    private func withOccurrences<R: Sendable>(
+        tick: Duration,
+        presses: UnixSignals,
+        body: (AsyncStream<Occurrence>) async throws -> R
     ) async rethrows -> R {
         let (occurrences, feed) = AsyncStream.makeStream(of: Occurrence.self)
-        let signals = await UnixSignalsSequence(trapping: .sigint)
         let subscriber = RedisSubscriber(
             endpoint: endpoint,
             logger: Logger(label: "interruptctl") { _ in SwiftLogNoOpLogHandler() },
@@ -69,7 +81,7 @@ extension Session {
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await subscriber.run() }
             group.addTask {
-                for await _ in signals { feed.yield(.press(.now)) }
+                for await _ in presses { feed.yield(.press(.now)) }
             }
             group.addTask {
                 while !Task.isCancelled {

@@ -5,13 +5,12 @@ import InterruptRedis
 import InterruptWorker
 import Logging
 import SystemPackage
-import UnixSignals
 
 /// One worker on one Redis, with its Unix signals and its terminal.
 struct Daemon {
     let settings: DaemonSettings
     let current: CurrentSettings
-    let signals: UnixSignalsSequence
+    let signals: UnixSignals
     let endpoint: RedisEndpoint
     let keys: RedisKeys
     let state: StateDirectory

@@ -6,7 +6,6 @@ import InterruptRedis
 import InterruptWorker
 import Logging
 import SystemPackage
-import UnixSignals
 
 /// The worker daemon. This file wires the parts together; each part has a file or a module of its own.
 @main
@@ -74,7 +73,7 @@ struct Interruptd: AsyncParsableCommand {
             try await parse().run()
         } catch {
             let code = exitCode(for: error)
-            guard code == .validationFailure, !(error is ExitCode) else { exit(withError: error) }
+            guard code == .validationFailure else { exit(withError: error) }
             StandardError.write(UsageText.shown(fullMessage(for: error)) + "\n")
             Glibc.exit(code.rawValue)
         }
@@ -83,11 +82,18 @@ struct Interruptd: AsyncParsableCommand {
     func run() async throws {
         // A reader of our output that goes away is no reason to die with it.
         signal(SIGPIPE, SIG_IGN)
-        do {
-            try await serve()
-        } catch let failure as StartFailure {
-            failure.print()
-            throw ExitCode(failure.status)
+        // An ignored SIGINT or SIGHUP stays so: that is what nohup and a shell's background mean.
+        let numbers = [SIGINT, SIGHUP].filter { !UnixSignals.isIgnored($0) } + [SIGTERM]
+        // First of all, so that a signal right after the start ends the embedded Redis too.
+        try await withUnixSignals(numbers) { signals in
+            do {
+                try await serve(signals)
+            } catch let failure as StartFailure {
+                failure.print()
+                Glibc.exit(failure.status)
+            }
+            // Here, with our handlers in place: a press too much, at the very end, does not change the exit status.
+            Glibc.exit(0)
         }
     }
 
@@ -120,9 +126,7 @@ struct Interruptd: AsyncParsableCommand {
         }
     }
 
-    private func serve() async throws {
-        // First of all, so that a signal right after the start ends the embedded Redis too.
-        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
+    private func serve(_ signals: UnixSignals) async throws {
         let environment = ProcessInfo.processInfo.environment
         let read = reader(environment: environment)
         let settings = try StartFailure.asUsage { try read() }

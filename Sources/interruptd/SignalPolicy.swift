@@ -1,8 +1,8 @@
+import Glibc
 import InterruptCore
 import InterruptRedis
 import InterruptWorker
 import Logging
-import UnixSignals
 
 /// What Unix signals mean to the daemon. SIGINT goes up one stage a press; SIGTERM drains, then terminates what is left
 /// so as to end within the grace period; SIGHUP reads the settings again.
@@ -14,13 +14,13 @@ struct SignalPolicy {
     let reportWaiting: @Sendable () async -> Void
 
     /// Serves the signals until its task is cancelled.
-    func apply(_ signals: UnixSignalsSequence) async {
+    func apply(_ signals: UnixSignals) async {
         await withDiscardingTaskGroup { group in
             var presses = PressCounter<ContinuousClock.Instant>()
             var isShuttingDown = false
             for await signal in signals {
                 switch signal {
-                case .sigint:
+                case SIGINT:
                     guard let stage = presses.press(at: .now) else { continue }
                     worker.interrupt(
                         stage,
@@ -29,10 +29,10 @@ struct SignalPolicy {
                         triggeredBy: "SIGINT"
                     )
                     if stage == .drain { group.addTask { await self.reportWaiting() } }
-                case .sigterm where !isShuttingDown:
+                case SIGTERM where !isShuttingDown:
                     isShuttingDown = true
                     group.addTask { await self.shutDown() }
-                case .sighup: reload()
+                case SIGHUP: reload()
                 default: continue
                 }
             }

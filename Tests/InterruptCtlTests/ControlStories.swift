@@ -302,9 +302,39 @@ private func firstOrder(_ worker: TestWorker) async throws -> RunOrder {
         }
     }
 
+    @Test func `an ignored Ctrl-C stays ignored, as nohup and a shell's background mean it`() async throws {
+        try await withWorker { control, redis, worker async throws in
+            let (pids, feed) = AsyncStream.makeStream(of: pid_t.self)
+            async let attached = run(
+                .path("/bin/sh"),
+                arguments: ["-c", "trap '' INT; exec \"$0\" run --id nightly -- x", Control.path.string],
+                environment: Control.environment(redis),
+                input: .none,
+                output: .discarded,
+                error: .string(limit: 65_536)
+            ) { execution in
+                feed.yield(execution.processIdentifier.value)
+            }
+            var iterator = pids.makeAsyncIterator()
+            let pid = try #require(await iterator.next())
+            let order = try await firstOrder(worker)
+            try await waitUntilListening(redis)
+            kill(pid, SIGINT)
+            // A later command is answered: what the press could have asked for would be on record.
+            #expect(try await control("status", "nightly").output.contains("running"))
+            try await worker.transport.end(order.run, as: RunEnding(state: .completed, exitCode: 0))
+            let result = try await attached
+            #expect(result.terminationStatus == .exited(0))
+            #expect(!result.standardError.contains("Interrupting"))
+        }
+    }
+
     @Test func `a missing job, a missing Redis and wrong usage have their own exit status`() async throws {
         try await withRedis { redis async throws in
             let control = Control(redis: redis)
+            let files = try await control("list", "--redis", "rediss://localhost", "--tls-ca", "/nowhere/ca.crt")
+            #expect(files.status == 64)
+            #expect(files.error.hasPrefix("error: --tls-ca: /nowhere/ca.crt: No such file or directory\n"), "\(files)")
             #expect(try await control("cancel", "nope").status == 3)
             #expect(try await control("status", "nope").status == 3)
             #expect(try await control("wait", "nope").status == 125)

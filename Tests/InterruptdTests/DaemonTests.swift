@@ -89,6 +89,7 @@ private let products: String = {
         _ arguments: [String] = [],
         in directory: String,
         path: String? = nil,
+        ignoring signals: String? = nil,
         waitsUntilReady: Bool = true,
         _ body: @escaping @Sendable (RunningDaemon) async throws -> Void
     ) async throws -> (status: TerminationStatus, lines: [String]) {
@@ -102,9 +103,13 @@ private let products: String = {
         variables["PATH"] = path ?? ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
         var options = PlatformOptions()
         options.createSession = true  // as with a terminal of its own
+        let program = "\(products)/interruptd"
+        let shell = signals.map { ["-c", "trap '' \($0); exec \"$0\" \"$@\"", program] }
         let result = try await Subprocess.run(
-            .path(FilePath("\(products)/interruptd")),
-            arguments: Arguments(["--state-dir", "\(directory)/state", "--concurrency", "4"] + arguments),
+            .path(FilePath(shell == nil ? program : "/bin/sh")),
+            arguments: Arguments(
+                (shell ?? []) + ["--state-dir", "\(directory)/state", "--concurrency", "4"] + arguments
+            ),
             environment: .custom(Dictionary(uniqueKeysWithValues: variables.map { (.init(stringLiteral: $0), $1) })),
             platformOptions: options,
             input: .none,
@@ -424,6 +429,20 @@ private let products: String = {
             }
             #expect(status == .exited(0))
             #expect(lines.count { $0.contains("cannot enter yet") } <= 1, "\(lines)")
+        }
+    }
+
+    @Test func `an ignored SIGINT or SIGHUP stays ignored, as nohup means it`() async throws {
+        try await withTemporaryDirectory { directory in
+            let (status, lines) = try await withDaemon(in: directory, ignoring: "INT HUP") { daemon in
+                daemon.send(SIGINT)
+                daemon.send(SIGHUP)
+                _ = try await daemon.start("true", as: "after")
+                daemon.send(SIGTERM)
+            }
+            #expect(status == .exited(0))
+            #expect(!lines.contains { $0.contains("settings read again") })
+            expectNothingLeft(in: directory)
         }
     }
 }

@@ -1,0 +1,206 @@
+import Dispatch
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// The Unix signals that have reached this process, in the order of their arrival; see ``withUnixSignals(_:_:)``.
+///
+/// Ends when the reading task is cancelled. One task at a time may read.
+public final class UnixSignals: AsyncSequence, Sendable {
+    /// Reads one signal after the other.
+    public struct Iterator: AsyncIteratorProtocol {
+        fileprivate let signals: UnixSignals
+
+        /// The next signal's number; `nil` when the task is cancelled.
+        public func next(isolation actor: isolated (any Actor)?) async throws(Never) -> Int32? {
+            while !Task.isCancelled {
+                if let first = signals.arrived.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) { return first }
+                await signals.arrival.wait()
+            }
+            return nil
+        }
+    }
+
+    fileprivate let numbers: Set<Int32>
+    fileprivate let arrived = Mutex<[Int32]>([])
+    fileprivate let arrival = Wakeup()
+
+    fileprivate init(_ numbers: Set<Int32>) {
+        self.numbers = numbers
+    }
+
+    /// An iterator over what has arrived and was not read.
+    public func makeAsyncIterator() -> Iterator { Iterator(signals: self) }
+
+    /// Passes over what has arrived and was not read.
+    public func forget() { arrived.withLock { $0 = [] } }
+
+    /// Whether the process was started with this signal ignored, or has it so by its own doing. That is what `nohup` and a
+    /// shell's background mean by it: leave such a signal alone.
+    public static func isIgnored(_ number: Int32) -> Bool {
+        Dispositions.ofProcess.original(number).isIgnoring
+    }
+}
+
+/// Runs `body` with the Unix signals that arrive meanwhile, in place of what they otherwise do to the process.
+///
+/// Afterwards, also when `body` throws, each signal has the disposition that it had before, and one that has arrived and
+/// was not read is raised again, for that disposition. Calls may be nested and may overlap: every one of them gets every
+/// signal, and the last to return restores.
+/// - Throws: what `body` throws, and ``SignalSetupError``.
+public func withUnixSignals<Result>(
+    _ numbers: [Int32],
+    _ body: (UnixSignals) async throws -> Result
+) async throws -> Result {
+    let signals = UnixSignals(Set(numbers))
+    try Dispositions.ofProcess.add(signals)
+    defer { Dispositions.ofProcess.remove(signals) }
+    return try await body(signals)
+}
+
+/// Why Unix signals could not be taken over.
+public struct SignalSetupError: Error, CustomStringConvertible {
+    /// The system's error number.
+    public let code: Int32
+
+    /// One sentence.
+    public var description: String { "Failed to set up interrupt handling: \(String(cString: strerror(code)))" }
+}
+
+/// The end of the pipe that the handler writes to. Set before the first handler is installed.
+private let pipeEntrance = Atomic<Int32>(-1)
+
+/// The handler: one write, and all logic elsewhere. A full pipe holds thousands already; one more says nothing new.
+private func handle(_ number: Int32) {
+    let code = errno
+    var byte = UInt8(truncatingIfNeeded: number)
+    _ = write(pipeEntrance.load(ordering: .relaxed), &byte, 1)
+    errno = code
+}
+
+/// Who has taken over which Unix signals, and what these did before.
+private final class Dispositions: Sendable {
+    static let ofProcess = Dispositions()
+
+    fileprivate struct State {
+        var originals: [Int32: sigaction] = [:]
+        var listeners: [UnixSignals] = []
+        var pipe: (exit: Int32, source: any DispatchSourceRead)?
+    }
+
+    private let state = Mutex(State())
+
+    func original(_ number: Int32) -> sigaction {
+        state.withLock { state in
+            if let original = state.originals[number] { return original }
+            var current = sigaction()
+            sigaction(number, nil, &current)
+            return current
+        }
+    }
+
+    func add(_ signals: UnixSignals) throws(SignalSetupError) {
+        try state.withLock { state throws(SignalSetupError) in
+            if state.pipe == nil { state.pipe = try makePipe() }
+            state.listeners.append(signals)
+            for number in signals.numbers where state.originals[number] == nil {
+                var original = sigaction()
+                var ours = sigaction()
+                ours.set(handle)
+                guard sigaction(number, &ours, &original) == 0 else {
+                    let error = SignalSetupError(code: errno)
+                    state.drop(signals)
+                    throw error
+                }
+                state.originals[number] = original
+            }
+        }
+    }
+
+    func remove(_ signals: UnixSignals) {
+        let unread = state.withLock { state in
+            state.drop(signals)
+            return signals.arrived.withLock { $0 }.filter { state.originals[$0] == nil }
+        }
+        for number in unread { kill(getpid(), number) }
+        // What is in the pipe only now finds nobody any more, and is raised again too.
+        deliver()
+    }
+
+    /// Hands what is in the pipe to everybody who listens.
+    private func deliver() {
+        var woken: [UnixSignals] = []
+        var unheard: [Int32] = []
+        state.withLock { state in
+            var bytes = [UInt8](repeating: 0, count: 256)
+            while let pipe = state.pipe {
+                let count = read(pipe.exit, &bytes, bytes.count)
+                if count <= 0 { break }
+                for number in bytes.prefix(count).map(Int32.init) {
+                    let listeners = state.listeners.filter { $0.numbers.contains(number) }
+                    for listener in listeners { listener.arrived.withLock { $0.append(number) } }
+                    woken += listeners
+                    if listeners.isEmpty { unheard.append(number) }
+                }
+            }
+        }
+        for listener in woken { listener.arrival.signal() }
+        for number in unheard { kill(getpid(), number) }
+    }
+
+    /// Made once and kept: a handler may still be on its way when everybody has left.
+    private func makePipe() throws(SignalSetupError) -> (exit: Int32, source: any DispatchSourceRead) {
+        var ends: [Int32] = [0, 0]
+        guard pipe(&ends) == 0 else { throw SignalSetupError(code: errno) }
+        for end in ends {
+            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
+            _ = fcntl(end, F_SETFL, O_NONBLOCK)
+        }
+        pipeEntrance.store(ends[1], ordering: .relaxed)
+        let source = DispatchSource.makeReadSource(fileDescriptor: ends[0])
+        source.setEventHandler { self.deliver() }
+        source.activate()
+        return (ends[0], source)
+    }
+}
+
+extension Dispositions.State {
+    /// Takes a listener out, and restores what nobody else listens for.
+    fileprivate mutating func drop(_ signals: UnixSignals) {
+        listeners.removeAll { $0 === signals }
+        for number in signals.numbers where !listeners.contains(where: { $0.numbers.contains(number) }) {
+            if var original = originals.removeValue(forKey: number) { sigaction(number, &original, nil) }
+        }
+    }
+}
+
+extension sigaction {
+    fileprivate mutating func set(_ handler: @escaping @convention(c) (Int32) -> Void) {
+        #if canImport(Glibc)
+            __sigaction_handler.sa_handler = handler
+        #elseif canImport(Musl)
+            __sa_handler.sa_handler = handler
+        #elseif canImport(Darwin)
+            __sigaction_u.__sa_handler = handler
+        #endif
+        sa_flags = SA_RESTART
+    }
+
+    fileprivate var isIgnoring: Bool {
+        #if canImport(Glibc)
+            let handler = __sigaction_handler.sa_handler
+        #elseif canImport(Musl)
+            let handler = __sa_handler.sa_handler
+        #elseif canImport(Darwin)
+            let handler = __sigaction_u.__sa_handler
+        #endif
+        // SIG_IGN is the number 1 in place of an address.
+        return unsafeBitCast(handler, to: Int.self) == 1
+    }
+}
