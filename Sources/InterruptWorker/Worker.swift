@@ -10,6 +10,8 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
         public var description: WorkerDescription
         /// Whether every worker of this transport runs on this machine, as with an embedded Redis.
         public var isOnlyMachine = false
+        /// How long a run may go on after stage 1 before that is reported.
+        public var drainWarning: Duration = .seconds(60)
         /// Says why a run must not be started here; `nil` lets it.
         public var refusal: @Sendable (RunOrder) -> String? = { _ in nil }
 
@@ -324,6 +326,7 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
                         report(.interrupted(order, signal, .local))
                     }
                 }
+                group.addTask { await self.reportDraining(order, scope) }
                 let ending = await spawn(order, scope, receipts)
                 transport.unwatch(order.run)
                 state.withLock { $0.scopes[order.run] = nil }
@@ -335,6 +338,14 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
             report(.ended(order, ending, cause: scope.cause))
             return ending
         }
+    }
+
+    /// Reports a run that takes no notice of stage 1. A harder stage ends it anyway.
+    private func reportDraining(_ order: RunOrder, _ scope: InterruptScope) async {
+        guard await scope.signals.first(where: { _ in true })?.stage == .drain else { return }
+        let limit = configuration.drainWarning
+        try? await Task.sleep(for: limit, clock: .continuous)  // cancelled: the run has ended
+        if !Task.isCancelled, scope.stage == .drain { report(.draining(order, for: limit)) }
     }
 
     private func spawn(

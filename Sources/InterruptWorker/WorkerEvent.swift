@@ -8,6 +8,8 @@ public enum WorkerEvent: Sendable {
     case started(RunOrder, pid: Int32)
     /// An interrupt was accepted for a run.
     case interrupted(RunOrder, InterruptSignal, DeliveryWay)
+    /// A run was asked to drain so long ago and still goes on; once a run.
+    case draining(RunOrder, for: Duration)
     /// A run has ended; its process group is verified to be empty, or its survivors are named in the ending.
     case ended(RunOrder, RunEnding, cause: InterruptSignal?)
     /// The worker's own stage rose; `held` is how many runs it still has.

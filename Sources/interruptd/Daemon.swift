@@ -111,6 +111,7 @@ struct Daemon {
         _ reporter: Reporter
     ) throws -> Worker<RedisTransport> {
         var configuration = Worker<RedisTransport>.Configuration(description: description)
+        configuration.drainWarning = settings.drainWarning
         configuration.isOnlyMachine = settings.endpoint.usesEmbeddedServer
         if !settings.endpoint.usesEmbeddedServer, !settings.allowsAnyCommand {
             configuration.refusal = { _ in

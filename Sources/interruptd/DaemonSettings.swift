@@ -10,6 +10,7 @@ struct DaemonSettings {
     /// `nil` lets the daemon take the host's name.
     var name: Name?
     var gracePeriod: Duration
+    var drainWarning: Duration
     var pollInterval: Duration
     var lease: Duration
     var allowsAnyCommand: Bool
@@ -44,6 +45,7 @@ struct DaemonSettings {
         concurrency = try settings.number(.concurrency, in: 1...10_000) ?? max(1, processorCount * 3 / 4)
         name = try settings.names(.name)?.last
         gracePeriod = try settings.duration(.grace, in: .zero ... .seconds(86_400)) ?? .seconds(10)
+        drainWarning = try settings.duration(.drainWarning, in: .zero ... .seconds(86_400)) ?? .seconds(60)
         pollInterval = try settings.duration(.pollInterval, in: .milliseconds(100) ... .seconds(3_600)) ?? .seconds(1)
         lease = try settings.duration(.lease, in: .seconds(3) ... .seconds(3_600)) ?? .seconds(30)
         allowsAnyCommand = try settings.flag(.allowAnyCommand) ?? false

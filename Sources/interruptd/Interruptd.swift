@@ -51,6 +51,8 @@ struct Interruptd: AsyncParsableCommand {
     var name: String?
     @Option(help: "Time between asking a job to end and killing it. Default: 10s.")
     var grace: String?
+    @Option(help: "How long a job may go on after stage 1 before the log says so. Default: 60s.")
+    var drainWarning: String?
     @Option(help: "Time between two polls for interrupts. Default: 1s.")
     var pollInterval: String?
     @Option(help: "How long this worker may be silent. Default: 30s.")
@@ -102,8 +104,8 @@ struct Interruptd: AsyncParsableCommand {
         let single: [(SettingsSource.Key, String?)] = [
             (.redis, redis), (.redisPasswordFile, redisPasswordFile), (.tlsCA, tlsCa), (.tlsCert, tlsCert),
             (.tlsKey, tlsKey), (.namespace, namespace), (.concurrency, concurrency), (.name, name), (.grace, grace),
-            (.pollInterval, pollInterval), (.lease, lease), (.stateDirectory, stateDir), (.logFormat, logFormat),
-            (.logLevel, logLevel),
+            (.drainWarning, drainWarning), (.pollInterval, pollInterval), (.lease, lease),
+            (.stateDirectory, stateDir), (.logFormat, logFormat), (.logLevel, logLevel),
         ]
         for (key, value) in single { if let value { flags[key] = [value] } }
         if !queue.isEmpty { flags[.queue] = queue }

@@ -27,6 +27,7 @@ struct SettingsChange: Equatable {
         note(.queue, \.queues)
         note(.concurrency, \.concurrency)
         note(.name, \.name)
+        note(.drainWarning, \.drainWarning)
         note(.pollInterval, \.pollInterval)
         note(.lease, \.lease)
         note(.allowAnyCommand, \.allowsAnyCommand)

@@ -54,6 +54,11 @@ struct Reporter {
                     "message": "\(signal.message ?? "-")",
                 ]
             )
+        case .draining(let order, let time):
+            logger.warning(
+                "job \(order.job) has been draining for \(time.displayText)",
+                metadata: ["run": "\(order.run)"]
+            )
         case .ended(let order, let ending, let cause):
             var metadata: Logger.Metadata = [
                 "job": "\(order.job)", "run": "\(order.run)", "state": "\(ending.state.rawValue)",
@@ -85,6 +90,8 @@ enum TerminalText {
             if let message = signal.message { parts.append("\"\(message)\"") }
             parts.append("via \(way.rawValue)")
             return ["interrupted \(order.job): \(parts.joined(separator: ", ").escapedForDisplay())"]
+        case .draining(let order, let time):
+            return ["job \(order.job) has been draining for \(time.displayText)"]
         case .ended(let order, let ending, _):
             var parts = [ending.state.rawValue]
             if let code = ending.exitCode, code != 0 { parts.append("exit code \(code)") }

@@ -17,6 +17,7 @@ struct SettingsSource {
         case tlsCert = "tls_cert"
         case tlsKey = "tls_key"
         case namespace, queue, concurrency, name, grace
+        case drainWarning = "drain_warning"
         case pollInterval = "poll_interval"
         case lease
         case allowAnyCommand = "allow_any_command"

@@ -31,6 +31,23 @@ import Testing
         #expect(test.transport.writes.last == .left)
     }
 
+    @Test func `a run that goes on after stage 1 is reported once, and none that was asked for more`() async throws {
+        let test = try WorkerUnderTest(drainWarning: .milliseconds(50))
+        let drained = try test.submit("bash", "-c", deaf)
+        let terminated = try test.submit("bash", "-c", deaf)
+        @Sendable func reports(_ events: [WorkerEvent]) -> [RunID] {
+            events.compactMap { if case .draining(let order, .milliseconds(50)) = $0 { order.run } else { nil } }
+        }
+        try await test.run {
+            for run in [drained, terminated] { try await isReady(test, run) }
+            test.transport.base.interrupt(terminated, InterruptSignal(stage: .terminate))
+            for _ in 0..<2 { test.transport.base.interrupt(drained, InterruptSignal(stage: .drain)) }
+            await test.events.wait { !reports($0).isEmpty }
+            test.worker.interrupt(.kill, reason: .userCancelled)
+        }
+        #expect(reports(test.events.all) == [drained])
+    }
+
     @Test func `an offer that arrives with the drain is given back`() async throws {
         for _ in 0..<200 {
             let test = try WorkerUnderTest()

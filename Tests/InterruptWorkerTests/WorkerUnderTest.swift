@@ -187,7 +187,7 @@ extension [WorkerEvent] {
             switch event {
             case .started: now += 1
             case .ended(_, let ending, _): now -= ending.exitCode == nil && ending.termSignal == nil ? 0 : 1
-            case .entered, .interrupted, .stage: break
+            case .entered, .interrupted, .draining, .stage: break
             }
             most = Swift.max(most, now)
         }
@@ -206,6 +206,7 @@ struct WorkerUnderTest: Sendable {
         slots: Int = 4,
         grace: Duration = .seconds(20),
         lease: Duration = .seconds(30),
+        drainWarning: Duration = .seconds(60),
         gated: Bool = false,
         refusal: @escaping @Sendable (RunOrder) -> String? = { _ in nil }
     ) throws {
@@ -224,6 +225,7 @@ struct WorkerUnderTest: Sendable {
         )
         var configuration = Worker<TroubledTransport>.Configuration(description: description)
         configuration.refusal = refusal
+        configuration.drainWarning = drainWarning
         worker = Worker(
             configuration: configuration,
             transport: transport,

@@ -39,6 +39,7 @@ import Testing
         #expect(settings.concurrency == 3)
         #expect(settings.name == nil)
         #expect(settings.gracePeriod == .seconds(10))
+        #expect(settings.drainWarning == .seconds(60))
         #expect(settings.pollInterval == .seconds(1))
         #expect(settings.lease == .seconds(30))
         #expect(!settings.allowsAnyCommand)
