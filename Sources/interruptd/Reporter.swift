@@ -51,7 +51,7 @@ struct Reporter {
                 metadata: [
                     "job": "\(order.job)", "run": "\(order.run)", "stage": "\(signal.stage.name)",
                     "reason": "\(signal.reason)", "by": "\(signal.triggeredBy ?? "-")", "via": "\(way.rawValue)",
-                    "message": "\(signal.message ?? "-")",
+                    "source": "\(signal.source.rawValue)", "message": "\(signal.message ?? "-")",
                 ]
             )
         case .draining(let order, let time):

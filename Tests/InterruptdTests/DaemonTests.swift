@@ -445,4 +445,20 @@ private let products: String = {
             expectNothingLeft(in: directory)
         }
     }
+
+    @Test func `the log says who interrupted which run, by which way and from which source`() async throws {
+        try await withTemporaryDirectory { directory in
+            let (_, lines) = try await withDaemon(in: directory) { daemon in
+                let job = try await daemon.start("while :; do sleep 1000; done", as: "kind")
+                let signal = InterruptSignal(triggeredBy: "ann@box", source: .remote)
+                _ = try await daemon.client?.interrupt([.run(job.run)], signal)
+                await daemon.lines.wait(for: "ended job=\"kind\"")
+                daemon.send(SIGTERM)
+            }
+            let line = try #require(lines.first { $0.contains(" interrupted by=") })
+            for field in ["by=\"ann@box\"", "job=\"kind\"", "run=\"", "source=\"remote\"", "via=\""] {
+                #expect(line.contains(field), "\(line)")
+            }
+        }
+    }
 }
