@@ -35,6 +35,9 @@ public struct InterruptReason: RawRepresentable, Hashable, Sendable {
     /// Whether the spelling is one of the seven.
     public var isKnown: Bool { Kind(rawValue: rawValue) != nil }
 
+    /// The reason for people: an unknown spelling is shown as what it counts as. Not escaped.
+    public var displayText: String { isKnown ? rawValue : "custom (\(rawValue))" }
+
     /// A person asked. The default of every request.
     public static let userCancelled = InterruptReason(.userCancelled)
     /// A duration set beforehand ran out.

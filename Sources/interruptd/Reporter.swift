@@ -85,7 +85,7 @@ enum TerminalText {
         case .started(let order, let pid):
             return ["started \(order.job) (pid \(pid))"]
         case .interrupted(let order, let signal, let way):
-            var parts = ["\(signal.stage.name)", signal.reason.rawValue]
+            var parts = ["\(signal.stage.name)", signal.reason.displayText]
             if let who = signal.triggeredBy { parts.append("by \(who)") }
             if let message = signal.message { parts.append("\"\(message)\"") }
             parts.append("via \(way.rawValue)")

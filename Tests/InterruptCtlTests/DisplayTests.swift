@@ -118,6 +118,7 @@ import Testing
             "⏹ Command interrupted by user (reason user_cancelled, stage terminate, SIGTERM, in 401 ms)"
         ),
         (["reason": "timeout", "stage": "3"], .interrupted, "⏹ Command interrupted (reason timeout, stage kill)"),
+        (["reason": "cosmic_ray"], .interrupted, "⏹ Command interrupted (reason custom (cosmic_ray))"),
         (["error": "host\u{7} gone"], .lost, #"✗ Command lost with its worker: host\x07 gone"#),
         (["pid": "77"], .lost, "✗ Command (pid 77) lost with its worker"),
     ])
@@ -202,6 +203,18 @@ import Testing
             HistoryLine.of(acknowledged, on: Screen())
                 == "1970-01-01 00:00:01  acknowledged  nightly  terminate, via push, in 0 ms, worker alpha"
         )
+    }
+
+    @Test func `a reason that is not one of the seven is shown as custom, and stays what it is in JSON`() throws {
+        let record = makeRecord(["reason": "cosmic_ray", "stage": "2"], state: .interrupted)
+        let details = RunDetails(record: record, worker: nil, request: nil, lastLine: nil, now: now)
+        #expect(details.lines(on: Screen()).contains("Interrupted: custom (cosmic_ray)"))
+        #expect(record.json.line.contains(#""reason":"cosmic_ray""#))
+        for (event, text) in [("requested", "custom (cosmic_ray)"), ("ended", "Interrupted: custom (cosmic_ray)")] {
+            let entry = try entry(["event": event, "job": "j", "state": "interrupted", "reason": "cosmic_ray"])
+            #expect(HistoryLine.of(entry, on: Screen()).hasSuffix("  \(text)"))
+            #expect(entry.json.line.contains(#""reason":"cosmic_ray""#))
+        }
     }
 
     @Test func `the last line is the last one with anything in it`() {

@@ -17,6 +17,9 @@ enum HistoryLine {
         func field(_ name: String, limit: Int = 200) -> String? {
             entry.fields[name].flatMap { $0.isEmpty ? nil : screen.shown($0, limit: limit) }
         }
+        let reason = entry.fields["reason"].flatMap { reason in
+            reason.isEmpty ? nil : screen.shown(InterruptReason(rawValue: reason).displayText, limit: 200)
+        }
         let stage = field("stage").map { number in
             Int(number).flatMap(InterruptStage.init)?.name ?? "stage \(number)"
         }
@@ -25,18 +28,25 @@ enum HistoryLine {
         let latency = field("latency_ms").flatMap(Int64.init).map { "in \(Duration.milliseconds($0).displayText)" }
         switch entry.event {
         case "ended":
-            return ended(entry, field: { field($0) }, stage: stage, who: who, latency: latency, message: message)
+            return ended(
+                field: { field($0) },
+                reason: reason,
+                stage: stage,
+                who: who,
+                latency: latency,
+                message: message
+            )
         case "acknowledged":
             return join([stage, field("via").map { "via \($0)" }, latency, field("worker").map { "worker \($0)" }])
         case "submitted": return join([field("queue").map { "queue \($0)" }, who])
         case "started", "worker_started", "worker_left": return join([field("worker").map { "worker \($0)" }])
-        default: return join([stage, field("reason"), who, message])
+        default: return join([stage, reason, who, message])
         }
     }
 
     private static func ended(
-        _ entry: HistoryEntry,
         field: (String) -> String?,
+        reason: String?,
         stage: String?,
         who: String?,
         latency: String?,
@@ -47,8 +57,8 @@ enum HistoryLine {
         let code = field("exit_code").map { "exit code \($0)" }
         let lastOutput = field("last_output").map { "last output \"\($0)\"" }
         if state == "interrupted" {
-            let reason = "Interrupted: \(field("reason") ?? "unknown reason")"
-            return join([reason, stage, signal ?? code, latency, who, message, lastOutput])
+            let cause = "Interrupted: \(reason ?? "unknown reason")"
+            return join([cause, stage, signal ?? code, latency, who, message, lastOutput])
         }
         let late = field("late_interrupt") == "1" ? "the interrupt came too late" : nil
         return join([state, signal ?? code, field("error"), late, lastOutput])

@@ -47,7 +47,7 @@ enum OutcomeText {
     /// Reason, stage, signal and duration, as far as they are known.
     static func interruption(_ record: RunRecord, on screen: Screen) -> String {
         var parts: [String] = []
-        if let reason = record.reason { parts.append("reason \(screen.shown(reason.rawValue, limit: 60))") }
+        if let reason = record.reason { parts.append("reason \(screen.shown(reason.displayText, limit: 60))") }
         if let stage = record.stage { parts.append("stage \(stage.name)") }
         if let signal = record.termSignal {
             parts.append(SignalName.of(signal) + core(record))

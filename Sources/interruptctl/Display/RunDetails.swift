@@ -60,7 +60,7 @@ struct RunDetails {
         }
         let via = record.way.map { " via \($0.rawValue)" } ?? ""
         return [
-            ("Interrupted", reason.map { screen.shown($0.rawValue, limit: 80) }),
+            ("Interrupted", reason.map { screen.shown($0.displayText, limit: 80) }),
             ("Stage", "\(stage.rawValue) \(stage.name)" + (record.stage == nil ? ", not yet acknowledged" : "")),
             ("Message", (record.message ?? request?.message).map { screen.shown($0, limit: 1_000) }),
             ("Asked by", (record.triggeredBy ?? request?.triggeredBy).map { screen.shown($0, limit: 200) }),
