@@ -329,9 +329,29 @@ private func firstOrder(_ worker: TestWorker) async throws -> RunOrder {
         }
     }
 
+    @Test func `asking again says by which way the first request came, also without waiting`() async throws {
+        try await withWorker(answers: false) { control, _, worker async throws in
+            _ = try await control("submit", "--id", "nightly", "--", "make")
+            let order = try await firstOrder(worker)
+            _ = try await control("cancel", "nightly", "--no-wait", "--request-id", "q1")
+            let signal = InterruptSignal(id: RequestID(rawValue: "q1"))
+            try await worker.transport.acknowledge(signal, way: .push, for: order.run)
+            let again = try await control("cancel", "nightly", "--no-wait", "-o", "json")
+            #expect(again.output.contains(#""already_requested":true"#))
+            #expect(again.output.contains(#""via":"push""#), "\(again)")
+            #expect(again.status == 0)
+        }
+    }
+
     @Test func `a missing job, a missing Redis and wrong usage have their own exit status`() async throws {
         try await withRedis { redis async throws in
             let control = Control(redis: redis)
+            for format in ["table", "json"] {
+                let history = try await control("history", "nope", "-o", format)
+                #expect(history.status == 3 && history.output.isEmpty)
+                #expect(history.error.hasPrefix("error: no such job 'nope'"))
+            }
+            #expect(try await control("history").output == "nothing on record\n")
             let files = try await control("list", "--redis", "rediss://localhost", "--tls-ca", "/nowhere/ca.crt")
             #expect(files.status == 64)
             #expect(files.error.hasPrefix("error: --tls-ca: /nowhere/ca.crt: No such file or directory\n"), "\(files)")

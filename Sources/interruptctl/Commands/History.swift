@@ -33,6 +33,18 @@ struct History: AsyncParsableCommand {
         let entries = try await session.asking { () async throws(RedisError) in
             try await session.client.history(limit: limit) { name == nil || $0.fields["job"] == name }
         }
+        if entries.isEmpty, let job {
+            let newest = try await session.asking { () async throws(RedisError) in
+                try await session.client.newestRun(of: job)
+            }
+            if newest == nil {
+                throw CommandFailure(
+                    .noSuchJob,
+                    "no such job '\(job)', and nothing on record of it",
+                    hint: "run 'interruptctl list' to see what there is"
+                )
+            }
+        }
         let screen = display.screen
         for entry in entries {
             StandardStreams.out(display.isJSON ? entry.json.line : HistoryLine.of(entry, on: screen))

@@ -202,8 +202,9 @@ struct StopCommand {
         let isWaiting = !options.noWait
         var statuses: [CommandStatus] = []
         for var follower in followers {
-            if follower.outcome == .ended, let run = follower.run {
-                // How and when it ended is a courtesy; that it has ended is known.
+            let isReadAgain = follower.outcome == .ended || follower.isAlreadyRequested && follower.record == nil
+            if isReadAgain, let run = follower.run {
+                // How and when it ended, or was acknowledged, is a courtesy; that it has, or was asked, is known.
                 if let record = try? await session.client.record(of: run) {
                     _ = follower.observe(record, elapsed: .zero)
                 }
