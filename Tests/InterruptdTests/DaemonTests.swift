@@ -461,4 +461,39 @@ private let products: String = {
             }
         }
     }
+
+    /// 25 rounds each, a hundred in all, five at a time.
+    @Test(arguments: [(SIGINT, 1), (SIGINT, 2), (SIGINT, 3), (SIGTERM, 1)])
+    func `real signals at any moment end it with status 0, and leave nothing`(number: Int32, times: Int) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<5 {
+                group.addTask { for _ in 0..<5 { try await endAtRandom(with: number, times: times) } }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    private func endAtRandom(with number: Int32, times: Int) async throws {
+        let hasJob = Bool.random()
+        let moments = (0..<times).map { _ in Duration.milliseconds(Int.random(in: 0...400)) }
+        try await withTemporaryDirectory { directory in
+            let job = Mutex<Int32?>(nil)
+            let (status, lines) = try await withDaemon(["--grace", "1s"], in: directory, waitsUntilReady: hasJob) {
+                daemon in
+                if hasJob {
+                    let pid = try await daemon.start("sleep 0.5; : \(directory)", as: "job").pid
+                    job.withLock { $0 = pid }
+                }
+                for moment in moments {
+                    try await Task.sleep(for: moment)  // any moment may be the wrong one
+                    if isRunning(daemon.pid) { daemon.send(number) }
+                }
+            }
+            // Before it has its handlers, which is before its first word, a signal does what it always does.
+            let isEarly = !hasJob && status == .signaled(number) && lines.isEmpty
+            #expect(status == .exited(0) || isEarly, "\(moments) \(lines)")
+            if let pid = job.withLock({ $0 }) { #expect(!isRunning(pid)) }
+            expectNothingLeft(in: directory)
+        }
+    }
 }
