@@ -82,7 +82,13 @@ import Testing
 
     @Test func `says when, in front of every line`() {
         let written = Mutex<[String]>([])
-        var reporter = Reporter(logger: Logger(label: "test"), description: worker, isTerminal: true, isDetailed: false, isPlain: false)
+        var reporter = Reporter(
+            logger: Logger(label: "test"),
+            description: worker,
+            isTerminal: true,
+            isDetailed: false,
+            isPlain: false
+        )
         reporter.write = { text in written.withLock { $0.append(text) } }
         reporter.report(.stage(from: nil, to: .drain, held: 1))
         reporter.report(waiting: 3)

@@ -201,7 +201,10 @@ enum RedisScripts {
         -- Nothing is called stopped that has not ended cleanly.
         if state == 'interrupted' and ARGV[9] == '' and survivors == '' then set('confirmed_at_ms', now) end
         redis.call('HSET', \(key.run) .. run, unpack(changes))
-        finish_run(job, run, state, now, tonumber(ARGV[10]))
+        local retention = tonumber(ARGV[10])
+        finish_run(job, run, state, now, retention)
+        -- A long tail is for those who read along; memory is not held for it as long as for a record.
+        if (tonumber(ARGV[12]) or 0) > 1048576 then redis.call('EXPIRE', \(key.output) .. run, math.min(retention, 3600)) end
         return 'OK'
         """
     )

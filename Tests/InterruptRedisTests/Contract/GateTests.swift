@@ -201,7 +201,7 @@ import Testing
             ("drop", script(RedisScripts.dropFlag, ["all", "1"])),
             ("acknowledge", { _ = try await worker.acknowledge(signal, run) }),
             ("spawned", script(RedisScripts.spawned, [.init(run.rawValue), "i1", "7", "7", "b"])),
-            ("append", script(RedisScripts.append, [.init(run.rawValue), "i1", "out", "0", "x"])),
+            ("append", script(RedisScripts.append, [.init(run.rawValue), "i1", "1-0", "0", "out", "0", "x"])),
             ("end", { _ = try await worker.end(run) }),
             ("enter", script(RedisScripts.enter, ["w2", "i2", ""])),
             ("heartbeat", { _ = try await worker.heartbeat() }),

@@ -36,7 +36,8 @@ import Testing
             try await watching.scene.submit("early")
             try await watching.scene.command("SET", "interrupt:early", other)
             let offer = try #require(try await watching.transport.offers(limit: 1).first)
-            guard case .started(_, let pending) = try await watching.transport.start(offer, gracePeriod: .seconds(10)) else {
+            guard case .started(_, let pending) = try await watching.transport.start(offer, gracePeriod: .seconds(10))
+            else {
                 Issue.record("not started")
                 return
             }
