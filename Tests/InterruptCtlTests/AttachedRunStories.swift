@@ -1,0 +1,147 @@
+import Glibc
+import InterruptCore
+import InterruptTesting
+import Subprocess
+import SystemPackage
+import Testing
+
+@testable import InterruptRedis
+
+@Suite(.timeLimit(.minutes(1))) struct `Following a run` {
+    @Test func `run copies both streams byte by byte and ends as the job did`() async throws {
+        try await withWorker { control, _, worker async throws in
+            async let attached = control.call([Array("run".utf8), Array("--".utf8), Array("x".utf8), [0xFF, 0x01]])
+            let order = try await firstOrder(worker)
+            #expect(order.command.last == [0xFF, 0x01])
+            let chunks = [
+                OutputChunk(stream: .output, offset: 0, bytes: Array("out\n".utf8)),
+                OutputChunk(stream: .error, offset: 4, bytes: Array("err\n".utf8)),
+                OutputChunk(stream: .output, offset: 108, bytes: Array("end\n".utf8)),
+            ]
+            try await worker.transport.append(chunks, of: order.run)
+            let output = RunOutput(byteCount: 120, file: "/var/out.log", lastLine: "end")
+            try await worker.transport.end(order.run, as: RunEnding(state: .failed, exitCode: 7, output: output))
+            let result = try await attached
+            #expect(result.status == 7)
+            #expect(result.output == "out\nend\n")
+            let summary = "… 108 bytes of the output left out: /var/out.log on worker 'alpha' has everything\n"
+            #expect(result.error == "err\n" + summary)
+            let logs = try await control("logs", order.run.rawValue)
+            #expect(logs.output == "out\nend\n")
+            #expect(logs.error == "err\n" + summary)
+            #expect(try await control("history").output.contains(#"failed, exit code 7, last output "end""#))
+        }
+    }
+
+    @Test func `what Redis has dropped before it was read is counted, in one line`() async throws {
+        try await withWorker { control, redis, worker async throws in
+            _ = try await control("submit", "--id", "nightly", "--", "x")
+            let order = try await firstOrder(worker)
+            let size = 16 << 10
+            for number in 0..<2_000 {
+                let bytes = [UInt8](repeating: UInt8(ascii: "x"), count: size)
+                let chunk = OutputChunk(stream: .output, offset: Int64(number * size), bytes: bytes)
+                try await worker.transport.append([chunk], of: order.run)
+            }
+            let used = try await redis.command("MEMORY", "USAGE", "interrupt/output/\(order.run)").integer ?? .max
+            #expect(used < 24 << 20, "the stream is bounded in bytes")
+            let output = RunOutput(byteCount: Int64(2_000 * size), file: "/var/out.log")
+            try await worker.transport.end(order.run, as: RunEnding(state: .completed, exitCode: 0, output: output))
+            // Its text has more than the test reads; only what is said about it counts.
+            let logs = try await run(
+                .path(Control.path),
+                arguments: ["logs", "nightly"],
+                environment: Control.environment(redis),
+                input: .none,
+                output: .string(limit: 40 << 20),
+                error: .string(limit: 65_536)
+            )
+            let missing = 2_000 * size - logs.standardOutput.utf8.count
+            #expect(missing > 0 && logs.standardOutput.utf8.count > 15 << 20)
+            #expect(
+                logs.standardError
+                    == "… \(missing) bytes of the output left out: /var/out.log on worker 'alpha' has everything\n"
+            )
+        }
+    }
+
+    @Test func `Ctrl-C in run interrupts the remote job`() async throws {
+        try await withWorker { control, redis, worker async throws in
+            let (pids, feed) = AsyncStream.makeStream(of: pid_t.self)
+            async let attached = run(
+                .path(Control.path),
+                arguments: ["run", "--id", "nightly", "--", "x"],
+                environment: Control.environment(redis),
+                input: .none,
+                output: .discarded,
+                error: .string(limit: 65_536)
+            ) { execution in
+                feed.yield(execution.processIdentifier.value)
+            }
+            var iterator = pids.makeAsyncIterator()
+            let pid = try #require(await iterator.next())
+            let order = try await firstOrder(worker)
+            // A press is taken in from the moment at which the command listens.
+            try await waitUntilListening(redis)
+            kill(pid, SIGINT)
+            let result = try await attached
+            #expect(result.terminationStatus == .exited(130))
+            let status = try await control("status", order.run.rawValue)
+            #expect(status.output.contains("Interrupted:  user_cancelled"))
+        }
+    }
+
+    @Test(arguments: [(["run", "--id", "nightly", "--", "x"], Int32(125)), (["logs", "-f", "nightly"], Int32(1))])
+    func `who follows a run whose record is gone from Redis is told, and does not wait for ever`(
+        words: [String],
+        status: Int32
+    ) async throws {
+        try await withRedis { redis async throws in
+            let control = Control(redis: redis)
+            if words.first == "logs" { _ = try await control("submit", "--id", "nightly", "--", "x") }
+            async let following = control.call(words.map { Array($0.utf8) })
+            try await eventually("the output is waited for") {
+                (try await redis.command("CLIENT", "LIST").text ?? "").contains("cmd=xread")
+            }
+            let run = try await redis.command("HGET", "interrupt/job/nightly", "run").text ?? ""
+            try await redis.command("FLUSHALL")
+            let result = try await following
+            #expect(result.status == status)
+            #expect(
+                result.error == """
+                    error: the record of run \(run) is gone from Redis, expired or deleted: how the run ends cannot be \
+                    seen any more, and it may still be running
+                    hint: its worker knows: see that one's log, and its file with the output
+
+                    """
+            )
+        }
+    }
+
+    @Test func `an ignored Ctrl-C stays ignored, as nohup and a shell's background mean it`() async throws {
+        try await withWorker { control, redis, worker async throws in
+            let (pids, feed) = AsyncStream.makeStream(of: pid_t.self)
+            async let attached = run(
+                .path("/bin/sh"),
+                arguments: ["-c", "trap '' INT; exec \"$0\" run --id nightly -- x", Control.path.string],
+                environment: Control.environment(redis),
+                input: .none,
+                output: .discarded,
+                error: .string(limit: 65_536)
+            ) { execution in
+                feed.yield(execution.processIdentifier.value)
+            }
+            var iterator = pids.makeAsyncIterator()
+            let pid = try #require(await iterator.next())
+            let order = try await firstOrder(worker)
+            try await waitUntilListening(redis)
+            kill(pid, SIGINT)
+            // A later command is answered: what the press could have asked for would be on record.
+            #expect(try await control("status", "nightly").output.contains("running"))
+            try await worker.transport.end(order.run, as: RunEnding(state: .completed, exitCode: 0))
+            let result = try await attached
+            #expect(result.terminationStatus == .exited(0))
+            #expect(!result.standardError.contains("Interrupting"))
+        }
+    }
+}

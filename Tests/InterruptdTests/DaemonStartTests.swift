@@ -1,0 +1,198 @@
+import Foundation
+import Glibc
+import InterruptCore
+import InterruptRedis
+import InterruptTesting
+import Logging
+import Subprocess
+import Synchronization
+import SystemPackage
+import Testing
+
+@testable import interruptd
+
+@Suite(.timeLimit(.minutes(2)), .serialized) struct `interruptd starts` {
+    @Test func `without redis-server it says in one line how to get it`() async throws {
+        try await withTemporaryDirectory { directory in
+            let (status, lines) = try await withDaemon(in: directory, path: directory, waitsUntilReady: false) { _ in }
+            #expect(status == .exited(69))
+            #expect(
+                lines == [
+                    "error: redis-server is not installed",
+                    "hint: apt-get install redis-server, or pass --redis URL",
+                ]
+            )
+        }
+    }
+
+    @Test func `a Redis that is there and does not answer is left alone, with no second one beside it`() async throws {
+        try await withTemporaryDirectory { directory in
+            _ = try await withDaemon(in: directory) { $0.send(SIGKILL) }
+            let servers = processes(in: directory)  // what outlives its daemon
+            let server = try #require(servers.count == 1 ? Int32(servers[0]) : nil)
+            kill(server, SIGSTOP)
+            defer { kill(server, SIGCONT) }
+            let (status, lines) = try await withDaemon(in: directory, waitsUntilReady: false) { _ in }
+            #expect(status == .exited(69))
+            let socket = "\(directory)/interrupt/interrupt.sock"
+            #expect(
+                lines == [
+                    "error: the embedded Redis at \(socket) takes connections and does not answer: "
+                        + "a second one on its files would spoil the record",
+                    "hint: find it with 'pgrep -af \(socket)'; let it go on with 'kill -CONT PID' if it is stopped, "
+                        + "or end it with 'kill -9 PID', and start interruptd again",
+                ]
+            )
+            #expect(processes(in: directory) == servers)
+            kill(server, SIGCONT)
+            let (after, _) = try await withDaemon(in: directory) { daemon in
+                await daemon.lines.wait(for: "using the embedded Redis that is there")
+                daemon.send(SIGTERM)
+            }
+            #expect(after == .exited(0))
+            expectNothingLeft(in: directory)
+        }
+    }
+
+    @Test func `a second daemon uses the Redis of the first, and one after a SIGKILL takes it over`() async throws {
+        try await withTemporaryDirectory { directory in
+            let job = Mutex<Int32>(0)
+            let (killed, _) = try await withDaemon(["--name", "one"], in: directory) { first in
+                await first.lines.wait(for: "started an embedded Redis")
+                let (status, lines) = try await withDaemon(["--name", "two"], in: directory) { second in
+                    second.send(SIGTERM)
+                }
+                #expect(status == .exited(0))
+                #expect(lines.contains { $0.contains("using the embedded Redis that is there") })
+                let (_, sameName) = try await withDaemon(["--name", "one"], in: directory, waitsUntilReady: false) {
+                    _ in
+                }
+                #expect(sameName.contains { $0.contains("the worker's name is in use by process \(first.pid)") })
+                let left = try await first.start(deaf, as: "left").pid
+                job.withLock { $0 = left }
+                first.send(SIGKILL)
+            }
+            #expect(killed == .signaled(SIGKILL))
+            let left = job.withLock { $0 }
+            #expect(isRunning(left))
+            let (status, lines) = try await withDaemon(["--name", "one"], in: directory) { third in
+                await third.lines.wait(for: "using the embedded Redis that is there")
+                try await eventually("the left process is gone") { !isRunning(left) }
+                try await eventually("the left run is lost") {
+                    try await third.client?.newestRun(of: try Name("left"))?.state == .lost
+                }
+                third.send(SIGTERM)
+            }
+            #expect(status == .exited(0), "\(lines)")
+            expectNothingLeft(in: directory)
+        }
+    }
+
+    /// Runs a daemon that is to end by itself; returns how, and what it said.
+    private func outcome(_ arguments: [String], in directory: String) async throws -> (TerminationStatus, [String]) {
+        try await withDaemon(arguments, in: directory, waitsUntilReady: false) { daemon in
+            try await eventually("it ends by itself") { !isRunning(daemon.pid) }
+        }
+    }
+
+    @Test func `wrong usage is an error and a hint, a line each`() async throws {
+        try await withTemporaryDirectory { directory in
+            let (status, lines) = try await outcome(["--bogus"], in: directory)
+            #expect(status == .exited(64))
+            #expect(lines == ["error: Unknown option '--bogus'", "hint: run 'interruptd --help'"])
+        }
+    }
+
+    @Test func `a database that does not exist ends the start`() async throws {
+        try await withTemporaryDirectory { directory in
+            try await withRedis(tcp: true) { redis in
+                let (status, lines) = try await outcome(
+                    ["--redis", "redis://localhost:\(redis.port!)/99"],
+                    in: directory
+                )
+                #expect(status == .exited(69))
+                #expect(lines.count == 2, "\(lines)")
+                #expect(lines.first?.contains("database 99: ERR DB index is out of range") == true)
+                #expect(lines.last?.hasPrefix("hint: ") == true)
+            }
+        }
+    }
+
+    @Test func `a certificate of a foreign authority ends the start`() async throws {
+        try await withTemporaryDirectory { directory in
+            let (ours, foreign) = ("\(directory)/ours", "\(directory)/foreign")
+            mkdir(ours, 0o700)
+            mkdir(foreign, 0o700)
+            let authority = try await RedisCertificates.make(in: foreign).authority
+            try await withRedis(certificates: try await RedisCertificates.make(in: ours)) { redis in
+                let (status, lines) = try await outcome(
+                    ["--redis", "rediss://localhost:\(redis.port!)", "--tls-ca", authority],
+                    in: directory
+                )
+                #expect(status == .exited(69))
+                #expect(lines.count == 2, "\(lines)")
+                #expect(lines.first?.contains("not signed by an accepted authority") == true)
+                #expect(lines.last?.contains("--tls-ca") == true)
+            }
+        }
+    }
+
+    @Test func `a TLS file that is not there is wrong usage, and named`() async throws {
+        try await withTemporaryDirectory { directory in
+            let (status, lines) = try await outcome(
+                ["--redis", "rediss://localhost", "--tls-ca", "/nowhere/ca.crt"],
+                in: directory
+            )
+            #expect(status == .exited(64))
+            #expect(lines.first == "error: --tls-ca: /nowhere/ca.crt: No such file or directory")
+        }
+    }
+
+    @Test func `a key of another certificate ends the start`() async throws {
+        try await withTemporaryDirectory { directory in
+            let files = try await RedisCertificates.make(in: directory)
+            try await withRedis(certificates: files) { redis in
+                let (status, lines) = try await outcome(
+                    [
+                        "--redis", "rediss://localhost:\(redis.port!)", "--tls-ca", files.authority, "--tls-cert",
+                        "\(directory)/client.crt", "--tls-key", files.serverKey,
+                    ],
+                    in: directory
+                )
+                #expect(status == .exited(69))
+                #expect(lines.first?.contains("certificate and key do not belong together") == true, "\(lines)")
+            }
+        }
+    }
+
+    @Test func `a wrong password ends the start, with where to look`() async throws {
+        try await withTemporaryDirectory { directory in
+            try await withRedis(arguments: ["--requirepass", "right"]) { redis in
+                let (status, lines) = try await outcome(
+                    ["--redis", "redis+unix://:wr0ng@\(redis.socketPath)"],
+                    in: directory
+                )
+                #expect(status == .exited(77))
+                #expect(lines.last == "hint: check the user in --redis and the file of --redis-password-file")
+                #expect(lines.count == 2 && !lines.joined().contains("wr0ng"))
+            }
+        }
+    }
+
+    @Test func `a Redis that is not there yet is waited for, and said once, not once a connection`() async throws {
+        try await withTemporaryDirectory { directory in
+            let (status, lines) = try await withDaemon(
+                ["--redis", "redis+unix://\(directory)/none.sock"],
+                in: directory,
+                waitsUntilReady: false
+            ) { daemon in
+                await daemon.lines.wait(for: "no connection to Redis")
+                #expect(daemon.lines.all.count { $0.contains("no connection to Redis") } == 1)
+                await daemon.lines.wait(for: "no connection to Redis", count: 4)
+                daemon.send(SIGTERM)
+            }
+            #expect(status == .exited(0))
+            #expect(lines.count { $0.contains("cannot enter yet") } <= 1, "\(lines)")
+        }
+    }
+}
