@@ -1,0 +1,91 @@
+/// A queued run that a worker may start.
+public struct RunOffer: Hashable, Sendable {
+    /// The run.
+    public var run: RunID
+    /// The queue it waits in.
+    public var queue: Name
+    /// Its place in the queue.
+    public var entry: String
+
+    /// An offer from its parts.
+    public init(run: RunID, queue: Name, entry: String) {
+        self.run = run
+        self.queue = queue
+        self.entry = entry
+    }
+}
+
+/// What to run: everything a worker needs to start a run that it has claimed.
+public struct RunOrder: Hashable, Sendable {
+    /// The execution.
+    public var run: RunID
+    /// The job it executes.
+    public var job: Name
+    /// Counts the runs of one submission, from 1.
+    public var attempt: Int
+    /// The queue it came from.
+    public var queue: Name
+    /// The groups it belongs to.
+    public var groups: [Name]
+    /// Program and arguments, as bytes: an argument need not be text.
+    public var command: [[UInt8]]
+    /// The working directory; `nil` is the worker's own.
+    public var directory: String?
+    /// What is set besides the worker's clean base.
+    public var environment: [String: [UInt8]]
+    /// The time between asking and forcing; `nil` is the worker's default.
+    public var gracePeriod: Duration?
+    /// Interrupts the run with reason `timeout` after this long.
+    public var timeout: Duration?
+
+    /// An order from its parts.
+    public init(
+        run: RunID,
+        job: Name,
+        attempt: Int = 1,
+        queue: Name,
+        groups: [Name] = [],
+        command: [[UInt8]],
+        directory: String? = nil,
+        environment: [String: [UInt8]] = [:],
+        gracePeriod: Duration? = nil,
+        timeout: Duration? = nil
+    ) {
+        self.run = run
+        self.job = job
+        self.attempt = attempt
+        self.queue = queue
+        self.groups = groups
+        self.command = command
+        self.directory = directory
+        self.environment = environment
+        self.gracePeriod = gracePeriod
+        self.timeout = timeout
+    }
+}
+
+/// What became of an offer.
+public enum StartResult: Hashable, Sendable {
+    /// The run is this worker's. `pending` came in before: apply it before spawning.
+    case started(RunOrder, pending: [InterruptSignal])
+    /// Somebody else has it, or it has ended: nothing to do.
+    case gone
+}
+
+/// How an interrupt reached the worker.
+public enum DeliveryWay: String, Sendable, CaseIterable {
+    /// By the published message.
+    case push
+    /// By an invalidation of a tracked key.
+    case tracked
+    /// By the regular poll.
+    case poll
+    /// By the reading that follows every connect.
+    case reconnect
+    /// With the start script's reply.
+    case start
+    /// It met the run in the queue.
+    case queued
+    /// It arose in the worker itself.
+    case local
+}

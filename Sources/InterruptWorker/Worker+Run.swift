@@ -1,0 +1,90 @@
+import InterruptCore
+import Logging
+import Synchronization
+
+/// One run, from its claim to its recorded end.
+extension Worker {
+    func execute(_ order: RunOrder, pending: [InterruptSignal]) async {
+        let receipts = Receipts(order: order, transport: transport, logger: logger, isHurried: isHurried)
+        async let isWritten: Void = receipts.write()
+        let ending = await execute(order, pending: pending, receipts)
+        receipts.finish()
+        await isWritten
+        await receipts.record(ending)
+    }
+
+    private func execute(
+        _ order: RunOrder,
+        pending: [InterruptSignal],
+        _ receipts: Receipts<Transport>
+    ) async -> RunEnding {
+        await withInterruptScope(run: order.run, timeout: order.timeout) { scope in
+            let report = report
+            let deliver: @Sendable (InterruptSignal, DeliveryWay) -> Void = { signal, way in
+                let reception = scope.receive(signal)
+                guard reception != .known else { return }
+                receipts.add(signal, way)
+                if reception != .late { report(.interrupted(order, signal, way)) }
+            }
+            for signal in pending { deliver(signal, .start) }
+            let own = state.withLock { state in
+                state.scopes[order.run] = { deliver($0, .local) }
+                return state.own
+            }
+            // A drain of the worker itself does not mean what it has claimed already.
+            if let own, own.stage > .drain { deliver(own, .local) }
+            transport.watch(order, deliver: deliver)
+            let signals = scope.signals
+            let ending = await withTaskGroup(of: Void.self, returning: RunEnding.self) { group in
+                group.addTask {
+                    for await signal in signals where signal.source == .timeout {
+                        receipts.add(signal, .local)
+                        report(.interrupted(order, signal, .local))
+                    }
+                }
+                group.addTask { await self.reportDraining(order, scope) }
+                let ending = await spawn(order, scope, receipts)
+                transport.unwatch(order.run)
+                state.withLock { $0.scopes[order.run] = nil }
+                group.cancelAll()  // what has arrived is still read
+                return ending
+            }
+            // The stream does not carry a timeout that came after another cause.
+            for signal in scope.late where signal.source == .timeout { receipts.add(signal, .local) }
+            report(.ended(order, ending, cause: scope.cause))
+            return ending
+        }
+    }
+
+    /// Reports a run that takes no notice of stage 1. A harder stage ends it anyway.
+    private func reportDraining(_ order: RunOrder, _ scope: InterruptScope) async {
+        guard await scope.signals.first(where: { _ in true })?.stage == .drain else { return }
+        let limit = configuration.drainWarning
+        try? await Task.sleep(for: limit, clock: .continuous)  // cancelled: the run has ended
+        if !Task.isCancelled, scope.stage == .drain { report(.draining(order, for: limit)) }
+    }
+
+    private func spawn(
+        _ order: RunOrder,
+        _ scope: InterruptScope,
+        _ receipts: Receipts<Transport>
+    ) async -> RunEnding {
+        // What was asked before the spawn means that it does not start, whatever the stage.
+        if scope.isInterrupted { return RunEnding(state: .interrupted) }
+        if let refusal = configuration.refusal(order) { return RunEnding(state: .failed, error: refusal) }
+        let transport = transport
+        let report = report
+        let logger = logger
+        return await runner.run(order, scope: scope) { pid in
+            // First, so that whoever hears of the start can be sure that it is going on record.
+            if let process = ProcessIdentity(pid: pid) { receipts.spawned(process) }
+            report(.started(order, pid: pid))
+        } output: { chunks in
+            do throws(TransportError) {
+                try await transport.append(chunks, of: order.run)
+            } catch {
+                logger.debug("output left out", metadata: ["run": "\(order.run)", "why": "\(error)"])
+            }
+        }
+    }
+}
