@@ -14,7 +14,7 @@ public struct RunEnding: Hashable, Sendable {
     public var error: String?
     /// The processes of the run that SIGKILL did not end. With any, the run does not count as stopped.
     public var survivors: [Int32]
-    /// What it has written; `nil` when it never ran.
+    /// What it has written; `nil` when it never ran, or has not stopped writing.
     public var output: RunOutput?
 
     /// An ending from its parts.

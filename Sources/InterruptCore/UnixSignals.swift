@@ -39,7 +39,10 @@ public final class UnixSignals: AsyncSequence, Sendable {
     public func makeAsyncIterator() -> Iterator { Iterator(signals: self) }
 
     /// Passes over what has arrived and was not read.
-    public func forget() { arrived.withLock { $0 = [] } }
+    public func forget() {
+        Dispositions.ofProcess.deliver()
+        arrived.withLock { $0 = [] }
+    }
 
     /// Whether the process was started with this signal ignored, or has it so by its own doing. That is what `nohup` and a
     /// shell's background mean by it: leave such a signal alone.
@@ -73,11 +76,14 @@ public struct SignalSetupError: Error, CustomStringConvertible {
     public var description: String { "Failed to set up interrupt handling: \(String(cString: strerror(code)))" }
 }
 
-/// The end of the pipe that the handler writes to. Set before the first handler is installed.
+/// The end of the pipe that the handler writes to, and whose it is. Set before the first handler is installed.
 private let pipeEntrance = Atomic<Int32>(-1)
+private let pipeOwner = Atomic<Int32>(0)
 
 /// The handler: one write, and all logic elsewhere. A full pipe holds thousands already; one more says nothing new.
 private func handle(_ number: Int32) {
+    // A child has the handler too until it executes its program; what it gets is not meant for this process.
+    guard getpid() == pipeOwner.load(ordering: .relaxed) else { return }
     let code = errno
     var byte = UInt8(truncatingIfNeeded: number)
     _ = write(pipeEntrance.load(ordering: .relaxed), &byte, 1)
@@ -134,7 +140,7 @@ private final class Dispositions: Sendable {
     }
 
     /// Hands what is in the pipe to everybody who listens.
-    private func deliver() {
+    func deliver() {
         var woken: [UnixSignals] = []
         var unheard: [Int32] = []
         state.withLock { state in
@@ -162,6 +168,7 @@ private final class Dispositions: Sendable {
             _ = fcntl(end, F_SETFD, FD_CLOEXEC)
             _ = fcntl(end, F_SETFL, O_NONBLOCK)
         }
+        pipeOwner.store(getpid(), ordering: .relaxed)
         pipeEntrance.store(ends[1], ordering: .relaxed)
         let source = DispatchSource.makeReadSource(fileDescriptor: ends[0])
         source.setEventHandler { self.deliver() }

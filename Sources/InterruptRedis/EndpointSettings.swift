@@ -75,10 +75,8 @@ public struct EndpointSettings: Sendable {
             }
             for (flag, path) in [("--tls-ca", tlsCA), ("--tls-cert", tlsCert), ("--tls-key", tlsKey)] {
                 guard let path, access(path, R_OK) != 0 else { continue }
-                throw SettingsError(
-                    .invalid,
-                    "\(flag): \(path.escapedForDisplay()): \(String(cString: strerror(errno)))"
-                )
+                let why = String(cString: strerror(errno))
+                throw SettingsError(.invalid, "\(flag): \(path.escapedForDisplay()): \(why)")
             }
             endpoint.tls = .init(certificateAuthority: tlsCA, certificate: tlsCert, key: tlsKey)
         }

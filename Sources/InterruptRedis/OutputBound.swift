@@ -3,7 +3,8 @@ import InterruptCore
 /// Numbers the entries of a run's output stream by what they cost, so that the stream is bounded by its size in memory
 /// and not by its number of entries.
 struct OutputBound {
-    /// How much of the output stays in Redis: of a command that writes less, a reader gets every byte, however late.
+    /// How much of the output stays in Redis, with ``entryCost`` for each entry: of a command that writes less, a reader
+    /// gets every byte.
     static let limit: Int64 = 16 << 20
     /// What an entry takes besides its bytes.
     static let entryCost: Int64 = 256

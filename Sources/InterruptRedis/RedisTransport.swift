@@ -176,8 +176,11 @@ public final class RedisTransport: InterruptTransport {
         var pending: [InterruptSignal] = []
         for index in stride(from: 0, to: flags.count - 1, by: 2) {
             guard let target = flags[index].text.flatMap({ try? InterruptTarget($0) }),
-                let value = flags[index + 1].bytes, let message = try? FlagValue.read(value, for: order.run)
+                let value = flags[index + 1].bytes
             else { continue }
+            // Only a job's flag may be for one run of it.
+            let isJobs: Bool = if case .job = target { true } else { false }
+            guard let message = try? FlagValue.read(value, for: isJobs ? order.run : nil) else { continue }
             let signal = message.signal(source: .flag, newID: .random())
             if case .job(let job) = target {
                 let recorded = try? await interrupts.importFlag(signal, run: order.run, job: job, value: value)
@@ -201,7 +204,8 @@ public final class RedisTransport: InterruptTransport {
         guard let replies = try? await commands.send(queues.map { RedisCommand("XLEN", .init(keys.queue($0))) }) else {
             return nil
         }
-        return replies.reduce(0) { $0 + Int($1.integer ?? 0) }
+        let counts = replies.compactMap(\.integer)
+        return counts.count == replies.count ? counts.reduce(0) { $0 + Int($1) } : nil
     }
 
     // MARK: A run
@@ -252,6 +256,7 @@ public final class RedisTransport: InterruptTransport {
             }
         }
         let reply = try await evaluate(RedisScripts.append, [.init(run.rawValue), .init(instance)] + pieces)
+        if reply.text == "ended" { outputs.withLock { $0[run] = nil } }
         if reply.text == "replaced" { throw .replaced }
     }
 

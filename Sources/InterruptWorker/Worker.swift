@@ -98,8 +98,8 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
         }
     }
 
-    /// Interrupts the worker itself: from stage 1 on it takes nothing new; stage 2 and 3 reach every run it holds.
-    /// Returns at once. The stage only rises.
+    /// Interrupts the worker itself: from stage 1 on it takes nothing new. Every run is told; only stage 2 and 3 end
+    /// them. Returns at once. The stage only rises.
     public func interrupt(
         _ stage: InterruptStage,
         reason: InterruptReason,

@@ -3,7 +3,7 @@ import InterruptCore
 /// Help that belongs to no single command.
 enum HelpTopic {
     /// What the stages are and what Ctrl-C does.
-    static func interrupts(isPlain: Bool) -> String {
+    static var interrupts: String {
         var lines = StageTexts.help + [""]
         for stage in InterruptStage.allCases {
             lines.append("Stage \(stage.rawValue), \(stage.name): \(StageTexts.heading(stage))")

@@ -45,7 +45,7 @@ struct InterruptControl: AsyncParsableCommand {
         do {
             let words = try arguments.texts()
             if words == ["help", "interrupts"] {
-                StandardStreams.out(HelpTopic.interrupts(isPlain: false))
+                StandardStreams.out(HelpTopic.interrupts)
                 return
             }
             guard let first = words.first else {

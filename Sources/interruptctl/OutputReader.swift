@@ -56,6 +56,7 @@ struct OutputReader {
     func copy(isFollowing: Bool) async throws(CommandFailure) -> Copied {
         var copied = Copied()
         var position = "0"
+        var record: RunRecord?
         var looksInVain = 0
         var awaySince: ContinuousClock.Instant?
         while !Task.isCancelled {
@@ -64,7 +65,9 @@ struct OutputReader {
                 entries = try await client.output(of: run, after: position, waiting: isFollowing ? Self.wait : nil)
                 awaySince = nil
                 if entries.isEmpty, isFollowing {
-                    looksInVain = try await client.record(of: run) == nil ? looksInVain + 1 : 0
+                    record = try await client.record(of: run)
+                    let mayGoOn = record.map { !$0.state.isEnd } ?? false
+                    looksInVain = mayGoOn ? 0 : looksInVain + 1
                 }
             } catch {
                 if error.code == .cancelled { return copied }
@@ -72,7 +75,11 @@ struct OutputReader {
                 continue
             }
             // Twice in a row: an end that comes between the reading and the look is read first.
-            if looksInVain == 2 { throw recordIsGone }
+            if looksInVain == 2 {
+                if record == nil { throw recordIsGone }
+                copied.hasEnded = true  // the output has expired before the record
+                return copied
+            }
             for (id, entry) in entries {
                 position = id
                 switch entry {

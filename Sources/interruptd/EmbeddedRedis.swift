@@ -29,7 +29,7 @@ struct EmbeddedRedis {
             case .cannotPrepare(let path, let why): "cannot prepare \(path): \(why)"
             case .didNotStart(let log): "redis-server did not start; its log is \(log)"
             case .doesNotAnswer(let socket):
-                "the embedded Redis at \(socket) takes connections and does not answer: "
+                "what is at \(socket) does not answer as an embedded Redis that is ready: "
                     + "a second one on its files would spoil the record"
             }
         }

@@ -118,6 +118,22 @@ import Testing
         }
     }
 
+    @Test func `what an ended run wrote may have gone from Redis before its record: logs -f ends all the same`()
+        async throws
+    {
+        try await withWorker { control, redis, worker async throws in
+            _ = try await control("submit", "--id", "nightly", "--", "x")
+            let order = try await firstOrder(worker)
+            var ending = RunEnding(state: .completed, exitCode: 0)
+            ending.output = RunOutput(byteCount: 7, file: "/var/nightly.log")
+            try await worker.transport.end(order.run, as: ending)
+            try await redis.command("DEL", "interrupt/output/\(order.run)")
+            let result = try await control("logs", "-f", "nightly")
+            #expect(result.status == 0 && result.output.isEmpty)
+            #expect(result.error.contains("7 bytes of the output left out: /var/nightly.log"), "\(result.error)")
+        }
+    }
+
     @Test func `an ignored Ctrl-C stays ignored, as nohup and a shell's background mean it`() async throws {
         try await withWorker { control, redis, worker async throws in
             let (pids, feed) = AsyncStream.makeStream(of: pid_t.self)

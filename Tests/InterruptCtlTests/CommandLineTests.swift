@@ -86,7 +86,7 @@ import Testing
     }
 
     @Test func `help on interrupts has the three lines and every heading`() {
-        let text = HelpTopic.interrupts(isPlain: false)
+        let text = HelpTopic.interrupts
         for line in StageTexts.help + InterruptStage.allCases.map(StageTexts.heading) { #expect(text.contains(line)) }
     }
 }

@@ -37,7 +37,7 @@ import Testing
             let socket = "\(directory)/interrupt/interrupt.sock"
             #expect(
                 lines == [
-                    "error: the embedded Redis at \(socket) takes connections and does not answer: "
+                    "error: what is at \(socket) does not answer as an embedded Redis that is ready: "
                         + "a second one on its files would spoil the record",
                     "hint: find it with 'pgrep -af \(socket)'; let it go on with 'kill -CONT PID' if it is stopped, "
                         + "or end it with 'kill -9 PID', and start interruptd again",

@@ -98,6 +98,8 @@ enum RedisScripts {
               reason = gate[7], message = gate[8], triggered_by = gate[4], triggered_at_ms = tonumber(gate[5]), save_checkpoint = true,
               source = 'remote', seen = {gate[6]} }
             redis.call('SET', \(key.request) .. run, cjson.encode(request))
+            record(now, 'requested', job, run, {'request_id', gate[6], 'target', gate[2], 'stage', gate[3],
+              'reason', gate[7], 'message', gate[8], 'triggered_by', gate[4], 'source', 'remote'})
             publish_event('requested', job, run, state, now, request.stage)
           end
           redis.call('XACK', \(key.queue) .. queue, 'workers', entry)
@@ -150,10 +152,11 @@ enum RedisScripts {
         """
     )
 
-    /// Adds to the tail of a run's output. What an ended run has written
-    /// stands before its end already; of one that is not on record nothing is kept, for nobody would ever delete it.
+    /// Adds to the tail of a run's output. What an ended run has written stands before its end already; of one that is
+    /// not on record nothing is kept, for nobody would ever delete it.
     ///
-    /// Arguments: run, instance, then of each piece its entry's id, the lowest id to keep, stream, offset and data. Replies `OK`, `ended` or `replaced`.
+    /// Arguments: run, instance, then of each piece its entry's id, the lowest id to keep, stream, offset and data.
+    /// Replies `OK`, `ended` or `replaced`.
     static let append = script(
         "append",
         using: [],

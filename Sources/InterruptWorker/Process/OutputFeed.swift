@@ -12,6 +12,7 @@ final class OutputFeed: Sendable {
     /// A batch is small, because what else goes to Redis waits behind it.
     private static let batchSize: Int64 = 256 << 10
     private static let pieceSize: Int64 = 16 << 10
+
     private struct State {
         var backlog = OutputBacklog(limit: OutputFeed.limit)
         var tail = OutputTail()

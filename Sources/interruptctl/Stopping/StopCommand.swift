@@ -202,6 +202,8 @@ struct StopCommand {
         let isWaiting = !options.noWait
         var statuses: [CommandStatus] = []
         for var follower in followers {
+            // Without waiting, what counts is what the answer said.
+            let answered = follower.status(isWaiting: isWaiting)
             let isReadAgain = follower.outcome == .ended || follower.isAlreadyRequested && follower.record == nil
             if isReadAgain, let run = follower.run {
                 // How and when it ended, or was acknowledged, is a courtesy; that it has, or was asked, is known.
@@ -217,7 +219,8 @@ struct StopCommand {
                 waited: started.duration(to: .now)
             )
             if display.isJSON { StandardStreams.out(follower.json(error: failure?.description).line) }
-            let status = follower.status(isWaiting: isWaiting).tolerating(nothingRunning: options.ifRunning)
+            let status = (isWaiting ? follower.status(isWaiting: true) : answered)
+                .tolerating(nothingRunning: options.ifRunning)
             if status != .done { failure?.report(on: screen) }
             statuses.append(status)
         }

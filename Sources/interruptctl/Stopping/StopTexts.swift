@@ -36,8 +36,7 @@ enum StopTexts {
             ]
         case .neverStarted: return ["\(screen.sign(.interrupt)) Command interrupted before it started"]
         case .survived(let record):
-            let pids = record.survivors.map { "\($0)" }.joined(separator: ", ")
-            return ["\(screen.sign(.failure)) not stopped, still there: \(pids)"]
+            return ["\(screen.sign(.failure)) not stopped, still there: \(pids(record))"]
         case .confirmed(let record), .tooLate(let record), .lost(let record):
             return [OutcomeText.line(record, on: screen)]
         }
@@ -46,8 +45,11 @@ enum StopTexts {
     /// What is left of a run that has ended; `nil` when nothing is.
     private static func survivors(_ record: RunRecord) -> String? {
         if record.survivors.isEmpty { return nil }
-        let pids = record.survivors.map { "\($0)" }.joined(separator: ", ")
-        return record.error?.escapedForDisplay(limit: 1_000) ?? "still there after SIGKILL: \(pids)"
+        return record.error?.escapedForDisplay(limit: 1_000) ?? "still there after SIGKILL: \(pids(record))"
+    }
+
+    private static func pids(_ record: RunRecord) -> String {
+        record.survivors.map { "\($0)" }.joined(separator: ", ")
     }
 
     /// The failure of one run for stderr and for JSON; `nil` when there is none.
