@@ -39,6 +39,84 @@ struct `A fleet of workers` {
     }
 
     @Test
+    func `is reached worker by worker, and what runs elsewhere goes on`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1") { _ in
+                _ = try await fleet.control("submit", "--id", "first", "--", "sleep", "300")
+                try await fleet.wait(for: "first", .running)
+                try await fleet.worker("w2", ["--queue", "other"]) { _ in
+                    _ = try await fleet.control("submit", "--id", "second", "--queue", "other", "--", "sleep", "300")
+                    try await fleet.wait(for: "second", .running)
+                    let cancelled = try await fleet.control("cancel", "worker:w1", "--yes")
+                    #expect(cancelled.exitCode == 0, "\(cancelled)")
+                    try await fleet.wait(for: "first", .interrupted)
+                    let bystander = try await fleet.wait(for: "second", .running)
+                    #expect(bystander.stage == nil && bystander.pid.map { kill($0, 0) } == 0)
+                }
+            }
+        }
+    }
+
+    @Test
+    func `is waited for until the first of several jobs ends`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1", ["--concurrency", "2"]) { _ in
+                _ = try await fleet.control("submit", "--id", "long", "--", "sleep", "300")
+                _ = try await fleet.control("submit", "--id", "short", "--", "sh", "-c", "exit 7")
+                #expect(try await fleet.control("wait", "--any", "long", "short").exitCode == 7)
+                #expect(try await fleet.control("wait", "--wait", "100ms", "long").exitCode == 125)
+                #expect(try await fleet.control("wait", "--any", "long", "nobody").exitCode == 125)
+            }
+        }
+    }
+
+    @Test
+    func `speaks TLS with certificates on both sides`() async throws {
+        try await withTemporaryDirectory { directory in
+            try await withRedis(certificates: try await RedisCertificates.make(in: directory)) { redis in
+                let fleet = Fleet(redis: redis, directory: directory)
+                let files = ["ca": "ca.crt", "cert": "client.crt", "key": "client.key"]
+                let tls =
+                    ["--redis", "rediss://localhost:\(redis.port!)"]
+                    + files.flatMap { ["--tls-\($0)", "\(directory)/\($1)"] }
+                try await fleet.worker("w1", tls) { _ in
+                    let done = try await fleet.control(["run"] + tls + ["--", "echo", "over TLS"])
+                    #expect(done.exitCode == 0 && done.text == "over TLS\n", "\(done)")
+                    _ = try await fleet.control(["submit"] + tls + ["--id", "job", "--", "sleep", "300"])
+                    try await fleet.wait(for: "job", .running)
+                    let stopped = try await fleet.control(["cancel"] + tls + ["job"])
+                    #expect(stopped.exitCode == 0, "\(stopped)")
+                }
+            }
+        }
+    }
+
+    @Test
+    func `finds its queue, its requests and its history again after Redis and the worker were restarted`() async throws
+    {
+        try await withFleet { fleet in
+            let deaf = "trap '' TERM; echo begun; while :; do sleep 1; done"
+            try? await fleet.worker("w1", ["--concurrency", "1"]) { pid in
+                _ = try await fleet.control("submit", "--id", "deaf", "--grace", "1h", "--", "bash", "-c", deaf)
+                try await eventually("it has begun") { try await fleet.output(of: "deaf").contains("begun") }
+                _ = try await fleet.control("submit", "--id", "queued", "--", "echo", "ran")
+                _ = try await fleet.control("cancel", "deaf", "--message", "enough", "--no-wait")
+                try await fleet.wait(for: "deaf", .cancelling)
+                try await fleet.redis.restart()
+                kill(pid, SIGKILL)
+            }
+            #expect(try await fleet.wait(for: "deaf", .cancelling).message == "enough")
+            try await fleet.wait(for: "queued", .queued)
+            try await fleet.worker("w1") { _ in
+                try await fleet.wait(for: "deaf", .lost)
+                try await fleet.wait(for: "queued", .completed)
+            }
+            let events = try await fleet.client.history(limit: 1_000).filter { $0.fields["job"] == "deaf" }.map(\.event)
+            #expect(events == ["submitted", "started", "requested", "acknowledged", "ended"])
+        }
+    }
+
+    @Test
     func `is reached by a plain SET from any program`() async throws {
         try await withFleet { fleet in
             try await fleet.worker("w1") { _ in

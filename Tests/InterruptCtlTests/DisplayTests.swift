@@ -59,7 +59,7 @@ import Testing
             [
                 "stage": "2", "reason": "user_cancelled", "message": "wrong\nbranch", "triggered_by": "ann@box",
                 "requested_at_ms": "5000", "acknowledged_at_ms": "5003", "via": "push", "pid": "77",
-                "timeout_ms": "120000", "cwd": "/srv",
+                "timeout_ms": "120000", "grace_ms": "90000", "cwd": "/srv",
             ],
             state: .cancelling
         )
@@ -79,7 +79,7 @@ import Testing
                 "Started:      1970-01-01T00:00:02.000Z", "Elapsed:      1m 3s", "Deadline:     in 57.0s",
                 "Interrupted:  user_cancelled", "Stage:        2 terminate", #"Message:      wrong\nbranch"#,
                 "Asked by:     ann@box", "Asked at:     1970-01-01T00:00:05.000Z",
-                "Acknowledged: after 3 ms via push", #"Last output:  file 17\x1b[2J"#,
+                "Acknowledged: after 3 ms via push", "Forced:       in 30.0s", #"Last output:  file 17\x1b[2J"#,
             ]
         )
     }

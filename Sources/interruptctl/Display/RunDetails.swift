@@ -58,6 +58,13 @@ struct RunDetails {
             guard let instant, let requested else { return nil }
             return "after \(max(.zero, instant - requested).displayText)"
         }
+        // The worker forces the end when the grace period is over, counted from when it took the request in.
+        var untilForced: Duration? {
+            guard !record.state.isEnd, stage == .terminate, let acknowledged = record.acknowledgedAt,
+                let gracePeriod = request?.gracePeriod ?? record.gracePeriod
+            else { return nil }
+            return gracePeriod - (now - acknowledged)
+        }
         let via = record.way.map { " via \($0.rawValue)" } ?? ""
         return [
             ("Interrupted", reason.map { screen.shown($0.displayText, limit: 80) }),
@@ -66,6 +73,7 @@ struct RunDetails {
             ("Asked by", (record.triggeredBy ?? request?.triggeredBy).map { screen.shown($0, limit: 200) }),
             ("Asked at", requested?.rfc3339),
             ("Acknowledged", after(record.acknowledgedAt).map { $0 + via }),
+            ("Forced", untilForced.map { $0 > .zero ? "in \($0.displayText)" : "now" }),
             ("Confirmed", after(record.confirmedAt)),
             ("Late", record.isLateInterrupt ? "the run ended by itself before the interrupt could act" : nil),
         ]
