@@ -80,7 +80,23 @@ public final class InterruptScope: Sendable {
     /// Merges a signal of any source into the one stream. Returns at once, and says what the signal came to mean.
     @discardableResult
     public func receive(_ signal: InterruptSignal) -> InterruptInbox.Reception {
-        state.withLock { $0.receive(signal, publishing: stageNumber) }
+        receive(signal) { _ in }
+    }
+
+    /// Merges as ``receive(_:)``, and calls `note` with what the signal came to mean, under the same lock: whoever asks the
+    /// scope for its cause once the work has ended does not come before the note on what ended it.
+    ///
+    /// - Parameter note: must return at once and must not use the scope.
+    @discardableResult
+    package func receive(
+        _ signal: InterruptSignal,
+        noting note: (InterruptInbox.Reception) -> Void
+    ) -> InterruptInbox.Reception {
+        state.withLock { state in
+            let reception = state.receive(signal, publishing: stageNumber)
+            note(reception)
+            return reception
+        }
     }
 
     /// The accepted interrupts: the first one, every escalation, and what shortens the grace period; each exactly once

@@ -21,10 +21,11 @@ extension Worker {
         await withInterruptScope(run: order.run, timeout: order.timeout) { scope in
             let report = report
             let deliver: @Sendable (InterruptSignal, DeliveryWay) -> Void = { signal, way in
-                let reception = scope.receive(signal)
-                guard reception != .known else { return }
-                receipts.add(signal, way)
-                if reception != .late { report(.interrupted(order, signal, way)) }
+                scope.receive(signal) { reception in
+                    guard reception != .known else { return }
+                    receipts.add(signal, way)
+                    if reception != .late { report(.interrupted(order, signal, way)) }
+                }
             }
             for signal in pending { deliver(signal, .start) }
             let own = state.withLock { state in
@@ -46,6 +47,8 @@ extension Worker {
                 let ending = await spawn(order, scope, receipts)
                 transport.unwatch(order.run)
                 state.withLock { $0.scopes[order.run] = nil }
+                // The run may have ended while what ended it is still being taken in: the receipt comes before the end.
+                _ = scope.cause
                 group.cancelAll()  // what has arrived is still read
                 return ending
             }

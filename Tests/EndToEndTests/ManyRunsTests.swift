@@ -75,6 +75,9 @@ struct `A thousand runs` {
                 _ = try await client.interrupt([.run(run)], InterruptSignal(stage: stage, source: .remote))
             }
             let ended = try await record(of: run, client) { $0.state.isEnd }
+            if kind.state == .interrupted, ended.reason == nil || ended.acknowledgedAt == nil {
+                wrong.append("round \(round): nobody knows who asked")
+            }
             if ended.state != kind.state { wrong.append("round \(round): \(kind) was \(ended.state)") }
             if let pid = ended.pid, isRunning(pid) { wrong.append("round \(round): \(pid) lives on") }
         }

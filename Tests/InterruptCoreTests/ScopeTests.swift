@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 import Testing
 
@@ -89,6 +90,27 @@ import Testing
             scope.interrupt(stage: .kill)
         }
         #expect(seen.withLock { $0 } == [.drain, .terminate])
+    }
+
+    private final class Order: Sendable {
+        let steps = Mutex<[String]>([])
+    }
+
+    @Test func `whoever asks for the cause comes after the note on it`() async {
+        let order = Order()
+        await withInterruptScope { scope in
+            let (begun, begin) = AsyncStream.makeStream(of: Void.self)
+            async let reception = scope.receive(InterruptSignal()) { _ in
+                begin.finish()
+                usleep(20_000)  // room for the other one to come first
+                order.steps.withLock { $0.append("noted") }
+            }
+            for await _ in begun {}
+            _ = scope.cause
+            order.steps.withLock { $0.append("looked") }
+            #expect(await reception == .first)
+        }
+        #expect(order.steps.withLock { $0 } == ["noted", "looked"])
     }
 
     @Test func `a subscriber that does not read delays nobody`() async {
