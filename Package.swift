@@ -42,6 +42,7 @@ let package = Package(
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
     ],
     targets: [
+        .systemLibrary(name: "CEpoll"),
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .target(name: "InterruptCore", swiftSettings: strict),
         .target(
@@ -60,6 +61,7 @@ let package = Package(
         .target(
             name: "InterruptWorker",
             dependencies: [
+                "CEpoll",
                 "InterruptCore",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Subprocess", package: "swift-subprocess"),

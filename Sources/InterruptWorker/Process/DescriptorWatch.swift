@@ -1,18 +1,19 @@
-internal import Dispatch
 internal import Synchronization
 
 /// Waits for one descriptor to become readable, or for being told to stop waiting.
 ///
 /// The descriptor is borrowed: it must stay open until ``readable()`` has returned, and is not watched any more then.
 final class DescriptorWatch: Sendable {
-    private struct State {
-        var source: ReadSource?
-        var isStopped = false
+    private enum State {
+        /// Nobody waits yet. Then `waiting` or `ended`.
+        case idle
+        /// Then `ended`.
+        case waiting(DescriptorEvents.Watch, CheckedContinuation<Void, Never>)
+        case ended
     }
 
-    private static let queue = DispatchQueue(label: "interrupt.exits")
     private let descriptor: Int32
-    private let state = Mutex(State())
+    private let state = Mutex(State.idle)
 
     /// A watch on `descriptor` for one call of ``readable()``.
     init(_ descriptor: Int32) {
@@ -23,42 +24,25 @@ final class DescriptorWatch: Sendable {
     /// of the task.
     func readable() async {
         await withCheckedContinuation { continuation in
-            let source = ReadSource(descriptor, queue: Self.queue)
-            // Dispatch drops the handlers on cancel, and with them the cycle.
-            source.dispatch.setEventHandler { source.cancel() }
-            source.dispatch.setCancelHandler { continuation.resume() }
-            source.dispatch.activate()
             let isStopped = state.withLock { state in
-                state.source = source
-                return state.isStopped
+                guard case .idle = state else { return true }
+                // Under the lock, so that an event that comes at once finds who waits.
+                let watch = DescriptorEvents.ofProcess.watch(descriptor) { self.stop() }
+                state = .waiting(watch, continuation)
+                return false
             }
-            if isStopped { source.cancel() }
+            if isStopped { continuation.resume() }
         }
-        state.withLock { $0.source = nil }
     }
 
     /// Makes ``readable()`` return. Idempotent; callable from anywhere.
     func stop() {
-        let source = state.withLock { state in
-            state.isStopped = true
-            return state.source
+        let before = state.withLock { state in
+            defer { state = .ended }
+            return state
         }
-        source?.cancel()
+        guard case .waiting(let watch, let continuation) = before else { return }
+        DescriptorEvents.ofProcess.end(watch)
+        continuation.resume()
     }
-}
-
-/// A Dispatch source that tells when a descriptor is readable.
-///
-/// Unchecked: a source may be used from any thread, which Dispatch's protocol does not say.
-struct ReadSource: @unchecked Sendable {
-    /// The source itself.
-    let dispatch: any DispatchSourceRead
-
-    /// A source on `descriptor`, not yet active.
-    init(_ descriptor: Int32, queue: DispatchQueue) {
-        dispatch = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
-    }
-
-    /// Ends it: no event follows, then its cancel handler runs. Idempotent.
-    func cancel() { dispatch.cancel() }
 }

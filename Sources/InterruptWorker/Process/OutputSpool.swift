@@ -21,12 +21,13 @@ final class OutputSpool: Sendable {
         var file: OutputFile
         var isFailureLogged = false
         var lastLine = LastLine()
+        /// The watches of the pipes that are open, by descriptor.
+        var watches: [Int32: DescriptorEvents.Watch] = [:]
     }
 
     private struct Pipe {
         let descriptor: Int32
         let stream: OutputChunk.Stream
-        let source: ReadSource
     }
 
     private let queue = DispatchQueue(label: "interrupt.output")
@@ -41,13 +42,7 @@ final class OutputSpool: Sendable {
         self.feed = feed
         self.logger = logger
         state = Mutex(State(file: file))
-        pipes = [(output, OutputChunk.Stream.output), (error, .error)].map { [queue] descriptor, stream in
-            Pipe(
-                descriptor: descriptor,
-                stream: stream,
-                source: ReadSource(descriptor, queue: queue)
-            )
-        }
+        pipes = [Pipe(descriptor: output, stream: .output), Pipe(descriptor: error, stream: .error)]
         for pipe in pipes { start(pipe) }
     }
 
@@ -81,33 +76,49 @@ final class OutputSpool: Sendable {
     }
 
     private func start(_ pipe: Pipe) {
-        let (descriptor, stream, source) = (pipe.descriptor, pipe.stream, pipe.source)
         closed.enter()
-        source.dispatch.setEventHandler { [unowned self] in
-            for _ in 0..<Self.readsPerEvent {
-                switch read(descriptor, of: stream) {
-                case .more: continue
-                case .empty: return
-                case .ended: return source.cancel()
-                }
+        state.withLock { state in
+            // Under the lock, so that an event that comes at once finds the watch.
+            state.watches[pipe.descriptor] = DescriptorEvents.ofProcess.watch(pipe.descriptor) {
+                self.queue.async { self.readSome(pipe) }
             }
         }
-        source.dispatch.setCancelHandler { [closed] in
-            close(descriptor)
-            closed.leave()
+    }
+
+    private func readSome(_ pipe: Pipe) {
+        guard let watch = watch(of: pipe) else { return }
+        for _ in 0..<Self.readsPerEvent {
+            switch read(pipe.descriptor, of: pipe.stream) {
+            case .more: continue
+            case .empty: return DescriptorEvents.ofProcess.again(watch)
+            case .ended: return close(pipe)
+            }
         }
-        source.dispatch.activate()
+        DescriptorEvents.ofProcess.again(watch)
+    }
+
+    /// `nil` when the pipe is closed.
+    private func watch(of pipe: Pipe) -> DescriptorEvents.Watch? {
+        state.withLock { $0.watches[pipe.descriptor] }
+    }
+
+    /// On the queue, as all that uses the descriptor.
+    private func close(_ pipe: Pipe) {
+        guard let watch = state.withLock({ $0.watches.removeValue(forKey: pipe.descriptor) }) else { return }
+        DescriptorEvents.ofProcess.end(watch)
+        Glibc.close(pipe.descriptor)
+        closed.leave()
     }
 
     private func drain() {
         let deadline = ContinuousClock.now + Self.drainTime
         for pipe in pipes {
             var rest = Self.drainLimit / Self.readSize
-            while !pipe.source.dispatch.isCancelled, rest > 0, .now < deadline {
+            while watch(of: pipe) != nil, rest > 0, .now < deadline {
                 guard read(pipe.descriptor, of: pipe.stream) == .more else { break }
                 rest -= 1
             }
-            pipe.source.cancel()
+            close(pipe)
         }
     }
 
