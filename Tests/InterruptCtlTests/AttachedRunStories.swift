@@ -67,25 +67,10 @@ import Testing
 
     @Test func `Ctrl-C in run interrupts the remote job`() async throws {
         try await withWorker { control, redis, worker async throws in
-            let (pids, feed) = AsyncStream.makeStream(of: pid_t.self)
-            async let attached = run(
-                .path(Control.path),
-                arguments: ["run", "--id", "nightly", "--", "x"],
-                environment: Control.environment(redis),
-                input: .none,
-                output: .discarded,
-                error: .string(limit: 65_536)
-            ) { execution in
-                feed.yield(execution.processIdentifier.value)
+            let (result, order) = try await attachedRun("exec \"$0\" run --id nightly -- x", redis, worker) { pid, _ in
+                kill(pid, SIGINT)
             }
-            var iterator = pids.makeAsyncIterator()
-            let pid = try #require(await iterator.next())
-            let order = try await firstOrder(worker)
-            // A press is taken in from the moment at which the command listens.
-            try await waitUntilListening(redis)
-            kill(pid, SIGINT)
-            let result = try await attached
-            #expect(result.terminationStatus == .exited(130))
+            #expect(result.status == .exited(130))
             let status = try await control("status", order.run.rawValue)
             #expect(status.output.contains("Interrupted:  user_cancelled"))
         }
@@ -136,28 +121,38 @@ import Testing
 
     @Test func `an ignored Ctrl-C stays ignored, as nohup and a shell's background mean it`() async throws {
         try await withWorker { control, redis, worker async throws in
-            let (pids, feed) = AsyncStream.makeStream(of: pid_t.self)
-            async let attached = run(
-                .path("/bin/sh"),
-                arguments: ["-c", "trap '' INT; exec \"$0\" run --id nightly -- x", Control.path.string],
-                environment: Control.environment(redis),
-                input: .none,
-                output: .discarded,
-                error: .string(limit: 65_536)
-            ) { execution in
-                feed.yield(execution.processIdentifier.value)
+            let script = "trap '' INT; exec \"$0\" run --id nightly -- x"
+            let (result, _) = try await attachedRun(script, redis, worker) { pid, order in
+                kill(pid, SIGINT)
+                // A later command is answered: what the press could have asked for would be on record.
+                #expect(try await control("status", "nightly").output.contains("running"))
+                try await worker.transport.end(order.run, as: RunEnding(state: .completed, exitCode: 0))
             }
-            var iterator = pids.makeAsyncIterator()
-            let pid = try #require(await iterator.next())
+            #expect(result.status == .exited(0))
+            #expect(!result.error.contains("Interrupting"))
+        }
+    }
+
+    /// Runs the script, with the command as its `$0`, and `body` beside it once a press would be heard.
+    private func attachedRun(
+        _ script: String,
+        _ redis: TestRedis,
+        _ worker: TestWorker,
+        _ body: (pid_t, RunOrder) async throws -> Void
+    ) async throws -> (result: (status: TerminationStatus, error: String), order: RunOrder) {
+        let result = try await run(
+            .path("/bin/sh"),
+            arguments: ["-c", script, Control.path.string],
+            environment: Control.environment(redis),
+            input: .none,
+            output: .discarded,
+            error: .string(limit: 65_536)
+        ) { execution in
             let order = try await firstOrder(worker)
             try await waitUntilListening(redis)
-            kill(pid, SIGINT)
-            // A later command is answered: what the press could have asked for would be on record.
-            #expect(try await control("status", "nightly").output.contains("running"))
-            try await worker.transport.end(order.run, as: RunEnding(state: .completed, exitCode: 0))
-            let result = try await attached
-            #expect(result.terminationStatus == .exited(0))
-            #expect(!result.standardError.contains("Interrupting"))
+            try await body(execution.processIdentifier.value, order)
+            return order
         }
+        return ((result.terminationStatus, result.standardError), result.closureResult)
     }
 }

@@ -33,16 +33,20 @@ import Testing
 }
 
 @Suite struct `The text in a terminal` {
-    private let worker = WorkerDescription(
-        name: try! Name("w"),
-        instance: "i",
-        host: "h",
-        process: ProcessIdentity(boot: "b", pid: 1, start: 1),
-        slots: 2,
-        version: "1",
-        queues: [try! Name("default")],
-        lease: .seconds(30)
-    )
+    private let worker: WorkerDescription
+
+    init() throws {
+        worker = WorkerDescription(
+            name: try Name("w"),
+            instance: "i",
+            host: "h",
+            process: ProcessIdentity(boot: "b", pid: 1, start: 1),
+            slots: 2,
+            version: "1",
+            queues: [try Name("default")],
+            lease: .seconds(30)
+        )
+    }
 
     private func lines(
         from old: InterruptStage?,
