@@ -93,4 +93,11 @@ public struct InterruptedError: Error, Hashable, CustomStringConvertible {
     public var description: String {
         signal.message ?? "Execution interrupted: \(signal.reason)"
     }
+
+    /// What to show to the person who waits for the work: the message of the interrupt; without one, for the reason
+    /// `user_cancelled`, "Processing was cancelled by the user."; else the description.
+    public var explanation: String {
+        guard signal.message == nil, signal.reason == .userCancelled else { return description }
+        return "Processing was cancelled by the user."
+    }
 }

@@ -188,6 +188,13 @@ import Testing
         #expect(InterruptedError(InterruptSignal(message: "enough")).description == "enough")
     }
 
+    @Test func `the error explains itself to the person who waits`() {
+        let byUser = InterruptedError(InterruptSignal())
+        #expect(byUser.explanation == "Processing was cancelled by the user.")
+        #expect(InterruptedError(InterruptSignal(message: "enough")).explanation == "enough")
+        #expect(InterruptedError(InterruptSignal(reason: .timeout)).explanation == "Execution interrupted: timeout")
+    }
+
     @Test func `an event ties a signal to its run`() {
         let signal = InterruptSignal()
         let run = RunID.random()

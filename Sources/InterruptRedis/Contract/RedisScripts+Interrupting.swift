@@ -94,9 +94,9 @@ extension RedisScripts {
             state = 'cancelling'
             redis.call('HSET', \(key.run) .. run, 'state', state)
           end
-          record(now, 'acknowledged', job, run, {'request_id', request.request_id, 'stage', signal.stage,
+          record(now, 'acknowledged', job, run, 'request_id', request.request_id, 'stage', signal.stage,
             'reason', request.reason, 'via', way, 'worker', fields[4],
-            'latency_ms', now - request.triggered_at_ms})
+            'latency_ms', now - request.triggered_at_ms)
           publish_event('acknowledged', job, run, state, now, signal.stage)
         end
         return 'OK'
@@ -174,8 +174,8 @@ extension RedisScripts {
         elseif lifetime ~= 'open' then
           redis.call('PEXPIRE', gate, lifetime)
         end
-        record(now, 'gate_closed', '', '', {'target', ARGV[11], 'request_id', signal.request_id, 'stage', signal.stage,
-          'triggered_by', signal.triggered_by or ''})
+        record(now, 'gate_closed', '', '', 'target', ARGV[11], 'request_id', signal.request_id, 'stage', signal.stage,
+          'triggered_by', signal.triggered_by or '')
         return 'OK'
         """
     )
@@ -189,7 +189,7 @@ extension RedisScripts {
         local id = redis.call('HGET', gate, 'request_id')
         if not id or (ARGV[3] ~= '' and id ~= ARGV[3]) then return 0 end
         redis.call('DEL', gate)
-        record(now_ms(), 'gate_opened', '', '', {'target', ARGV[2], 'triggered_by', ARGV[4]})
+        record(now_ms(), 'gate_opened', '', '', 'target', ARGV[2], 'triggered_by', ARGV[4])
         return 1
         """
     )

@@ -21,7 +21,7 @@ extension RedisScripts {
           'heartbeat', 0, 'running', 0)
         for i = 5, #ARGV, 2 do redis.call('HSET', \(key.worker) .. worker, ARGV[i], ARGV[i + 1]) end
         redis.call('SADD', \(key.workers), worker)
-        if holder ~= instance then record(now, 'worker_started', '', '', {'worker', worker}) end
+        if holder ~= instance then record(now, 'worker_started', '', '', 'worker', worker) end
         local left = {}
         for _, run in ipairs(redis.call('SMEMBERS', \(key.holds) .. worker)) do
           local fields = redis.call('HMGET', \(key.run) .. run, 'instance', 'boot', 'pid', 'pid_start')
@@ -57,7 +57,7 @@ extension RedisScripts {
         if redis.call('HGET', \(key.worker) .. ARGV[2], 'instance') ~= ARGV[3] then return 'replaced' end
         redis.call('DEL', \(key.worker) .. ARGV[2])
         redis.call('SREM', \(key.workers), ARGV[2])
-        record(now_ms(), 'worker_left', '', '', {'worker', ARGV[2]})
+        record(now_ms(), 'worker_left', '', '', 'worker', ARGV[2])
         return 'OK'
         """
     )

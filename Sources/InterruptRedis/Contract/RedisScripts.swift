@@ -45,7 +45,7 @@ enum RedisScripts {
         drop_flag(job, run, now)
         local entry = redis.call('XADD', \(key.queue) .. queue, '*', 'run', run)
         redis.call('HSET', \(key.run) .. run, 'entry', entry)
-        record(now, 'submitted', job, run, {'triggered_by', ARGV[6], 'queue', queue})
+        record(now, 'submitted', job, run, 'triggered_by', ARGV[6], 'queue', queue)
         publish_event('submitted', job, run, 'queued', now)
         return {'queued', run}
         """
@@ -98,8 +98,8 @@ enum RedisScripts {
               reason = gate[7], message = gate[8], triggered_by = gate[4], triggered_at_ms = tonumber(gate[5]), save_checkpoint = true,
               source = 'remote', seen = {gate[6]} }
             redis.call('SET', \(key.request) .. run, cjson.encode(request))
-            record(now, 'requested', job, run, {'request_id', gate[6], 'target', gate[2], 'stage', gate[3],
-              'reason', gate[7], 'message', gate[8], 'triggered_by', gate[4], 'source', 'remote'})
+            record(now, 'requested', job, run, 'request_id', gate[6], 'target', gate[2], 'stage', gate[3],
+              'reason', gate[7], 'message', gate[8], 'triggered_by', gate[4], 'source', 'remote')
             publish_event('requested', job, run, state, now, request.stage)
           end
           redis.call('XACK', \(key.queue) .. queue, 'workers', entry)
@@ -115,7 +115,7 @@ enum RedisScripts {
           'started_at_ms', now, 'grace_ms', grace)
         redis.call('HDEL', \(key.run) .. run, 'entry')
         redis.call('SADD', \(key.holds) .. worker, run)
-        record(now, 'started', job, run, {'worker', worker})
+        record(now, 'started', job, run, 'worker', worker)
         publish_event('started', job, run, 'running', now)
         return started()
         """

@@ -30,9 +30,9 @@ extension RedisScripts {
 extension RedisScripts {
     /// Writing the history and telling the watchers.
     static let history = """
-        local function record(now, event, job, run, more)
+        local function record(now, event, job, run, ...)
           redis.call('XADD', \(key.history), 'MAXLEN', '~', 100000, '*', 'at_ms', now, 'event', event, 'job', job,
-            'run', run, unpack(more))
+            'run', run, ...)
         end
 
         local function publish_event(event, job, run, state, now, stage)
@@ -57,7 +57,7 @@ extension RedisScripts {
         local function drop_flag(job, run, now)
           local value, head = flag_value(job), mirror_head(run)
           local is_mirror = value and string.sub(value, 1, #head) == head
-          if redis.call('DEL', \(key.flag) .. job) == 1 and not is_mirror then record(now, 'flag_dropped', job, run, {}) end
+          if redis.call('DEL', \(key.flag) .. job) == 1 and not is_mirror then record(now, 'flag_dropped', job, run) end
         end
 
         """
@@ -97,15 +97,17 @@ extension RedisScripts {
     /// Reading and writing the record of an interrupt; `merge` is the one place where one gets into it. Uses `history`.
     static let requests = """
         local function read_signal(first)
+          local stage, grace = tonumber(ARGV[first + 2]), tonumber(ARGV[first + 7])
+          if stage ~= 1 and stage ~= 2 and stage ~= 3 then error('stage ' .. ARGV[first + 2] .. ' is not 1, 2 or 3') end
           -- What is too long would make a record that nobody reads any more.
           local function optional(i)
             if #ARGV[i] > 8192 then return '(too long, left out)' end
             if ARGV[i] ~= '' then return ARGV[i] end
           end
-          return { v = 1, request_id = ARGV[first], target = optional(first + 1), stage = tonumber(ARGV[first + 2]),
+          return { v = 1, request_id = ARGV[first], target = optional(first + 1), stage = stage,
             reason = ARGV[first + 3], message = optional(first + 4), triggered_by = optional(first + 5),
             save_checkpoint = ARGV[first + 6] ~= '0', source = ARGV[first + 8],
-            grace_ms = tonumber(ARGV[first + 7]) and math.min(tonumber(ARGV[first + 7]), 315360000000) }
+            grace_ms = grace and grace >= 0 and math.min(grace, 315360000000) or nil }
         end
 
         -- The record and its text. One with another shape than ours counts as none: a role may write the key without
@@ -161,9 +163,9 @@ extension RedisScripts {
           text = cjson.encode(request)
           redis.call('SET', \(key.request) .. run, text)
           local event = outcome == 'accepted' and 'requested' or outcome == 'already' and 'late' or outcome
-          record(now, event, job, run, {'request_id', signal.request_id, 'target', signal.target or job, 'stage', signal.stage,
+          record(now, event, job, run, 'request_id', signal.request_id, 'target', signal.target or job, 'stage', signal.stage,
             'reason', signal.reason, 'message', signal.message or '', 'triggered_by', signal.triggered_by or '',
-            'source', signal.source})
+            'source', signal.source)
           -- It is on record and stays there, whatever the script writes next: those who watch hear of it, once.
           if outcome ~= 'already' then publish_event(event, job, run, state, now, request.stage) end
           return outcome, request, text, earlier
@@ -212,7 +214,7 @@ extension RedisScripts {
           add('late_interrupt', fields[9]); add('request_id', fields[11]); add('error', fields[12])
           add('last_output', fields[13])
           if fields[10] then add('latency_ms', now - fields[10]) end
-          record(now, 'ended', job, run, more)
+          record(now, 'ended', job, run, unpack(more))
           publish_event('ended', job, run, state, now)
         end
 

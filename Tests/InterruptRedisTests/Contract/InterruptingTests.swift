@@ -180,4 +180,36 @@ import Testing
             }
         }
     }
+
+    @Test(arguments: ["", "0", "4", "2.5", "nan", "two"])
+    func `a stage that is none is refused, and nothing is recorded`(stage: String) async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let run = try await scene.running("j", on: worker)
+            let before = try await scene.dump()
+            var arguments = plain.arguments
+            arguments[2] = .init(stage)
+            let refused = await #expect(throws: RedisError.self) {
+                try await worker.script(RedisScripts.interrupt, arguments + ["", "run", .init(run.rawValue)])
+            }
+            #expect(refused?.message.contains("is not 1, 2 or 3") == true)
+            #expect(try await scene.dump() == before)
+        }
+    }
+
+    @Test(arguments: [("-5", nil), ("nan", nil), ("", nil), ("inf", 315_360_000), ("700", 0.7)])
+    func `a grace period that is none is left out, and ten years are the longest`(
+        milliseconds: String,
+        seconds: Double?
+    ) async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let run = try await scene.running("j", on: worker)
+            var arguments = plain.arguments
+            arguments[7] = .init(milliseconds)
+            _ = try await worker.script(RedisScripts.interrupt, arguments + ["", "run", .init(run.rawValue)])
+            let recorded = try #require(try await scene.client.request(for: run))
+            #expect(recorded.id == plain.id && recorded.gracePeriod == seconds.map { .seconds($0) })
+        }
+    }
 }
