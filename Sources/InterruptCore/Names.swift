@@ -65,16 +65,8 @@ public struct RunID: Hashable, Sendable, CustomStringConvertible, RawRepresentab
     /// Takes an id that was read from somewhere.
     public init(rawValue: String) { self.rawValue = rawValue }
 
-    /// A new id from `generator`.
-    public static func random(using generator: inout some RandomNumberGenerator) -> RunID {
-        RunID(rawValue: randomIdentifier(length: 20, using: &generator))
-    }
-
     /// A new id.
-    public static func random() -> RunID {
-        var generator = SystemRandomNumberGenerator()
-        return random(using: &generator)
-    }
+    public static func random() -> RunID { RunID(rawValue: randomIdentifier(length: 20)) }
 
     /// The text of the id.
     public var description: String { rawValue }
@@ -89,22 +81,19 @@ public struct RequestID: Hashable, Sendable, CustomStringConvertible, RawReprese
     public init(rawValue: String) { self.rawValue = rawValue }
 
     /// A new id.
-    public static func random() -> RequestID {
-        var generator = SystemRandomNumberGenerator()
-        return RequestID(rawValue: randomIdentifier(length: 20, using: &generator))
-    }
+    public static func random() -> RequestID { RequestID(rawValue: randomIdentifier(length: 20)) }
 
     /// The text of the id.
     public var description: String { rawValue }
 }
 
 /// Twelve characters for each random number: what is left of it after them would be as random, but is not needed.
-private func randomIdentifier(length: Int, using generator: inout some RandomNumberGenerator) -> String {
+private func randomIdentifier(length: Int) -> String {
     let alphabet = Array("0123456789abcdefghijklmnopqrstuvwxyz".utf8)
     var bytes: [UInt8] = []
     var rest: UInt64 = 0
     for index in 0..<length {
-        if index.isMultiple(of: 12) { rest = generator.next() }
+        if index.isMultiple(of: 12) { rest = .random(in: 0 ... .max) }
         bytes.append(alphabet[Int(rest % 36)])
         rest /= 36
     }
