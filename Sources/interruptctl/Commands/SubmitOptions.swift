@@ -66,9 +66,8 @@ struct SubmitOptions: ParsableArguments {
 
     /// What is asked to run, with the command's bytes as they were given.
     func submission(command: [[UInt8]]) throws(CommandFailure) -> Submission {
-        var generator = SystemRandomNumberGenerator()
         var submission = Submission(
-            job: id ?? JobName.generated(for: command[0], using: &generator),
+            job: id ?? JobName.generated(for: command[0]),
             queue: queue ?? JobName.defaultQueue,
             command: command
         )
@@ -131,14 +130,14 @@ enum JobName {
     static let defaultQueue = name("default")
 
     /// The command's own name and six random characters: `find-3k2f9a`.
-    static func generated(for program: [UInt8], using generator: inout some RandomNumberGenerator) -> Name {
+    static func generated(for program: [UInt8]) -> Name {
         let base = program.split(separator: UInt8(ascii: "/")).last.map(Array.init) ?? []
         var allowed = base.filter { byte in
             (try? Name(String(decoding: [UInt8(ascii: "x"), byte], as: UTF8.self))) != nil
         }
         allowed = Array(allowed.drop { byte in (try? Name(String(decoding: [byte], as: UTF8.self))) == nil }.prefix(40))
         let alphabet = Array("0123456789abcdefghijklmnopqrstuvwxyz".utf8)
-        let suffix = (0..<6).map { _ in alphabet.randomElement(using: &generator)! }
+        let suffix = (0..<6).map { _ in alphabet.randomElement()! }
         let stem = allowed.isEmpty ? Array("job".utf8) : allowed
         return name(String(decoding: stem + [UInt8(ascii: "-")] + suffix, as: UTF8.self))
     }
