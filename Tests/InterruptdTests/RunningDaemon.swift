@@ -99,7 +99,9 @@ func withDaemon(
     )
     let client = InterruptClient(commands: redis, keys: try RedisKeys(namespace: "interrupt"))
     var variables: [Environment.Key: String] = ["XDG_RUNTIME_DIR": directory, "HOME": directory]
-    variables["PATH"] = path ?? ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+    let inherited = ProcessInfo.processInfo.environment
+    variables["PATH"] = path ?? inherited["PATH"] ?? "/usr/bin:/bin"
+    variables["TSAN_OPTIONS"] = inherited["TSAN_OPTIONS"]  // where a sanitized daemon writes its reports
     var options = PlatformOptions()
     options.createSession = true  // as with a terminal of its own
     let program = "\(products)/interruptd"
