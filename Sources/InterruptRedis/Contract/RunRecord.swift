@@ -215,12 +215,3 @@ public enum JSONValue: Codable, Hashable, Sendable {
         return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? "null"
     }
 }
-
-extension Timestamp {
-    /// The instant as RFC 3339 in UTC with milliseconds.
-    public var rfc3339: String {
-        // Half a millisecond more: the format cuts off, and most milliseconds are a little less as a Double.
-        Date(timeIntervalSince1970: (Double(milliseconds) + 0.5) / 1_000)
-            .formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
-    }
-}
