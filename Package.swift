@@ -44,7 +44,11 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CEpoll"),
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
-        .target(name: "InterruptCore", swiftSettings: strict),
+        .target(
+            name: "InterruptCore",
+            dependencies: [.product(name: "HeapModule", package: "swift-collections")],
+            swiftSettings: strict
+        ),
         .target(
             name: "InterruptRedis",
             dependencies: [

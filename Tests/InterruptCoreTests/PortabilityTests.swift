@@ -3,7 +3,7 @@ import Testing
 
 @Suite struct `The core` {
     @Test func `imports nothing but what every platform has and, guarded, its C library`() throws {
-        let portable = ["Synchronization", "Dispatch"]
+        let portable = ["Synchronization", "Dispatch", "HeapModule"]
         let directory = String(#filePath.split(separator: "/Tests/")[0]) + "/Sources/InterruptCore"
         let files = try FileManager.default.contentsOfDirectory(atPath: directory).filter { $0.hasSuffix(".swift") }
         #expect(files.count > 10)
