@@ -1,6 +1,9 @@
 extension Duration {
-    /// The longest duration that is accepted as text: 10 years.
+    /// The longest duration that is accepted: 10 years.
     public static let longestAccepted = Duration.seconds(10 * 365 * 86_400)
+
+    /// The nearest duration between none and the longest accepted: such a one can be added to any instant of now.
+    var clamped: Duration { min(max(self, .zero), .longestAccepted) }
 
     /// Reads `500ms`, `10s`, `1.5s`, `5m`, `2h` or `1d`. A plain `0` is accepted, any other number needs its unit.
     ///

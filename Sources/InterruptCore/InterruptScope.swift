@@ -1,48 +1,39 @@
-import Synchronization
+public import Synchronization
 
-/// Work that stops as one: where every source's interrupts for one run merge, and where the work asks about them.
+/// Work that stops as one: where every source's interrupts for it merge, and where the work asks about them.
 ///
-/// A scope is safe to use from any thread. Make one with ``withInterruptScope(run:timeout:_:)``.
+/// Scopes form a tree. An interrupt of a scope reaches every scope below it; a scope that is made below an interrupted one
+/// is born interrupted; an interrupt of a scope never touches the one above it. A scope is safe to use from any thread.
+/// Make one with ``withInterruptScope(run:timeout:_:)``.
 public final class InterruptScope: Sendable {
     /// The run this scope belongs to.
     public let run: RunID
-    private let began = ContinuousClock.now
-    private let stageNumber = Atomic<Int>(0)
-    private let state = Mutex(State())
-    private let timeoutChanged = Wakeup()
+    let parent: InterruptScope?
+    let began = ContinuousClock.now
+    let bus = EventBus()
+    /// What the scope above calls it when it cannot stop.
+    let section: String?
+    private let surfaced = Atomic<Bool>(false)
+    @usableFromInline let stageNumber = Atomic<Int>(0)
+    /// The address of the name of the checkpoint that was passed last; see ``lastCheckpointName``.
+    @usableFromInline let lastCheckpoint = Atomic<UInt>(0)
+    let state: Mutex<ScopeState>
 
-    fileprivate struct State {
-        var inbox = InterruptInbox()
-        var subscribers: [Subscriber] = []
-        var reaction: (@Sendable (InterruptSignal) -> Void)?
-        var timeout: Timeout?
-        var isFinished = false
+    init(run: RunID?, parent: InterruptScope?, shield: Shield? = nil, section: String? = nil) {
+        self.section = section
+        self.run = run ?? parent?.run ?? .random()
+        self.parent = parent
+        state = Mutex(ScopeState(shield: shield))
+        parent?.adopt(self)
     }
 
-    /// A stream that somebody reads, until `isGone`.
-    fileprivate final class Subscriber: Sendable {
-        let continuation: AsyncStream<InterruptSignal>.Continuation
-        let isGone = Atomic<Bool>(false)
-
-        init(_ continuation: AsyncStream<InterruptSignal>.Continuation) {
-            self.continuation = continuation
-        }
-    }
-
-    fileprivate struct Timeout {
-        var deadline: ContinuousClock.Instant
-        var message: String
-    }
-
-    fileprivate init(run: RunID) {
-        self.run = run
-    }
+    // MARK: What was asked
 
     /// The hardest stage asked so far, read without a lock; `nil` when nothing was asked.
     public var stage: InterruptStage? { InterruptStage(rawValue: stageNumber.load(ordering: .acquiring)) }
 
     /// Whether anything was asked at all, read without a lock.
-    public var isInterrupted: Bool { stage.isInterrupted }
+    public var isInterrupted: Bool { stageNumber.load(ordering: .acquiring) > 0 }
 
     /// The first interrupt accepted, which keeps reason, message and name.
     public var cause: InterruptSignal? { state.withLock { $0.inbox.cause } }
@@ -50,10 +41,10 @@ public final class InterruptScope: Sendable {
     /// The interrupts that came after the first and were not harder, in order.
     public var late: [InterruptSignal] { state.withLock { $0.inbox.late } }
 
-    /// How many streams are subscribed now.
-    var subscriberCount: Int { state.withLock { $0.subscribers.count { !$0.isGone.load(ordering: .acquiring) } } }
+    // MARK: Asking
 
-    /// Asks this scope's work to stop. Returns at once; idempotent by request id; the first cause wins.
+    /// Asks this scope's work, and that of the scopes below it, to stop. Returns at once; idempotent by request id; the
+    /// first cause wins.
     ///
     /// - Parameter id: a repetition with the same one is ``InterruptInbox/Reception/known`` and changes nothing.
     @discardableResult
@@ -92,34 +83,68 @@ public final class InterruptScope: Sendable {
         _ signal: InterruptSignal,
         noting note: (InterruptInbox.Reception) -> Void
     ) -> InterruptInbox.Reception {
-        state.withLock { state in
-            let reception = state.receive(signal, publishing: stageNumber)
+        change { state, tasks in
+            let reception = state.receive(signal, in: self, cancelling: &tasks)
             note(reception)
             return reception
         }
     }
 
+    /// Changes the state under the lock, and cancels after it what the change is to cancel: a cancelled task runs code of
+    /// its own at once, which may use the scope.
+    func change<Result: ~Copyable>(
+        _ body: (inout sending ScopeState, inout [Task<Void, Never>]) -> sending Result
+    ) -> sending Result {
+        var tasks: [Task<Void, Never>] = []
+        let result = state.withLock { state in body(&state, &tasks) }
+        for task in tasks { task.cancel() }
+        return result
+    }
+
+    /// Changes the state when an alarm rings. What is cancelled runs its code on another thread: others are waiting for
+    /// that of the alarms.
+    func changeAtAlarm(_ body: (inout sending ScopeState, inout [Task<Void, Never>]) -> Void) {
+        var tasks: [Task<Void, Never>] = []
+        state.withLock { state in body(&state, &tasks) }
+        cancelElsewhere(tasks)
+    }
+
+    // MARK: Hearing of it
+
     /// The accepted interrupts: the first one, every escalation, and what shortens the grace period; each exactly once
     /// and in order, from the first on also for a subscriber that comes late. Ends when the scope ends.
     public var signals: AsyncStream<InterruptSignal> {
         let (stream, continuation) = AsyncStream.makeStream(of: InterruptSignal.self)
-        let subscriber = Subscriber(continuation)
+        let subscriber = ScopeState.Subscriber(continuation)
         // Called under the lock of a task that is being cancelled, so it must take none: the next subscriber clears up.
         continuation.onTermination = { _ in subscriber.isGone.store(true, ordering: .releasing) }
         let isFinished = state.withLock { state in
             for signal in state.inbox.accepted { continuation.yield(signal) }
             state.subscribers.removeAll { $0.isGone.load(ordering: .acquiring) }
-            if !state.isFinished { state.subscribers.append(subscriber) }
-            return state.isFinished
+            if state.phase != .ended { state.subscribers.append(subscriber) }
+            return state.phase == .ended
         }
         if isFinished { continuation.finish() }
         return stream
     }
 
-    /// What ``signals`` carries, each with the run it was accepted for: for who listens to several scopes at once.
-    public var events: some AsyncSequence<InterruptEvent, Never> & Sendable {
-        signals.map { [run] signal in InterruptEvent(run: run, signal: signal) }
+    /// What happens in the scope from now on; see ``EventBus/stream()``. Ends when the scope ends.
+    public var events: AsyncStream<ScopeEvent> { bus.stream() }
+
+    /// What the work is doing now.
+    public var status: WorkStatus { bus.status }
+
+    /// Tells that the work waits, or goes on: `awaiting`, `human_intervention` or `started`. Other states follow from what
+    /// happens and are passed over here. Returns at once.
+    public func report(_ status: WorkStatus) {
+        if [.awaiting, .humanIntervention, .started].contains(status) { bus.publish(.status(status)) }
     }
+
+    /// Tells something to people. Returns at once.
+    public func notice(_ text: String) { bus.publish(.notice(text)) }
+
+    /// How many streams are subscribed now.
+    var subscriberCount: Int { state.withLock { $0.subscribers.count { !$0.isGone.load(ordering: .acquiring) } } }
 
     /// Runs `body`, and meanwhile calls `react` with what ``signals`` carries, in the same order: for what must not wait
     /// until a task is scheduled. No call is under way any more when it returns. One reaction at a time.
@@ -138,125 +163,52 @@ public final class InterruptScope: Sendable {
         return try await body()
     }
 
+    // MARK: Surfacing
+
     /// The only place where an interrupt surfaces in code. Returns at once when nothing was asked at stage 2 or harder.
     ///
+    /// - Parameter name: what reports call the place; the function it is in, if nothing is said.
     /// - Throws: ``InterruptedError`` with the first cause, at every call once the work is to end. Stage 1 does not throw:
     ///   what runs may finish.
-    public func checkpoint() throws(InterruptedError) {
-        guard stage.shouldTerminateActiveTasks, let cause else { return }
-        throw InterruptedError(cause)
+    @inlinable public func checkpoint(_ name: StaticString = #function) throws(InterruptedError) {
+        // Stage 2 and harder. Two accesses without a lock, and nothing else, where nothing is pending.
+        if stageNumber.load(ordering: .acquiring) >= 2 { return try surface(at: name) }
+        if name.hasPointerRepresentation {
+            lastCheckpoint.store(UInt(bitPattern: name.utf8Start), ordering: .relaxed)
+        }
     }
 
-    /// Waits for `duration`, or until the work is to end, whichever is first. An interrupt wakes it at once.
+    /// Apart from ``checkpoint(_:)``, which is to be small where nothing is pending.
+    @usableFromInline func surface(at name: StaticString) throws(InterruptedError) {
+        noteSurfacing()
+        if let cause { throw InterruptedError(cause, at: "\(name)") }
+    }
+
+    /// Whether the work has taken notice of an interrupt at stage 2 or harder, here or in a scope below.
+    var hasSurfaced: Bool { surfaced.load(ordering: .acquiring) }
+
+    /// What surfaces here has surfaced for every scope above that is to end, too.
+    func noteSurfacing() {
+        var scope: InterruptScope? = self
+        while let current = scope, current.stage.shouldTerminateActiveTasks {
+            current.surfaced.store(true, ordering: .releasing)
+            scope = current.parent
+        }
+    }
+
+    /// Waits for `duration`, or until the work is to end, whichever is first. An interrupt wakes it at once. A checkpoint.
     ///
     /// - Throws: ``InterruptedError`` when stage 2 or harder was asked before or meanwhile, `CancellationError` when the
     ///   surrounding task was cancelled.
-    public func sleep(for duration: Duration) async throws {
-        try checkpoint()
-        let signals = signals
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await Task.sleep(for: duration, clock: .continuous) }
-            group.addTask {
-                for await signal in signals where signal.stage >= .terminate { return }
-                try Task.checkCancellation()
-            }
-            defer { group.cancelAll() }
-            try await group.next()
-        }
-        try checkpoint()
-    }
-
-    /// Interrupts the scope with reason `timeout` once `duration` has passed since the scope began. Replaces an earlier
-    /// timeout; a duration that has passed already fires at once.
-    ///
-    /// - Parameters:
-    ///   - duration: longer than ten years counts as ten years.
-    ///   - message: `nil` is "Execution exceeded {n}s timeout".
-    public func setTimeout(_ duration: Duration, message: String? = nil) {
-        let message = message ?? "Execution exceeded \(duration.secondsText)s timeout"
-        let deadline = began + min(duration, .longestAccepted)
-        state.withLock { $0.timeout = Timeout(deadline: deadline, message: message) }
-        timeoutChanged.signal()
-    }
-
-    /// Takes the timeout back. Once this has returned it does not fire any more.
-    public func cancelTimeout() {
-        state.withLock { $0.timeout = nil }
-        timeoutChanged.signal()
-    }
-
-    /// Waits for each deadline in turn until its task is cancelled; a child task of `withInterruptScope`.
-    fileprivate func watchTimeout() async {
-        while !Task.isCancelled {
-            guard let deadline = state.withLock({ $0.timeout?.deadline }) else {
-                await timeoutChanged.wait()
-                continue
-            }
-            await timeoutChanged.wait(until: deadline)
-            let now = ContinuousClock.now
-            // Taking the due timeout and merging its signal are one step, so that it cannot fire after `cancelTimeout`.
-            state.withLock { state in
-                guard let timeout = state.timeout, timeout.deadline <= now else { return }
-                state.timeout = nil
-                let signal = InterruptSignal(
-                    reason: .timeout,
-                    message: timeout.message,
-                    triggeredBy: "timeout_monitor",
-                    source: .timeout
-                )
-                _ = state.receive(signal, publishing: stageNumber)
-            }
-        }
-    }
-
-    fileprivate func finish() {
-        let subscribers = state.withLock { state in
-            state.isFinished = true
-            defer { state.subscribers = [] }
-            return state.subscribers
-        }
-        for subscriber in subscribers { subscriber.continuation.finish() }
-    }
-}
-
-extension InterruptScope.State {
-    /// Decides and publishes under the lock, which is what keeps every subscriber's order the same. Yielding only queues
-    /// the element: of a subscriber's code only the reaction runs here.
-    fileprivate mutating func receive(
-        _ signal: InterruptSignal,
-        publishing stageNumber: borrowing Atomic<Int>
-    ) -> InterruptInbox.Reception {
-        let reception = inbox.receive(signal)
-        switch reception {
-        case .first, .escalation, .shortening:
-            stageNumber.store(signal.stage.rawValue, ordering: .releasing)
-            reaction?(signal)
-            for subscriber in subscribers { subscriber.continuation.yield(signal) }
-        case .late, .known:
-            break
-        }
-        return reception
-    }
-}
-
-/// Runs `body` in a new scope and returns its result. The scope's streams end when `body` has returned.
-///
-/// - Parameters:
-///   - run: the id under which the scope's interrupts are known.
-///   - timeout: interrupts the scope with reason `timeout` when `body` is still running after this long.
-public func withInterruptScope<Result>(
-    run: RunID = .random(),
-    timeout: Duration? = nil,
-    _ body: (InterruptScope) async throws -> Result
-) async rethrows -> Result {
-    let scope = InterruptScope(run: run)
-    if let timeout { scope.setTimeout(timeout) }
-    return try await withThrowingTaskGroup(of: Void.self) { group in
-        group.addTask { await scope.watchTimeout() }
-        defer {
-            scope.finish()
-            group.cancelAll()
-        }
-        return try await body(scope)
+    public func sleep(for duration: Duration, _ name: StaticString = #function) async throws {
+        try checkpoint(name)
+        let waiter = Waiter(.terminate)
+        let alarm = AlarmClock.ofProcess.setAlarm(at: .now + duration.clamped) { waiter.wakeup.signal() }
+        add(waiter)
+        await waiter.wakeup.wait()
+        alarm.cancel()
+        remove(waiter)
+        try checkpoint(name)
+        try Task.checkCancellation()
     }
 }

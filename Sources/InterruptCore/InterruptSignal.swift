@@ -10,6 +10,8 @@ public struct InterruptSignal: Hashable, Sendable {
         case timeout
         /// A resource limit.
         case limit
+        /// A checker that found it somewhere else.
+        case checker
         /// A request recorded in Redis.
         case remote
         /// A flag that somebody set.
@@ -71,11 +73,14 @@ public struct InterruptEvent: Hashable, Sendable {
     public let run: RunID
     /// What was asked.
     public let signal: InterruptSignal
+    /// What became of the work's checkpoint; `nil` while that is not known, and for work that has none.
+    public let checkpoint: CheckpointOutcome?
 
     /// Ties a signal to a run.
-    public init(run: RunID, signal: InterruptSignal) {
+    public init(run: RunID, signal: InterruptSignal, checkpoint: CheckpointOutcome? = nil) {
         self.run = run
         self.signal = signal
+        self.checkpoint = checkpoint
     }
 }
 
@@ -83,15 +88,22 @@ public struct InterruptEvent: Hashable, Sendable {
 public struct InterruptedError: Error, Hashable, CustomStringConvertible {
     /// The interrupt that caused it: the first one accepted.
     public let signal: InterruptSignal
+    /// The checkpoint where it surfaced.
+    public let checkpoint: String?
+    private let text: String?
 
-    /// The error for `signal`.
-    public init(_ signal: InterruptSignal) {
-        self.signal = signal
+    /// The error for `signal`, thrown at the checkpoint of this name.
+    public init(_ signal: InterruptSignal, at checkpoint: String? = nil) {
+        self.init(signal, at: checkpoint, text: nil)
     }
 
-    /// The message of the interrupt, or `Execution interrupted: {reason}`.
+    init(_ signal: InterruptSignal, at checkpoint: String?, text: String?) {
+        (self.signal, self.checkpoint, self.text) = (signal, checkpoint, text)
+    }
+
+    /// What was interrupted, where that is known; else the message of the interrupt, or `Execution interrupted: {reason}`.
     public var description: String {
-        signal.message ?? "Execution interrupted: \(signal.reason)"
+        text ?? signal.message ?? "Execution interrupted: \(signal.reason)"
     }
 
     /// What to show to the person who waits for the work: the message of the interrupt; without one, for the reason

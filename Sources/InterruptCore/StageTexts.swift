@@ -59,4 +59,39 @@ public enum StageTexts {
         "Ctrl+C twice: terminate active tasks, keep partial results",
         "Ctrl+C three times: exit immediately",
     ]
+
+    // MARK: Many items
+
+    /// Nothing from this item on starts.
+    public static func stoppingSubmission(at number: Int, of total: Int) -> String {
+        "Stopping task submission at task \(number)/\(total)"
+    }
+
+    /// Stage 2 while results come in.
+    public static let stoppingCollection = "Stopping result collection due to urgent cancellation"
+
+    /// Stage 3 while results come in.
+    public static let leavingCollection = "Immediate termination requested during result collection"
+
+    /// What is returned of work that was interrupted.
+    public static func partialResults(_ completed: Int, of total: Int) -> String {
+        // Tenths of a percent, rounded, without Foundation's formatting.
+        let tenths = total == 0 ? 0 : (completed * 2_000 + total) / (total * 2)
+        return "Returning partial results: \(completed)/\(total) tasks completed (\(tenths / 10).\(tenths % 10)%)"
+    }
+
+    /// One item that ended because it was asked to.
+    public static func terminated(_ name: String, _ number: Int, of total: Int) -> String {
+        "Terminated: \(name) [\(number)/\(total)]"
+    }
+
+    /// What goes on at a stage, as its number has it; for a number that is none, so says the text.
+    public static func progress(stageNumber: Int) -> String {
+        switch InterruptStage(rawValue: stageNumber) {
+        case .drain: "Graceful cancellation in progress..."
+        case .terminate: "Urgent cancellation - stopping active work..."
+        case .kill: "Immediate termination requested!"
+        case nil: "Unknown interrupt stage: \(stageNumber)"
+        }
+    }
 }

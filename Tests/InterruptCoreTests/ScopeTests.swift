@@ -28,24 +28,6 @@ import Testing
         }
     }
 
-    @Test func `each subscriber gets one event for an accepted interrupt, with its run, none for a repetition`() async {
-        let run = RunID.random()
-        let streams = await withInterruptScope(run: run) { scope in
-            let streams = [scope.events, scope.events]
-            scope.interrupt(message: "first")
-            for _ in 0..<100 { scope.interrupt() }
-            scope.interrupt(message: "harder", stage: .kill)
-            for _ in 0..<100 { scope.interrupt(stage: .kill) }
-            return streams + [scope.events]
-        }
-        for stream in streams {
-            var seen: [InterruptEvent] = []
-            for await event in stream { seen.append(event) }  // ends with the scope
-            #expect(seen.map(\.run) == [run, run])
-            #expect(seen.map(\.signal.message) == ["first", "harder"])
-        }
-    }
-
     @Test func `asking again with the same request id changes nothing`() async {
         await withInterruptScope { scope in
             let id = RequestID(rawValue: "q1")

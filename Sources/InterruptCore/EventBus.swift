@@ -1,0 +1,107 @@
+import Synchronization
+
+/// What happens in a scope, for those who watch. Nobody needs to: what must be acted on is in the signals.
+public enum ScopeEvent: Hashable, Sendable {
+    /// The work does something else now.
+    case status(WorkStatus)
+    /// An interrupt was accepted: the first one, or one that is harder or shortens the grace period.
+    case accepted(InterruptEvent)
+    /// The timeout comes near; the work has this long.
+    case timeoutApproaching(remaining: Duration)
+    /// An interrupt was accepted this long ago, and the work has neither ended nor passed a checkpoint where it surfaces.
+    case ignored(stage: InterruptStage, for: Duration, lastCheckpoint: String?)
+    /// An interrupt came while the work is where it cannot stop, and waits for it.
+    case uninterruptible(section: String, elapsed: Duration)
+    /// Somewhere else could not be asked: it does not count as an interrupt.
+    case degraded(source: String, why: String)
+    /// It can be asked again.
+    case restored(source: String)
+    /// So far are the items of a ``ParallelRunner``.
+    case progress(WorkCounts)
+    /// A step of the scope's end is over, or a task beside its body has failed or did not end; with why.
+    case cleanup(step: String, failure: String?)
+    /// Something is to be said to people.
+    case notice(String)
+    /// The last event of work that ended because it was asked to.
+    case interrupted(InterruptEvent)
+}
+
+/// Hands events to everybody who reads a stream of it. A reader that is slow delays nobody: it misses the oldest events
+/// once it is ``backlog`` behind.
+public final class EventBus: Sendable {
+    /// How many events wait for one reader.
+    public static let backlog = 1_000
+
+    private struct State {
+        var status = WorkStatus.started
+        /// Once there is one, nothing follows.
+        var last: ScopeEvent?
+        var readers: [Reader] = []
+    }
+
+    /// A stream that somebody reads, until `isGone`.
+    private final class Reader: Sendable {
+        let continuation: AsyncStream<ScopeEvent>.Continuation
+        let isGone = Atomic<Bool>(false)
+
+        init(_ continuation: AsyncStream<ScopeEvent>.Continuation) {
+            self.continuation = continuation
+        }
+    }
+
+    private let state = Mutex(State())
+
+    /// A bus whose work has started.
+    public init() {}
+
+    /// What the work is doing.
+    public var status: WorkStatus { state.withLock { $0.status } }
+
+    /// What is published from now on. Ends with the last event: ``ScopeEvent/interrupted(_:)``, or the status with which
+    /// the work ended. Who comes later still gets that one.
+    public func stream() -> AsyncStream<ScopeEvent> {
+        let (stream, continuation) = AsyncStream.makeStream(
+            of: ScopeEvent.self,
+            bufferingPolicy: .bufferingNewest(Self.backlog)
+        )
+        let reader = Reader(continuation)
+        // Called under the lock of a task that is being cancelled, so it must take none: the next reader clears up.
+        continuation.onTermination = { _ in reader.isGone.store(true, ordering: .releasing) }
+        let last = state.withLock { state in
+            state.readers.removeAll { $0.isGone.load(ordering: .acquiring) }
+            if state.last == nil { state.readers.append(reader) }
+            return state.last
+        }
+        if let last {
+            continuation.yield(last)
+            continuation.finish()
+        }
+        return stream
+    }
+
+    /// Hands an event to every reader; nothing after the end. A status that the table does not allow is passed over: what
+    /// is late is normal.
+    public func publish(_ event: ScopeEvent) {
+        let readers = state.withLock { state -> [Reader] in
+            guard state.last == nil else { return [] }
+            switch event {
+            case .status(let status):
+                guard state.status.canBecome(status) else { return [] }
+                state.status = status
+                if status.isEnd { state.last = event }
+            case .interrupted:
+                state.status = .interrupted
+                state.last = event
+            case .accepted, .timeoutApproaching, .ignored, .uninterruptible, .degraded, .restored, .progress, .cleanup,
+                .notice:
+                break
+            }
+            // Under the lock, which keeps the order the same for all; it only queues.
+            for reader in state.readers { reader.continuation.yield(event) }
+            guard state.last != nil else { return [] }
+            defer { state.readers = [] }
+            return state.readers
+        }
+        for reader in readers { reader.continuation.finish() }
+    }
+}

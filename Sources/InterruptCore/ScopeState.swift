@@ -1,0 +1,109 @@
+import Dispatch
+import Synchronization
+
+/// What a scope keeps under its lock.
+///
+/// The order of the locks: a scope before the scopes below it, a scope before its bus and before the alarms. Nothing of
+/// the user's runs under any of them, except a reaction and a note, which say so.
+struct ScopeState {
+    enum Phase {
+        /// The body runs. Then `ending`.
+        case open
+        /// Nothing new begins; what was begun is waited for, and still interrupted. Then `ended`.
+        case ending
+        case ended
+    }
+
+    /// A stream that somebody reads, until `isGone`.
+    final class Subscriber: Sendable {
+        let continuation: AsyncStream<InterruptSignal>.Continuation
+        let isGone = Atomic<Bool>(false)
+
+        init(_ continuation: AsyncStream<InterruptSignal>.Continuation) {
+            self.continuation = continuation
+        }
+    }
+
+    var inbox = InterruptInbox()
+    var subscribers: [Subscriber] = []
+    var waiters: [Waiter] = []
+    var reaction: (@Sendable (InterruptSignal) -> Void)?
+    var children: [ObjectIdentifier: InterruptScope] = [:]
+    var shield: Shield?
+    var patience: Patience?
+    var checkers: [String: CheckerWatch] = [:]
+    var savers: [CheckpointSaver] = []
+    /// What serves the scope itself.
+    var ownTasks: [Int: Task<Void, Never>] = [:]
+    var tasks: [Int: ScopeTask] = [:]
+    var taskCount = 0
+    var cleanup: [CleanupStep] = []
+    var timeout: ArmedTimeout?
+    var timeoutCount = 0
+    var phase = Phase.open
+
+    init(shield: Shield?) { self.shield = shield }
+
+    /// Decides and publishes under the lock, which is what keeps the order the same for every subscriber and every child.
+    /// Yielding only queues the element: of a subscriber's code only the reaction runs here.
+    ///
+    /// - Parameter tasks: gets those that the caller must cancel, once no lock is held.
+    mutating func receive(
+        _ signal: InterruptSignal,
+        in scope: InterruptScope,
+        cancelling tasks: inout [Task<Void, Never>]
+    ) -> InterruptInbox.Reception {
+        let reception = inbox.receive(signal)
+        switch reception {
+        case .first, .escalation, .shortening:
+            scope.stageNumber.store(signal.stage.rawValue, ordering: .releasing)
+            reaction?(signal)
+            for subscriber in subscribers { subscriber.continuation.yield(signal) }
+            for waiter in waiters where signal.stage >= waiter.least { waiter.wakeup.signal() }
+            scope.bus.publish(.accepted(InterruptEvent(run: scope.run, signal: signal)))
+            if signal.stage >= .terminate {
+                scope.bus.publish(.status(.cancelling))
+                saveCheckpoints()
+            }
+            for child in children.values where child.inherit(signal, cancelling: &tasks) == .kept {
+                guard let section = child.section else { continue }
+                let elapsed = child.began.duration(to: .now)
+                scope.bus.publish(.uninterruptible(section: section, elapsed: elapsed))
+            }
+            if reception != .shortening { armPatience(for: signal.stage, in: scope) }
+            // Last: who is cancelled finds the interrupt in every scope.
+            if signal.stage >= .terminate { tasks += self.tasks.values.map(\.task) }
+        case .late, .known:
+            break
+        }
+        return reception
+    }
+}
+
+/// Somebody who waits for a stage.
+final class Waiter: Sendable {
+    let least: InterruptStage
+    let wakeup = Wakeup()
+
+    init(_ least: InterruptStage) { self.least = least }
+}
+
+extension InterruptScope {
+    /// Wakes `waiter` for every interrupt from its stage on; at once if there was one.
+    func add(_ waiter: Waiter) {
+        state.withLock { state in
+            state.waiters.append(waiter)
+            if let stage = state.inbox.stage, stage >= waiter.least { waiter.wakeup.signal() }
+        }
+    }
+
+    func remove(_ waiter: Waiter) {
+        state.withLock { state in state.waiters.removeAll { $0 === waiter } }
+    }
+}
+
+/// Cancels on a thread of its own.
+func cancelElsewhere(_ tasks: [Task<Void, Never>]) {
+    if tasks.isEmpty { return }
+    DispatchQueue(label: "cancel").async { for task in tasks { task.cancel() } }
+}

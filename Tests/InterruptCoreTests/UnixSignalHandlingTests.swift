@@ -1,0 +1,91 @@
+import Glibc
+import Synchronization
+import Testing
+
+@testable import InterruptCore
+
+@Suite(.serialized, .timeLimit(.minutes(1))) struct `Unix signals to a scope` {
+    private final class Lines: Sendable {
+        private let lines = Mutex<[String]>([])
+        var all: [String] { lines.withLock { $0 } }
+
+        func feedback(_ change: (inout InterruptFeedback) -> Void = { _ in }) -> InterruptFeedback {
+            var feedback = InterruptFeedback()
+            feedback.show = { line in self.lines.withLock { $0.append(line) } }
+            change(&feedback)
+            return feedback
+        }
+    }
+
+    /// What nobody has read when the handling ends is raised again; here it is ignored then.
+    private func ignoring(_ body: () async throws -> Void) async throws {
+        for number in [SIGINT, SIGTERM] { signal(number, SIG_IGN) }
+        defer { for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) } }
+        try await body()
+    }
+
+    @Test func `a press of Ctrl-C is stage 1, key repeat adds nothing, and it is said once`() async throws {
+        let lines = Lines()
+        try await ignoring {
+            try await withUnixSignalHandling(feedback: lines.feedback()) { scope in
+                for _ in 0..<3 { kill(getpid(), SIGINT) }
+                let signal = await scope.signals.first { _ in true }
+                #expect(signal?.stage == .drain && signal?.reason == .userCancelled && signal?.source == .unixSignal)
+                #expect(signal?.triggeredBy == "SIGINT")
+                kill(getpid(), SIGTERM)
+                let second = await scope.signals.first { $0.stage == .terminate }
+                #expect(second?.reason == .systemShutdown && second?.triggeredBy == "SIGTERM")
+                #expect(throws: InterruptedError.self) { try scope.checkpoint() }
+            }
+        }
+        #expect(
+            lines.all == [
+                "Interrupt received: Cancelling queued tasks, completing active work...",
+                "Interrupt escalation: Normal Operation → Graceful Cancellation",
+                "Press Ctrl+C again to terminate active tasks",
+            ]
+        )
+    }
+
+    @Test func `a call inside of another one leaves the signals to that, and dispositions come back`() async throws {
+        let lines = Lines()
+        try await ignoring {
+            try await withUnixSignalHandling(feedback: nil) { outer in
+                try await withUnixSignalHandling(feedback: lines.feedback()) { inner in
+                    kill(getpid(), SIGINT)
+                    _ = await inner.signals.first { _ in true }
+                    #expect(inner.cause?.id == outer.cause?.id)
+                }
+            }
+            #expect(lines.all.isEmpty && UnixSignals.isIgnored(SIGINT) && UnixSignals.isIgnored(SIGTERM))
+        }
+    }
+
+    @Test func `the texts have their switches, and presses their maximum`() {
+        var feedback = InterruptFeedback()
+        (feedback.showsHelp, feedback.isDetailed, feedback.isPlain) = (false, true, true)
+        #expect(
+            feedback.lines(from: .drain, to: .terminate) == [
+                "Second interrupt: Terminating active tasks, returning partial results...",
+                "Interrupt escalation: Graceful Cancellation -> Urgent Cancellation",
+                "Urgent cancellation: Stopping active tasks, saving partial results",
+                "  - Active tasks are asked to end", "  - Partial results are being saved",
+            ]
+        )
+        #expect(InterruptFeedback().lines(from: .terminate, to: .kill).last?.contains("Press") == false)
+    }
+
+    @Test func `a press at the maximum changes nothing`() async throws {
+        try await ignoring {
+            try await withUnixSignalHandling(maximumStage: .drain, feedback: nil) { scope in
+                kill(getpid(), SIGINT)
+                _ = await scope.signals.first { _ in true }
+                usleep(310_000)  // longer than key repeat: this is about the person's pause
+                kill(getpid(), SIGINT)
+                kill(getpid(), SIGTERM)
+                let names = await scope.signals.prefix(2).reduce(into: []) { $0.append($1.triggeredBy) }
+                #expect(names == ["SIGINT", "SIGTERM"])
+            }
+        }
+    }
+}
