@@ -182,9 +182,9 @@ extension InterruptScope {
     /// Looking whether the checker still counts and merging what it found are one step, so that it finds nothing after
     /// `clearChecker`.
     fileprivate func receive(_ signal: InterruptSignal, from watch: CheckerWatch, named name: String) {
-        changeAtAlarm { state, tasks in
+        changeAtAlarm { state, then in
             guard state.checkers[name] === watch else { return }
-            _ = state.receive(signal, in: self, cancelling: &tasks)
+            _ = state.receive(signal, in: self, &then)
         }
     }
 }

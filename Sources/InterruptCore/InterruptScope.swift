@@ -83,30 +83,28 @@ public final class InterruptScope: Sendable {
         _ signal: InterruptSignal,
         noting note: (InterruptInbox.Reception) -> Void
     ) -> InterruptInbox.Reception {
-        change { state, tasks in
-            let reception = state.receive(signal, in: self, cancelling: &tasks)
+        change { state, then in
+            let reception = state.receive(signal, in: self, &then)
             note(reception)
             return reception
         }
     }
 
-    /// Changes the state under the lock, and cancels after it what the change is to cancel: a cancelled task runs code of
-    /// its own at once, which may use the scope.
+    /// Changes the state under the lock, and carries out after it what follows.
     func change<Result: ~Copyable>(
-        _ body: (inout sending ScopeState, inout [Task<Void, Never>]) -> sending Result
+        _ body: (inout sending ScopeState, inout Consequences) -> sending Result
     ) -> sending Result {
-        var tasks: [Task<Void, Never>] = []
-        let result = state.withLock { state in body(&state, &tasks) }
-        for task in tasks { task.cancel() }
+        var then = Consequences()
+        let result = state.withLock { state in body(&state, &then) }
+        then.carryOut()
         return result
     }
 
-    /// Changes the state when an alarm rings. What is cancelled runs its code on another thread: others are waiting for
-    /// that of the alarms.
-    func changeAtAlarm(_ body: (inout sending ScopeState, inout [Task<Void, Never>]) -> Void) {
-        var tasks: [Task<Void, Never>] = []
-        state.withLock { state in body(&state, &tasks) }
-        cancelElsewhere(tasks)
+    /// Changes the state when an alarm rings.
+    func changeAtAlarm(_ body: (inout sending ScopeState, inout Consequences) -> Void) {
+        var then = Consequences()
+        state.withLock { state in body(&state, &then) }
+        then.carryOutAtAlarm()
     }
 
     // MARK: Hearing of it

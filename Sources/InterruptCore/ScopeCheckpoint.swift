@@ -3,17 +3,16 @@ import Synchronization
 
 /// What a scope saves when it is interrupted, on a thread of its own: neither who asks nor the other tasks wait for a disk.
 final class CheckpointSaver: Sendable {
-    /// How long the end of a scope waits for the disk.
-    static let limit = Duration.seconds(5)
-
     let name: Name
+    /// How long the end of a scope waits for the disk.
+    let limit: Duration
     private let store: CheckpointStore
     private let state: @Sendable () -> [UInt8]
     /// One after the other: a later state never loses its place to an earlier one.
     private let queue = DispatchQueue(label: "checkpoint")
 
-    init(_ store: CheckpointStore, _ name: Name, _ state: @escaping @Sendable () -> [UInt8]) {
-        (self.store, self.name, self.state) = (store, name, state)
+    init(_ store: CheckpointStore, _ name: Name, limit: Duration, _ state: @escaping @Sendable () -> [UInt8]) {
+        (self.store, self.name, self.limit, self.state) = (store, name, limit.clamped, state)
     }
 
     /// Begins to save the state of now; the answer says what became of it.
@@ -54,13 +53,16 @@ extension InterruptScope {
     /// says what became of it. Replaces what was to be saved under the same name. Callable from anywhere; returns at once.
     ///
     /// What an earlier run has left is offered by ``CheckpointStore/offer(_:)``.
-    /// - Parameter state: is called from any thread, also while the work runs.
+    /// - Parameters:
+    ///   - limit: how long the scope's end waits for the disk.
+    ///   - state: is called from any thread, also while the work runs.
     public func savesCheckpoint(
         in store: CheckpointStore,
         as name: Name,
+        limit: Duration = defaultCleanupLimit,
         _ state: @escaping @Sendable () -> [UInt8]
     ) {
-        let saver = CheckpointSaver(store, name, state)
+        let saver = CheckpointSaver(store, name, limit: limit, state)
         self.state.withLock { state in
             guard state.phase == .open else { return }
             state.savers.removeAll { $0.name == name }
@@ -75,14 +77,14 @@ extension InterruptScope {
         if asked != nil, status != .completed {
             guard let wanted else { return .skipped }
             let outcome = saver.save(for: wanted)
-            let late = CheckpointOutcome.failed("not on disk within \(CheckpointSaver.limit.displayText)")
-            let alarm = AlarmClock.ofProcess.setAlarm(at: .now + CheckpointSaver.limit) { outcome.give(late) }
+            let late = CheckpointOutcome.failed("not on disk within \(saver.limit.displayText)")
+            let alarm = AlarmClock.ofProcess.setAlarm(at: .now + saver.limit) { outcome.give(late) }
             defer { alarm.cancel() }
             return await outcome.wait()
         }
         if status == .completed {
             let failure = saver.discard()
-            let alarm = AlarmClock.ofProcess.setAlarm(at: .now + CheckpointSaver.limit) { failure.give(nil) }
+            let alarm = AlarmClock.ofProcess.setAlarm(at: .now + saver.limit) { failure.give(nil) }
             defer { alarm.cancel() }
             if let error = await failure.wait() {
                 bus.publish(.cleanup(step: "delete the checkpoint", failure: error.description))

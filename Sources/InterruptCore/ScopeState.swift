@@ -47,11 +47,11 @@ struct ScopeState {
     /// Decides and publishes under the lock, which is what keeps the order the same for every subscriber and every child.
     /// Yielding only queues the element: of a subscriber's code only the reaction runs here.
     ///
-    /// - Parameter tasks: gets those that the caller must cancel, once no lock is held.
+    /// - Parameter then: gets what the caller must carry out, once no lock is held.
     mutating func receive(
         _ signal: InterruptSignal,
         in scope: InterruptScope,
-        cancelling tasks: inout [Task<Void, Never>]
+        _ then: inout Consequences
     ) -> InterruptInbox.Reception {
         let reception = inbox.receive(signal)
         switch reception {
@@ -59,24 +59,41 @@ struct ScopeState {
             scope.stageNumber.store(signal.stage.rawValue, ordering: .releasing)
             reaction?(signal)
             for subscriber in subscribers { subscriber.continuation.yield(signal) }
-            for waiter in waiters where signal.stage >= waiter.least { waiter.wakeup.signal() }
+            for waiter in waiters where signal.stage >= waiter.least { then.woken.append(waiter.wakeup) }
             scope.bus.publish(.accepted(InterruptEvent(run: scope.run, signal: signal)))
             if signal.stage >= .terminate {
                 scope.bus.publish(.status(.cancelling))
                 saveCheckpoints()
             }
-            for child in children.values where child.inherit(signal, cancelling: &tasks) == .kept {
+            for child in children.values where child.inherit(signal, &then) == .kept {
                 guard let section = child.section else { continue }
                 let elapsed = child.began.duration(to: .now)
                 scope.bus.publish(.uninterruptible(section: section, elapsed: elapsed))
             }
             if reception != .shortening { armPatience(for: signal.stage, in: scope) }
-            // Last: who is cancelled finds the interrupt in every scope.
-            if signal.stage >= .terminate { tasks += self.tasks.values.map(\.task) }
+            if signal.stage >= .terminate { then.cancelled += tasks.values.map(\.task) }
         case .late, .known:
             break
         }
         return reception
+    }
+}
+
+/// What follows from a change once no lock is held. Who is woken or cancelled runs code of its own, which may use the
+/// scope, and finds the interrupt in every scope of the tree.
+struct Consequences {
+    var woken: [Wakeup] = []
+    var cancelled: [Task<Void, Never>] = []
+
+    func carryOut() {
+        for wakeup in woken { wakeup.signal() }
+        for task in cancelled { task.cancel() }
+    }
+
+    /// On the thread of the alarms, which must not run code of others.
+    func carryOutAtAlarm() {
+        for wakeup in woken { wakeup.signal() }
+        cancelElsewhere(cancelled)
     }
 }
 

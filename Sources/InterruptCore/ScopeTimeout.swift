@@ -25,11 +25,11 @@ extension InterruptScope {
     public func setTimeout(_ duration: Duration, message: String? = nil, warningAfter fraction: Double? = nil) {
         let message = message ?? "Execution exceeded \(duration.secondsText)s timeout"
         let duration = duration.clamped
-        let earlier = change { state, tasks -> ArmedTimeout? in
+        let earlier = change { state, then -> ArmedTimeout? in
             guard state.phase == .open else { return nil }
             let earlier = state.timeout.take()
             if began + duration <= .now {
-                _ = state.receive(.timeout(message), in: self, cancelling: &tasks)
+                _ = state.receive(.timeout(message), in: self, &then)
             } else {
                 state.timeoutCount += 1
                 state.timeout = arm(state.timeoutCount, duration, message, warningAfter: fraction)
@@ -65,10 +65,10 @@ extension InterruptScope {
     /// Looking whether the timeout still stands and merging its signal are one step, so that it cannot fire after
     /// `cancelTimeout`.
     private func fire(_ number: Int, _ message: String) {
-        changeAtAlarm { state, tasks in
+        changeAtAlarm { state, then in
             guard state.timeout?.number == number else { return }
             state.timeout = nil
-            _ = state.receive(.timeout(message), in: self, cancelling: &tasks)
+            _ = state.receive(.timeout(message), in: self, &then)
         }
     }
 

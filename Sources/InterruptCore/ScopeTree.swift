@@ -19,27 +19,27 @@ extension InterruptScope {
 
     /// Takes a child in, which gets what was accepted so far, and from now on what follows.
     func adopt(_ child: InterruptScope) {
-        change { state, tasks in
-            for signal in state.inbox.accepted { _ = child.inherit(signal, cancelling: &tasks) }
+        change { state, then in
+            for signal in state.inbox.accepted { _ = child.inherit(signal, &then) }
             if state.phase != .ended { state.children[ObjectIdentifier(child)] = child }
         }
     }
 
     /// Takes what was accepted by the parent, unless a shield keeps it. Stage 3 brings every shield down.
-    func inherit(_ signal: InterruptSignal, cancelling tasks: inout [Task<Void, Never>]) -> Inheritance {
+    func inherit(_ signal: InterruptSignal, _ then: inout Consequences) -> Inheritance {
         state.withLock { state in
             guard let shield = state.shield else {
-                _ = state.receive(signal, in: self, cancelling: &tasks)
+                _ = state.receive(signal, in: self, &then)
                 return .taken
             }
             state.shield?.kept.append(signal)
             if signal.stage == .kill {
-                state.lowerShield(in: self, cancelling: &tasks)
+                state.lowerShield(in: self, &then)
                 return .taken
             }
             if shield.alarm == nil {
                 state.shield?.alarm = AlarmClock.ofProcess.setAlarm(at: .now + shield.limit) {
-                    self.changeAtAlarm { state, tasks in state.lowerShield(in: self, cancelling: &tasks) }
+                    self.changeAtAlarm { state, then in state.lowerShield(in: self, &then) }
                 }
             }
             return .kept
@@ -81,9 +81,9 @@ extension InterruptScope {
 
 extension ScopeState {
     /// Takes in what the shield has kept, in order.
-    mutating func lowerShield(in scope: InterruptScope, cancelling tasks: inout [Task<Void, Never>]) {
+    mutating func lowerShield(in scope: InterruptScope, _ then: inout Consequences) {
         guard let shield = shield.take() else { return }
         shield.alarm?.cancel()
-        for signal in shield.kept { _ = receive(signal, in: scope, cancelling: &tasks) }
+        for signal in shield.kept { _ = receive(signal, in: scope, &then) }
     }
 }

@@ -221,7 +221,8 @@ private func withDirectory<Result>(_ body: (String) async throws -> Result) asyn
             var events: AsyncStream<ScopeEvent>?
             try? await withInterruptScope { scope in  // only the scope's own view counts here
                 events = scope.events
-                scope.savesCheckpoint(in: CheckpointStore(directory: directory), as: name) {
+                let store = CheckpointStore(directory: directory)
+                scope.savesCheckpoint(in: store, as: name, limit: .milliseconds(20)) {
                     while !mayGoOn.load(ordering: .relaxed) { usleep(1_000) }
                     return []
                 }
@@ -231,7 +232,7 @@ private func withDirectory<Result>(_ body: (String) async throws -> Result) asyn
             mayGoOn.store(true, ordering: .relaxed)
             var last: ScopeEvent?
             if let events { for await event in events { last = event } }
-            #expect(outcome(last) == .failed("not on disk within 5.0s"))
+            #expect(outcome(last) == .failed("not on disk within 20 ms"))
         }
     }
 
