@@ -1,3 +1,4 @@
+import Dispatch
 import Synchronization
 
 #if canImport(Glibc)
@@ -38,11 +39,13 @@ private func writeToStandardError(_ line: String) {
     _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
 }
 
-@TaskLocal private var isHandlingUnixSignals = false
+/// The scope that Unix signals interrupt.
+@TaskLocal private var handlingScope: InterruptScope?
 
 /// Runs `body` in a new scope, which Unix signals interrupt: each press of Ctrl-C (SIGINT) goes up one stage, and SIGTERM
-/// is stage 2 with reason `system_shutdown`. Key repeat counts as one press. Afterwards, also when `body` throws, the
-/// signals have their dispositions from before. A call inside of another one leaves the signals to that.
+/// is stage 2 with reason `system_shutdown`. Key repeat counts as one press. They arrive whatever the tasks of the process
+/// do, and until the scope has ended. Afterwards, also when `body` throws, the signals have their dispositions from before.
+/// A call below such a scope leaves the signals to that.
 ///
 /// - Parameters:
 ///   - maximumStage: the hardest stage that presses reach.
@@ -53,31 +56,55 @@ public func withUnixSignalHandling<Result>(
     feedback: InterruptFeedback? = InterruptFeedback(),
     _ body: (InterruptScope) async throws -> Result
 ) async throws -> Result {
-    if isHandlingUnixSignals { return try await withInterruptScope(body) }
-    return try await withUnixSignals([SIGINT, SIGTERM]) { signals in
-        try await $isHandlingUnixSignals.withValue(true) {
-            try await withInterruptScope { scope in
-                scope.state.withLock { state in
-                    state.runUntilEnd(in: scope) { await scope.obey(signals, upTo: maximumStage, feedback) }
-                }
-                return try await body(scope)
-            }
+    if let handlingScope, Interrupt.scope?.isBelow(handlingScope) ?? false { return try await withInterruptScope(body) }
+    let scope = InterruptScope(run: nil, parent: Interrupt.scope)
+    let handling = UnixSignalHandling(scope: scope, maximumStage: maximumStage, feedback: feedback)
+    var hasBegun = false
+    do {
+        return try await withUnixSignals([SIGINT, SIGTERM], onArrival: { handling.arrived($0) }) { _ in
+            hasBegun = true
+            return try await $handlingScope.withValue(scope) { try await scope.contain(timeout: nil, body) }
+        }
+    } catch {
+        if !hasBegun { await scope.finish(.failed) }
+        throw error
+    }
+}
+
+/// What Unix signals do to one scope.
+private final class UnixSignalHandling: Sendable {
+    private let scope: InterruptScope
+    private let maximumStage: InterruptStage
+    private let feedback: InterruptFeedback?
+    private let presses = Mutex(PressCounter<ContinuousClock.Instant>())
+    /// A terminal that does not take the lines delays them, and no signal.
+    private let lines = DispatchQueue(label: "feedback")
+
+    init(scope: InterruptScope, maximumStage: InterruptStage, feedback: InterruptFeedback?) {
+        (self.scope, self.maximumStage, self.feedback) = (scope, maximumStage, feedback)
+    }
+
+    func arrived(_ number: Int32) {
+        if number == SIGTERM {
+            scope.receive(.unixSignal("SIGTERM", .terminate, .systemShutdown))
+        } else if let next = presses.withLock({ $0.press(at: .now) }), next <= maximumStage {
+            let old = scope.stage
+            scope.receive(.unixSignal("SIGINT", next, .userCancelled))
+            guard let feedback else { return }
+            lines.async { for line in feedback.lines(from: old, to: next) { feedback.show(line) } }
         }
     }
 }
 
 extension InterruptScope {
-    fileprivate func obey(_ signals: UnixSignals, upTo maximum: InterruptStage, _ feedback: InterruptFeedback?) async {
-        var presses = PressCounter<ContinuousClock.Instant>()
-        for await number in signals {
-            if number == SIGTERM {
-                receive(.unixSignal("SIGTERM", .terminate, .systemShutdown))
-            } else if let next = presses.press(at: .now), next <= maximum {
-                let old = stage
-                receive(.unixSignal("SIGINT", next, .userCancelled))
-                for line in feedback?.lines(from: old, to: next) ?? [] { feedback?.show(line) }
-            }
+    /// Whether this is that scope, which has not ended, or below it.
+    fileprivate func isBelow(_ other: InterruptScope) -> Bool {
+        var scope: InterruptScope? = self
+        while let current = scope {
+            if current === other { return other.state.withLock { $0.phase != .ended } }
+            scope = current.parent
         }
+        return false
     }
 }
 

@@ -28,11 +28,13 @@ public final class UnixSignals: AsyncSequence, Sendable {
     }
 
     fileprivate let numbers: Set<Int32>
+    /// Gets each signal at once, in place of the sequence, on the thread that reads them from the handler's pipe.
+    fileprivate let onArrival: (@Sendable (Int32) -> Void)?
     fileprivate let arrived = Mutex<[Int32]>([])
     fileprivate let arrival = Wakeup()
 
-    fileprivate init(_ numbers: Set<Int32>) {
-        self.numbers = numbers
+    fileprivate init(_ numbers: Set<Int32>, onArrival: (@Sendable (Int32) -> Void)?) {
+        (self.numbers, self.onArrival) = (numbers, onArrival)
     }
 
     /// An iterator over what has arrived and was not read.
@@ -61,7 +63,17 @@ public func withUnixSignals<Result>(
     _ numbers: [Int32],
     _ body: (UnixSignals) async throws -> Result
 ) async throws -> Result {
-    let signals = UnixSignals(Set(numbers))
+    try await withUnixSignals(numbers, onArrival: nil, body)
+}
+
+/// Runs `body`, and calls `onArrival` for each signal meanwhile, whatever the tasks of the process do. It must return at
+/// once.
+func withUnixSignals<Result>(
+    _ numbers: [Int32],
+    onArrival: (@Sendable (Int32) -> Void)?,
+    _ body: (UnixSignals) async throws -> Result
+) async throws -> Result {
+    let signals = UnixSignals(Set(numbers), onArrival: onArrival)
     try Dispositions.ofProcess.add(signals)
     defer { Dispositions.ofProcess.remove(signals) }
     return try await body(signals)
@@ -142,6 +154,7 @@ private final class Dispositions: Sendable {
     /// Hands what is in the pipe to everybody who listens.
     func deliver() {
         var woken: [UnixSignals] = []
+        var called: [(UnixSignals, Int32)] = []
         var unheard: [Int32] = []
         state.withLock { state in
             var bytes = [UInt8](repeating: 0, count: 256)
@@ -150,13 +163,16 @@ private final class Dispositions: Sendable {
                 if count <= 0 { break }
                 for number in bytes.prefix(count).map(Int32.init) {
                     let listeners = state.listeners.filter { $0.numbers.contains(number) }
-                    for listener in listeners { listener.arrived.withLock { $0.append(number) } }
-                    woken += listeners
+                    for listener in listeners where listener.onArrival != nil { called.append((listener, number)) }
+                    let readers = listeners.filter { $0.onArrival == nil }
+                    for reader in readers { reader.arrived.withLock { $0.append(number) } }
+                    woken += readers
                     if listeners.isEmpty { unheard.append(number) }
                 }
             }
         }
         for listener in woken { listener.arrival.signal() }
+        for (listener, number) in called { listener.onArrival?(number) }
         for number in unheard { kill(getpid(), number) }
     }
 

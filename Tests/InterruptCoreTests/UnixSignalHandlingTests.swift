@@ -38,6 +38,7 @@ import Testing
                 #expect(throws: InterruptedError.self) { try scope.checkpoint() }
             }
         }
+        while lines.all.count < 3 { await Task.yield() }
         #expect(
             lines.all == [
                 "Interrupt received: Cancelling queued tasks, completing active work...",
@@ -45,6 +46,38 @@ import Testing
                 "Press Ctrl+C again to terminate active tasks",
             ]
         )
+    }
+
+    @Test func `they arrive while every thread of the pool is busy, and while the scope ends`() async throws {
+        try await ignoring {
+            try await withUnixSignalHandling(feedback: nil) { scope in
+                #expect(
+                    scope.onEnd("waits for stage 2") {
+                        for await signal in scope.signals where signal.stage == .terminate { break }
+                    }
+                )
+                kill(getpid(), SIGINT)
+                await withTaskGroup(of: Void.self) { group in
+                    for _ in 0..<8 { group.addTask { while !scope.isInterrupted {} } }
+                }
+                kill(getpid(), SIGTERM)
+            }
+        }
+    }
+
+    @Test func `a scope that is not below the handled one has handling of its own`() async throws {
+        try await ignoring {
+            try await withUnixSignalHandling(feedback: nil) { outer in
+                try await withDetachedInterruptScope { _ in
+                    try await withUnixSignalHandling(feedback: nil) { inner in
+                        kill(getpid(), SIGINT)
+                        _ = await inner.signals.first { _ in true }
+                        _ = await outer.signals.first { _ in true }
+                        #expect(inner.cause?.id != outer.cause?.id)
+                    }
+                }
+            }
+        }
     }
 
     @Test func `a call inside of another one leaves the signals to that, and dispositions come back`() async throws {
