@@ -3,7 +3,8 @@ public enum Interrupt {
     @TaskLocal @usableFromInline static var currentScope: InterruptScope?
 
     /// The innermost scope around the running task, also in its child tasks and in tasks that these started with
-    /// `Task {}`; `nil` outside of all scopes. In a detached task there is none.
+    /// `Task {}`; `nil` outside of all scopes. In a detached task there is none. A task that outlives the scope that it was
+    /// started in hears nothing any more: let it run in ``InterruptScope/startTask(_:limit:_:)`` of a scope that lasts.
     public static var scope: InterruptScope? { currentScope }
 
     /// Whether anything was asked of the current scope; `false` outside of all scopes.
@@ -90,6 +91,7 @@ extension InterruptScope {
             await finish(hasSurfaced ? .interrupted : .completed)
             return result
         } catch {
+            if isInterruption(error) { noteSurfacing() }
             await finish(isInterruption(error) ? .interrupted : .failed)
             throw error
         }

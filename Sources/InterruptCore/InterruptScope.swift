@@ -1,3 +1,4 @@
+import Dispatch
 public import Synchronization
 
 /// Work that stops as one: where every source's interrupts for it merge, and where the work asks about them.
@@ -100,11 +101,15 @@ public final class InterruptScope: Sendable {
         return result
     }
 
-    /// Changes the state when an alarm rings.
-    func changeAtAlarm(_ body: (inout sending ScopeState, inout Consequences) -> Void) {
+    /// Changes the state when an alarm rings. A lock that somebody holds is waited for elsewhere: the other alarms of the
+    /// process do not wait with this one.
+    func changeAtAlarm(_ body: @escaping @Sendable (inout ScopeState, inout Consequences) -> Void) {
         var then = Consequences()
-        state.withLock { state in body(&state, &then) }
-        then.carryOutAtAlarm()
+        if state.withLockIfAvailable({ state in body(&state, &then) }) == nil {
+            DispatchQueue(label: "alarm").async { self.change { state, then in body(&state, &then) } }
+        } else {
+            then.carryOutAtAlarm()
+        }
     }
 
     // MARK: Hearing of it
@@ -185,10 +190,12 @@ public final class InterruptScope: Sendable {
     /// Whether the work has taken notice of an interrupt at stage 2 or harder, here or in a scope below.
     var hasSurfaced: Bool { surfaced.load(ordering: .acquiring) }
 
-    /// What surfaces here has surfaced for every scope above that is to end, too.
-    func noteSurfacing() {
+    /// What surfaces here has surfaced for every scope above that was asked as hard, too.
+    ///
+    /// - Parameter least: stage 1 for work that was cut short by it; others go on at that stage.
+    func noteSurfacing(from least: InterruptStage = .terminate) {
         var scope: InterruptScope? = self
-        while let current = scope, current.stage.shouldTerminateActiveTasks {
+        while let current = scope, let stage = current.stage, stage >= least {
             current.surfaced.store(true, ordering: .releasing)
             scope = current.parent
         }

@@ -73,7 +73,7 @@ public struct ParallelRunner: Sendable {
         }
         let results = gathering.results(cause: scope.cause)
         if !results.isWhole {
-            scope.noteSurfacing()
+            scope.noteSurfacing(from: .drain)
             let counts = results.counts
             bus?.publish(.notice(StageTexts.partialResults(counts.completed, of: counts.total)))
         }

@@ -9,11 +9,24 @@ final class CheckpointSaver: Sendable {
     private let store: CheckpointStore
     private let state: @Sendable () -> [UInt8]
     /// One after the other: a later state never loses its place to an earlier one.
-    private let queue = DispatchQueue(label: "checkpoint")
+    private let queue: DispatchQueue
+    private let isAbandoned = Atomic<Bool>(false)
 
-    init(_ store: CheckpointStore, _ name: Name, limit: Duration, _ state: @escaping @Sendable () -> [UInt8]) {
+    /// - Parameter replaced: the one of the same name before.
+    init(
+        _ store: CheckpointStore,
+        _ name: Name,
+        limit: Duration,
+        replacing replaced: CheckpointSaver?,
+        _ state: @escaping @Sendable () -> [UInt8]
+    ) {
         (self.store, self.name, self.limit, self.state) = (store, name, limit.clamped, state)
+        queue = replaced?.queue ?? DispatchQueue(label: "checkpoint")
+        replaced?.abandon()
     }
+
+    /// What has not reached the disk is left undone: the place may be the next run's by now.
+    func abandon() { isAbandoned.store(true, ordering: .releasing) }
 
     /// Begins to save the state of now; the answer says what became of it.
     @discardableResult
@@ -22,6 +35,7 @@ final class CheckpointSaver: Sendable {
         queue.async { [self] in
             do throws(CheckpointError) {
                 let checkpoint = Checkpoint(bytes: state(), reason: signal.reason, message: signal.message)
+                if isAbandoned.load(ordering: .acquiring) { return outcome.give(.failed("another took its place")) }
                 try store.save(checkpoint, as: name)
                 outcome.give(.saved)
             } catch {
@@ -36,7 +50,7 @@ final class CheckpointSaver: Sendable {
         let failure = FirstAnswer<CheckpointError?>()
         queue.async { [self] in
             do throws(CheckpointError) {
-                try store.discard(name)
+                if !isAbandoned.load(ordering: .acquiring) { try store.discard(name) }
                 failure.give(nil)
             } catch {
                 failure.give(error)
@@ -62,29 +76,37 @@ extension InterruptScope {
         limit: Duration = defaultCleanupLimit,
         _ state: @escaping @Sendable () -> [UInt8]
     ) {
-        let saver = CheckpointSaver(store, name, limit: limit, state)
-        self.state.withLock { state in
-            guard state.phase == .open else { return }
-            state.savers.removeAll { $0.name == name }
-            state.savers.append(saver)
-            if let signal = state.savingSignal { saver.save(for: signal) }
+        self.state.withLock { scope in
+            guard scope.phase == .open else { return }
+            let earlier = scope.savers.first { $0.name == name }
+            let saver = CheckpointSaver(store, name, limit: limit, replacing: earlier, state)
+            scope.savers.removeAll { $0 === earlier }
+            scope.savers.append(saver)
+            if let signal = scope.savingSignal { saver.save(for: signal) }
         }
     }
 
     /// Saves for good, or deletes what nobody needs any more.
     func settle(_ saver: CheckpointSaver, _ status: WorkStatus) async -> CheckpointOutcome? {
-        let (asked, wanted) = state.withLock { ($0.endingSignal, $0.savingSignal) }
-        if asked != nil, status != .completed {
-            guard let wanted else { return .skipped }
-            let outcome = saver.save(for: wanted)
+        // Work that a drain cut short has left off, too.
+        let (ending, cause) = state.withLock { ($0.endingSignal, $0.inbox.cause) }
+        if status != .completed, let asked = ending ?? (hasSurfaced ? cause : nil), let cause {
+            guard asked.savesCheckpoint else { return .skipped }
+            let outcome = saver.save(for: cause)
             let late = CheckpointOutcome.failed("not on disk within \(saver.limit.displayText)")
-            let alarm = AlarmClock.ofProcess.setAlarm(at: .now + saver.limit) { outcome.give(late) }
+            let alarm = AlarmClock.ofProcess.setAlarm(at: .now + saver.limit) {
+                saver.abandon()
+                outcome.give(late)
+            }
             defer { alarm.cancel() }
             return await outcome.wait()
         }
         if status == .completed {
             let failure = saver.discard()
-            let alarm = AlarmClock.ofProcess.setAlarm(at: .now + saver.limit) { failure.give(nil) }
+            let alarm = AlarmClock.ofProcess.setAlarm(at: .now + saver.limit) {
+                saver.abandon()
+                failure.give(nil)
+            }
             defer { alarm.cancel() }
             if let error = await failure.wait() {
                 bus.publish(.cleanup(step: "delete the checkpoint", failure: error.description))

@@ -54,6 +54,7 @@ extension InterruptScope {
                 do {
                     try await Interrupt.$currentScope.withValue(self) { try await body() }
                 } catch {
+                    if isInterruption(error) { noteSurfacing() }
                     let isAsked = isInterruption(error) || Task.isCancelled && error.isInterruption
                     if !isAsked { bus.publish(.cleanup(step: name, failure: "\(error)")) }
                 }

@@ -177,7 +177,34 @@ private func withDirectory<Result>(_ body: (String) async throws -> Result) asyn
         #expect(why.contains("/nowhere/resize"))
     }
 
-    @Test func `is deleted when the work completes, and kept when it fails or is drained`() async throws {
+    @Test func `is saved when a drain cuts the work short`() async throws {
+        try await withDirectory { directory in
+            let (event, checkpoint) = try await last(in: directory) { scope in
+                _ = try await ParallelRunner(workers: 1).run([0, 1]) { item in
+                    if item == 0 { scope.interrupt(stage: .drain) }
+                }
+            }
+            #expect(outcome(event) == .saved && checkpoint != nil)
+        }
+    }
+
+    @Test func `is saved when the interrupt surfaces as a cancellation that the work swallows`() async throws {
+        try await withDirectory { directory in
+            let (event, checkpoint) = try await last(in: directory) { scope in
+                let ended = FirstAnswer<Void>()
+                scope.startTask("sleeps") {
+                    defer { ended.give(()) }
+                    try await Task.sleep(for: .longestAccepted, clock: .continuous)
+                }
+                scope.interrupt()
+                await ended.wait()
+                while !scope.state.withLock({ $0.tasks.isEmpty }) { await Task.yield() }
+            }
+            #expect(outcome(event) == .saved && checkpoint != nil)
+        }
+    }
+
+    @Test func `is deleted when the work completes, also drained, and kept when it fails`() async throws {
         struct Broken: Error {}
         try await withDirectory { directory in
             let store = CheckpointStore(directory: directory)
