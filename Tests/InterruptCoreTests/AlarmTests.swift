@@ -32,7 +32,7 @@ import Testing
         let now = ContinuousClock.now
         let clock = AlarmClock.ofProcess
         let alarms = [3, 1, 2].map { number in
-            clock.setAlarm(at: now + .milliseconds(10 * number)) {
+            clock.setAlarm(at: now + .milliseconds(100 * number)) {
                 ring.yield(number)
                 if number == 3 { ring.finish() }
             }
@@ -41,7 +41,7 @@ import Testing
         var rung: [Int] = []
         for await number in rings { rung.append(number) }
         #expect(rung == [1, 3])
-        #expect(ContinuousClock.now >= now + .milliseconds(30))
+        #expect(ContinuousClock.now >= now + .milliseconds(300))
     }
 
     @Test func `rings at once what is due already`() async {

@@ -104,7 +104,7 @@ import Testing
         let mayGoOn = Atomic<Bool>(false)
         let ended = Mutex<[String]>([])
         let seen = await ending { scope in
-            scope.startTask("stuck", limit: .milliseconds(20)) {
+            scope.startTask("stuck", limit: .milliseconds(500)) {
                 while !mayGoOn.load(ordering: .relaxed) { await Task.yield() }
             }
             for name in ["a", "b"] {

@@ -153,11 +153,11 @@ import Testing
     @Test func `a timeout that is taken back or replaced warns of nothing`() async {
         let events = await withInterruptScope { scope in
             let events = scope.events
-            scope.setTimeout(.milliseconds(2), warningAfter: 0.5)
-            scope.setTimeout(.milliseconds(4), warningAfter: 0.5)
+            scope.setTimeout(.milliseconds(400), warningAfter: 0.5)
+            scope.setTimeout(.milliseconds(500), warningAfter: 0.5)
             scope.cancelTimeout()
             // Later ones have rung: the earlier ones never will.
-            await withInterruptScope(timeout: .milliseconds(10)) { later in for await _ in later.signals { break } }
+            await withInterruptScope(timeout: .milliseconds(600)) { later in for await _ in later.signals { break } }
             return events
         }
         #expect(await events.reduce(into: []) { $0.append($1) } == [.status(.completed)])
@@ -185,9 +185,10 @@ import Testing
             let stage = await first(events) { if case .ignored(let stage, _, _) = $0 { stage } else { nil } }
             #expect(stage == .drain)
             let rest = scope.events
+            scope.warnIfIgnored(for: .milliseconds(300))
             scope.interrupt()
             #expect(throws: InterruptedError.self) { try scope.checkpoint() }
-            await withDetachedInterruptScope(timeout: .milliseconds(10)) { later in
+            await withDetachedInterruptScope(timeout: .milliseconds(400)) { later in
                 for await _ in later.signals { break }
             }
             return rest

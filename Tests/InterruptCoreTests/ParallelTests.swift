@@ -107,7 +107,7 @@ import Testing
         let events = Mutex<AsyncStream<ScopeEvent>?>(nil)
         let results = try await withInterruptScope { scope in
             events.withLock { $0 = scope.events }
-            return try await ParallelRunner(workers: 4, limit: .milliseconds(20)).run(Array(0..<10)) { item in
+            return try await ParallelRunner(workers: 4, limit: .seconds(1)).run(Array(0..<10)) { item in
                 switch item {
                 case 0, 1: return item
                 case 2: try await Interrupt.sleep(for: .longestAccepted)
