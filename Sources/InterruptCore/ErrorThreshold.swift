@@ -2,7 +2,7 @@
 public struct ErrorThreshold: Hashable, Sendable {
     /// This many failures interrupt.
     public let count: Int
-    /// Counted are those of the last so and so long.
+    /// Older failures do not count.
     public let window: Duration
 
     /// `count` failures, at least one, within `window`.

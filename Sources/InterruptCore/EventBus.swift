@@ -16,7 +16,7 @@ public enum ScopeEvent: Hashable, Sendable {
     case degraded(source: String, why: String)
     /// It can be asked again.
     case restored(source: String)
-    /// So far are the items of a ``ParallelRunner``.
+    /// How far the items of a ``ParallelRunner`` are.
     case progress(WorkCounts)
     /// A step of the scope's end is over, or a task beside its body has failed or did not end; with why.
     case cleanup(step: String, failure: String?)
@@ -36,17 +36,7 @@ public final class EventBus: Sendable {
         var status = WorkStatus.started
         /// Once there is one, nothing follows.
         var last: ScopeEvent?
-        var readers: [Reader] = []
-    }
-
-    /// A stream that somebody reads, until `isGone`.
-    private final class Reader: Sendable {
-        let continuation: AsyncStream<ScopeEvent>.Continuation
-        let isGone = Atomic<Bool>(false)
-
-        init(_ continuation: AsyncStream<ScopeEvent>.Continuation) {
-            self.continuation = continuation
-        }
+        var readers: [StreamReader<ScopeEvent>] = []
     }
 
     private let state = Mutex(State())
@@ -60,21 +50,15 @@ public final class EventBus: Sendable {
     /// What is published from now on. Ends with the last event: ``ScopeEvent/interrupted(_:)``, or the status with which
     /// the work ended. Who comes later still gets that one.
     public func stream() -> AsyncStream<ScopeEvent> {
-        let (stream, continuation) = AsyncStream.makeStream(
-            of: ScopeEvent.self,
-            bufferingPolicy: .bufferingNewest(Self.backlog)
-        )
-        let reader = Reader(continuation)
-        // Called under the lock of a task that is being cancelled, so it must take none: the next reader clears up.
-        continuation.onTermination = { _ in reader.isGone.store(true, ordering: .releasing) }
+        let (stream, reader) = StreamReader<ScopeEvent>.make(bufferingPolicy: .bufferingNewest(Self.backlog))
         let last = state.withLock { state in
-            state.readers.removeAll { $0.isGone.load(ordering: .acquiring) }
+            state.readers.removeAll(where: \.isGone)
             if state.last == nil { state.readers.append(reader) }
             return state.last
         }
         if let last {
-            continuation.yield(last)
-            continuation.finish()
+            reader.continuation.yield(last)
+            reader.continuation.finish()
         }
         return stream
     }
@@ -82,7 +66,7 @@ public final class EventBus: Sendable {
     /// Hands an event to every reader; nothing after the end. A status that the table does not allow is passed over: what
     /// is late is normal.
     public func publish(_ event: ScopeEvent) {
-        let readers = state.withLock { state -> [Reader] in
+        let readers = state.withLock { state -> [StreamReader<ScopeEvent>] in
             guard state.last == nil else { return [] }
             switch event {
             case .status(let status):

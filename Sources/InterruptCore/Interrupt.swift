@@ -17,7 +17,8 @@ public enum Interrupt {
         try currentScope?.checkpoint(name)
     }
 
-    /// Waits as ``InterruptScope/sleep(for:_:)`` in the current scope; outside of all scopes as `Task.sleep`.
+    /// Waits as ``InterruptScope/sleep(for:_:)`` in the current scope; outside of all scopes, where nothing is asked, until
+    /// the time is over or the task is cancelled.
     public static func sleep(for duration: Duration, _ name: StaticString = #function) async throws {
         guard let currentScope else { return try await Task.sleep(for: duration.clamped, clock: .continuous) }
         try await currentScope.sleep(for: duration, name)

@@ -117,17 +117,14 @@ public final class InterruptScope: Sendable {
     /// The accepted interrupts: the first one, every escalation, and what shortens the grace period; each exactly once
     /// and in order, from the first on also for a subscriber that comes late. Ends when the scope ends.
     public var signals: AsyncStream<InterruptSignal> {
-        let (stream, continuation) = AsyncStream.makeStream(of: InterruptSignal.self)
-        let subscriber = ScopeState.Subscriber(continuation)
-        // Called under the lock of a task that is being cancelled, so it must take none: the next subscriber clears up.
-        continuation.onTermination = { _ in subscriber.isGone.store(true, ordering: .releasing) }
+        let (stream, reader) = StreamReader<InterruptSignal>.make()
         let isFinished = state.withLock { state in
-            for signal in state.inbox.accepted { continuation.yield(signal) }
-            state.subscribers.removeAll { $0.isGone.load(ordering: .acquiring) }
-            if state.phase != .ended { state.subscribers.append(subscriber) }
+            for signal in state.inbox.accepted { reader.continuation.yield(signal) }
+            state.readers.removeAll(where: \.isGone)
+            if state.phase != .ended { state.readers.append(reader) }
             return state.phase == .ended
         }
-        if isFinished { continuation.finish() }
+        if isFinished { reader.continuation.finish() }
         return stream
     }
 
@@ -146,8 +143,8 @@ public final class InterruptScope: Sendable {
     /// Tells something to people. Returns at once.
     public func notice(_ text: String) { bus.publish(.notice(text)) }
 
-    /// How many streams are subscribed now.
-    var subscriberCount: Int { state.withLock { $0.subscribers.count { !$0.isGone.load(ordering: .acquiring) } } }
+    /// How many streams of signals are read now.
+    var subscriberCount: Int { state.withLock { $0.readers.count { !$0.isGone } } }
 
     /// Runs `body`, and meanwhile calls `react` with what ``signals`` carries, in the same order: for what must not wait
     /// until a task is scheduled. No call is under way any more when it returns. One reaction at a time.

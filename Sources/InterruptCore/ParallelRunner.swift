@@ -97,9 +97,13 @@ public struct ParallelRunner: Sendable {
                 scope.startTask("task \(index + 1)/\(items.count)", limit: limit) {
                     let result = await Result { try await withInterruptScope { _ in try await work(items[index]) } }
                     let isFailure = gathering.end(index, result, isAsked: scope.stage.shouldTerminateActiveTasks)
-                    if isFailure, let signal = failures.withLock({ $0?.failed(at: .now) }) {
-                        gathering.bus?.publish(.notice(signal.message ?? ""))
-                        scope.receive(signal)
+                    // Under the lock: another failure, which is one too many as well, frees its worker only after it.
+                    if isFailure {
+                        failures.withLock { failures in
+                            guard let signal = failures?.failed(at: .now) else { return }
+                            gathering.bus?.publish(.notice(signal.message ?? ""))
+                            scope.receive(signal)
+                        }
                     }
                     gathering.freeWorker()  // now: no item starts between one failure too many and its interrupt
                 }

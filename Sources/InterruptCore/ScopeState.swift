@@ -14,18 +14,8 @@ struct ScopeState {
         case ended
     }
 
-    /// A stream that somebody reads, until `isGone`.
-    final class Subscriber: Sendable {
-        let continuation: AsyncStream<InterruptSignal>.Continuation
-        let isGone = Atomic<Bool>(false)
-
-        init(_ continuation: AsyncStream<InterruptSignal>.Continuation) {
-            self.continuation = continuation
-        }
-    }
-
     var inbox = InterruptInbox()
-    var subscribers: [Subscriber] = []
+    var readers: [StreamReader<InterruptSignal>] = []
     var waiters: [Waiter] = []
     var reaction: (@Sendable (InterruptSignal) -> Void)?
     var children: [ObjectIdentifier: InterruptScope] = [:]
@@ -44,8 +34,8 @@ struct ScopeState {
 
     init(shield: Shield?) { self.shield = shield }
 
-    /// Decides and publishes under the lock, which is what keeps the order the same for every subscriber and every child.
-    /// Yielding only queues the element: of a subscriber's code only the reaction runs here.
+    /// Decides and publishes under the lock, which is what keeps the order the same for every reader and every child.
+    /// Yielding only queues the element: of others' code only the reaction runs here.
     ///
     /// - Parameter then: gets what the caller must carry out, once no lock is held.
     mutating func receive(
@@ -58,7 +48,7 @@ struct ScopeState {
         case .first, .escalation, .shortening:
             scope.stageNumber.store(signal.stage.rawValue, ordering: .releasing)
             reaction?(signal)
-            for subscriber in subscribers { subscriber.continuation.yield(signal) }
+            for reader in readers { reader.continuation.yield(signal) }
             for waiter in waiters where signal.stage >= waiter.least { then.woken.append(waiter.wakeup) }
             scope.bus.publish(.accepted(InterruptEvent(run: scope.run, signal: signal)))
             if signal.stage >= .terminate {

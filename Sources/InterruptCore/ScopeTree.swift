@@ -67,11 +67,11 @@ extension InterruptScope {
         if !ending.cleanup.isEmpty { await cleanUp(ending.cleanup) }
         let ended = state.withLock { state in
             state.phase = .ended
-            defer { (state.subscribers, state.children, state.shield, state.savers) = ([], [:], nil, []) }
+            defer { (state.readers, state.children, state.shield, state.savers) = ([], [:], nil, []) }
             return state
         }
         ended.shield?.alarm?.cancel()
-        for subscriber in ended.subscribers { subscriber.continuation.finish() }
+        for reader in ended.readers { reader.continuation.finish() }
         parent?.state.withLock { $0.children[ObjectIdentifier(self)] = nil }
         let interrupt = status == .interrupted ? ended.inbox.cause : nil
         let last = interrupt.map { InterruptEvent(run: run, signal: $0, checkpoint: checkpoint) }

@@ -139,6 +139,7 @@ import Testing
                 scope.setChecker(
                     InterruptChecker("\(number)") { () -> Bool in
                         isBlocked.add(1, ordering: .relaxed)
+                        // Blocks its thread, as a call to a database would.
                         while !mayGoOn.load(ordering: .relaxed) { usleep(100) }
                         return false
                     }

@@ -250,6 +250,7 @@ private func withDirectory<Result>(_ body: (String) async throws -> Result) asyn
                 events = scope.events
                 let store = CheckpointStore(directory: directory)
                 scope.savesCheckpoint(in: store, as: name, limit: .milliseconds(20)) {
+                    // Blocks its thread, as a disk that does not answer.
                     while !mayGoOn.load(ordering: .relaxed) { usleep(1_000) }
                     return []
                 }
