@@ -44,15 +44,18 @@ private func writeToStandardError(_ line: String) {
 
 /// Runs `body` in a new scope, which Unix signals interrupt: each press of Ctrl-C (SIGINT) goes up one stage, and SIGTERM
 /// is stage 2 with reason `system_shutdown`. Key repeat counts as one press. They arrive whatever the tasks of the process
-/// do, and until the scope has ended. Afterwards, also when `body` throws, the signals have their dispositions from before.
-/// A call below such a scope leaves the signals to that.
+/// do, and until the scope has ended. Afterwards, also when `body` throws, the signals have their dispositions from before;
+/// a handler that others have installed meanwhile stays. A call below such a scope leaves the signals to that.
 ///
 /// - Parameters:
 ///   - maximumStage: the hardest stage that presses reach.
+///   - callsEarlierHandlers: whether handlers that the program had installed before are called too, at once and as
+///     handlers. `false` for one that ends the process, which no stage would survive.
 ///   - feedback: what is told when Ctrl-C is pressed; `nil` is nothing.
 /// - Throws: what `body` throws, and ``SignalSetupError``.
 public func withUnixSignalHandling<Result>(
     maximumStage: InterruptStage = .kill,
+    callsEarlierHandlers: Bool = true,
     feedback: InterruptFeedback? = InterruptFeedback(),
     _ body: (InterruptScope) async throws -> Result
 ) async throws -> Result {
@@ -61,7 +64,11 @@ public func withUnixSignalHandling<Result>(
     let handling = UnixSignalHandling(scope: scope, maximumStage: maximumStage, feedback: feedback)
     var hasBegun = false
     do {
-        return try await withUnixSignals([SIGINT, SIGTERM], onArrival: { handling.arrived($0) }) { _ in
+        return try await withUnixSignals(
+            [SIGINT, SIGTERM],
+            onArrival: { handling.arrived($0) },
+            isChaining: callsEarlierHandlers
+        ) { _ in
             hasBegun = true
             return try await $handlingScope.withValue(scope) { try await scope.contain(timeout: nil, body) }
         }

@@ -30,11 +30,13 @@ public final class UnixSignals: AsyncSequence, Sendable {
     fileprivate let numbers: Set<Int32>
     /// Gets each signal at once, in place of the sequence, on the thread that reads them from the handler's pipe.
     fileprivate let onArrival: (@Sendable (Int32) -> Void)?
+    /// Whether the handlers from before are called too.
+    fileprivate let isChaining: Bool
     fileprivate let arrived = Mutex<[Int32]>([])
     fileprivate let arrival = Wakeup()
 
-    fileprivate init(_ numbers: Set<Int32>, onArrival: (@Sendable (Int32) -> Void)?) {
-        (self.numbers, self.onArrival) = (numbers, onArrival)
+    fileprivate init(_ numbers: Set<Int32>, onArrival: (@Sendable (Int32) -> Void)?, isChaining: Bool) {
+        (self.numbers, self.onArrival, self.isChaining) = (numbers, onArrival, isChaining)
     }
 
     /// An iterator over what has arrived and was not read.
@@ -63,17 +65,20 @@ public func withUnixSignals<Result>(
     _ numbers: [Int32],
     _ body: (UnixSignals) async throws -> Result
 ) async throws -> Result {
-    try await withUnixSignals(numbers, onArrival: nil, body)
+    try await withUnixSignals(numbers, onArrival: nil, isChaining: false, body)
 }
 
 /// Runs `body`, and calls `onArrival` for each signal meanwhile, whatever the tasks of the process do. It must return at
 /// once.
+///
+/// - Parameter isChaining: whether the handlers from before are called too, as handlers.
 func withUnixSignals<Result>(
     _ numbers: [Int32],
     onArrival: (@Sendable (Int32) -> Void)?,
+    isChaining: Bool,
     _ body: (UnixSignals) async throws -> Result
 ) async throws -> Result {
-    let signals = UnixSignals(Set(numbers), onArrival: onArrival)
+    let signals = UnixSignals(Set(numbers), onArrival: onArrival, isChaining: isChaining)
     try Dispositions.ofProcess.add(signals)
     defer { Dispositions.ofProcess.remove(signals) }
     return try await body(signals)
@@ -88,26 +93,15 @@ public struct SignalSetupError: Error, CustomStringConvertible {
     public var description: String { "Failed to set up interrupt handling: \(String(cString: strerror(code)))" }
 }
 
-/// The end of the pipe that the handler writes to, and whose it is. Set before the first handler is installed.
-private let pipeEntrance = Atomic<Int32>(-1)
-private let pipeOwner = Atomic<Int32>(0)
-
-/// The handler: one write, and all logic elsewhere. A full pipe holds thousands already; one more says nothing new.
-private func handle(_ number: Int32) {
-    // A child has the handler too until it executes its program; what it gets is not meant for this process.
-    guard getpid() == pipeOwner.load(ordering: .relaxed) else { return }
-    let code = errno
-    var byte = UInt8(truncatingIfNeeded: number)
-    _ = write(pipeEntrance.load(ordering: .relaxed), &byte, 1)
-    errno = code
-}
-
 /// Who has taken over which Unix signals, and what these did before.
 private final class Dispositions: Sendable {
     static let ofProcess = Dispositions()
 
     fileprivate struct State {
         var originals: [Int32: sigaction] = [:]
+        /// Over which somebody else has put a handler since. It stays there, and may call ours: a signal that is raised
+        /// again for it would come back without end.
+        var covered: Set<Int32> = []
         var listeners: [UnixSignals] = []
         var pipe: (exit: Int32, source: any DispatchSourceRead)?
     }
@@ -129,19 +123,21 @@ private final class Dispositions: Sendable {
             state.listeners.append(signals)
             for number in signals.numbers where state.originals[number] == nil {
                 var original = sigaction()
-                var ours = sigaction()
-                ours.set(handle)
-                guard sigaction(number, &ours, &original) == 0 else {
+                sigaction(number, nil, &original)
+                var ours = sigaction.ours(after: original)
+                guard sigaction(number, &ours, nil) == 0 else {
                     let error = SignalSetupError(code: errno)
                     state.drop(signals)
                     throw error
                 }
                 state.originals[number] = original
             }
+            state.chain(signals.numbers)
         }
     }
 
     func remove(_ signals: UnixSignals) {
+        deliver()
         let unread = state.withLock { state in
             state.drop(signals)
             return signals.arrived.withLock { $0 }.filter { state.originals[$0] == nil }
@@ -167,7 +163,7 @@ private final class Dispositions: Sendable {
                     let readers = listeners.filter { $0.onArrival == nil }
                     for reader in readers { reader.arrived.withLock { $0.append(number) } }
                     woken += readers
-                    if listeners.isEmpty { unheard.append(number) }
+                    if listeners.isEmpty, !state.covered.contains(number) { unheard.append(number) }
                 }
             }
         }
@@ -184,8 +180,7 @@ private final class Dispositions: Sendable {
             _ = fcntl(end, F_SETFD, FD_CLOEXEC)
             _ = fcntl(end, F_SETFL, O_NONBLOCK)
         }
-        pipeOwner.store(getpid(), ordering: .relaxed)
-        pipeEntrance.store(ends[1], ordering: .relaxed)
+        SignalHandler.write(to: ends[1])
         let source = DispatchSource.makeReadSource(fileDescriptor: ends[0])
         source.setEventHandler { self.deliver() }
         source.activate()
@@ -198,32 +193,19 @@ extension Dispositions.State {
     fileprivate mutating func drop(_ signals: UnixSignals) {
         listeners.removeAll { $0 === signals }
         for number in signals.numbers where !listeners.contains(where: { $0.numbers.contains(number) }) {
-            if var original = originals.removeValue(forKey: number) { sigaction(number, &original, nil) }
+            guard var original = originals.removeValue(forKey: number) else { continue }
+            var current = sigaction()
+            sigaction(number, nil, &current)
+            if current.isOurs { sigaction(number, &original, nil) } else { covered.insert(number) }
         }
-    }
-}
-
-extension sigaction {
-    fileprivate mutating func set(_ handler: @escaping @convention(c) (Int32) -> Void) {
-        #if canImport(Glibc)
-            __sigaction_handler.sa_handler = handler
-        #elseif canImport(Musl)
-            __sa_handler.sa_handler = handler
-        #elseif canImport(Darwin)
-            __sigaction_u.__sa_handler = handler
-        #endif
-        sa_flags = SA_RESTART
+        chain(signals.numbers)
     }
 
-    fileprivate var isIgnoring: Bool {
-        #if canImport(Glibc)
-            let handler = __sigaction_handler.sa_handler
-        #elseif canImport(Musl)
-            let handler = __sa_handler.sa_handler
-        #elseif canImport(Darwin)
-            let handler = __sigaction_u.__sa_handler
-        #endif
-        // SIG_IGN is the number 1 in place of an address.
-        return unsafeBitCast(handler, to: Int.self) == 1
+    /// Has the handler call those from before, where somebody wants it.
+    fileprivate func chain(_ numbers: Set<Int32>) {
+        for number in numbers {
+            let isWanted = listeners.contains { $0.isChaining && $0.numbers.contains(number) }
+            SignalHandler.chain(isWanted ? originals[number] : nil, to: number)
+        }
     }
 }

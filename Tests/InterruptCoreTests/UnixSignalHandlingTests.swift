@@ -4,6 +4,30 @@ import Testing
 
 @testable import InterruptCore
 
+private let plainCalls = Atomic<Int>(0)
+private let detailedSender = Atomic<Int32>(0)
+
+private func install(_ handler: @escaping @convention(c) (Int32) -> Void, for number: Int32) { signal(number, handler) }
+
+private func plain(_: Int32) { plainCalls.add(1, ordering: .relaxed) }
+
+private func installDetailed(for number: Int32) {
+    var action = sigaction()
+    action.__sigaction_handler.sa_sigaction = { _, info, _ in
+        detailedSender.store(info?.pointee._sifields._kill.si_pid ?? -1, ordering: .relaxed)
+    }
+    action.sa_flags = SA_SIGINFO
+    sigaction(number, &action, nil)
+}
+
+/// What the handler below calls in its turn. Set by one test, before the signals that it sends.
+nonisolated(unsafe) private var earlier: (@convention(c) (Int32) -> Void)?
+
+private func coveringHandler(_ number: Int32) {
+    plainCalls.add(1, ordering: .relaxed)
+    earlier?(number)
+}
+
 @Suite(.serialized, .timeLimit(.minutes(1))) struct `Unix signals to a scope` {
     private final class Lines: Sendable {
         private let lines = Mutex<[String]>([])
@@ -92,6 +116,47 @@ import Testing
             }
             #expect(lines.all.isEmpty && UnixSignals.isIgnored(SIGINT) && UnixSignals.isIgnored(SIGTERM))
         }
+    }
+
+    @Test func `handlers from before are called too, with what the kernel tells, unless they are not to be`()
+        async throws
+    {
+        install(plain, for: SIGINT)
+        installDetailed(for: SIGTERM)
+        defer { for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) } }
+        plainCalls.store(0, ordering: .relaxed)
+        try await withUnixSignalHandling(feedback: nil) { scope in
+            kill(getpid(), SIGINT)
+            _ = await scope.signals.first { _ in true }
+            kill(getpid(), SIGTERM)
+            _ = await scope.signals.first { $0.stage == .terminate }
+            while detailedSender.load(ordering: .relaxed) != getpid() { await Task.yield() }
+            while plainCalls.load(ordering: .relaxed) < 1 { await Task.yield() }
+        }
+        detailedSender.store(0, ordering: .relaxed)
+        try await withUnixSignalHandling(callsEarlierHandlers: false, feedback: nil) { scope in
+            kill(getpid(), SIGTERM)
+            _ = await scope.signals.first { _ in true }
+        }
+        #expect(detailedSender.load(ordering: .relaxed) == 0)
+        kill(getpid(), SIGTERM)
+        while detailedSender.load(ordering: .relaxed) != getpid() { await Task.yield() }
+    }
+
+    @Test func `a handler that is put over ours meanwhile stays, and both may call each other`() async throws {
+        plainCalls.store(0, ordering: .relaxed)
+        defer { for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) } }
+        for _ in 0..<2 {
+            try await withUnixSignalHandling(feedback: nil) { scope in
+                earlier = signal(SIGINT, coveringHandler)
+                kill(getpid(), SIGINT)
+                _ = await scope.signals.first { _ in true }
+            }
+        }
+        let before = plainCalls.load(ordering: .relaxed)
+        #expect(before >= 2)
+        kill(getpid(), SIGINT)
+        while plainCalls.load(ordering: .relaxed) == before { await Task.yield() }
     }
 
     @Test func `the texts have their switches, and presses their maximum`() {
