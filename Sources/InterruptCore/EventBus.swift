@@ -6,6 +6,8 @@ public enum ScopeEvent: Hashable, Sendable {
     case status(WorkStatus)
     /// An interrupt was accepted: the first one, or one that is harder or shortens the grace period.
     case accepted(InterruptEvent)
+    /// An interrupt at stage 1 is kept from the work by a strategy.
+    case passedOver(InterruptSignal)
     /// The timeout comes near; the work has this long.
     case timeoutApproaching(remaining: Duration)
     /// An interrupt was accepted this long ago, and the work has neither ended nor passed a checkpoint where it surfaces.
@@ -76,7 +78,7 @@ public final class EventBus: Sendable {
             case .interrupted:
                 state.status = .interrupted
                 state.last = event
-            case .accepted, .timeoutApproaching, .ignored, .uninterruptible, .degraded, .restored, .progress, .cleanup,
+            case .accepted, .passedOver, .timeoutApproaching, .ignored, .uninterruptible, .degraded, .restored, .progress, .cleanup,
                 .notice:
                 break
             }

@@ -32,25 +32,28 @@ public enum Interrupt {
 ///   - run: the id under which the scope's interrupts are known; `nil` is that of the scope above, or a new one.
 ///   - timeout: interrupts the scope with reason `timeout` when `body` is still running after this long. A longer one than
 ///     that of a scope above gains nothing: that one reaches this scope too.
+///   - strategies: what an interrupt means for this kind of operation, asked in order; none is what it says.
 public func withInterruptScope<Result>(
     run: RunID? = nil,
     timeout: Duration? = nil,
+    strategies: [any InterruptStrategy] = [],
     _ body: (InterruptScope) async throws -> Result
 ) async rethrows -> Result {
-    let scope = InterruptScope(run: run, parent: Interrupt.scope)
+    let scope = InterruptScope(run: run, parent: Interrupt.scope, strategies: strategies)
     return try await scope.contain(timeout: timeout, body)
 }
 
 /// Runs `body` in a new scope that is at the root of a tree of its own, whatever scope the caller is in.
 ///
 /// For who runs work on behalf of others: what stops the one who runs it is not what stops the work.
-/// - Parameters: as of ``withInterruptScope(run:timeout:_:)``.
+/// - Parameters: as of ``withInterruptScope(run:timeout:strategies:_:)``.
 public func withDetachedInterruptScope<Result>(
     run: RunID? = nil,
     timeout: Duration? = nil,
+    strategies: [any InterruptStrategy] = [],
     _ body: (InterruptScope) async throws -> Result
 ) async rethrows -> Result {
-    try await InterruptScope(run: run, parent: nil).contain(timeout: timeout, body)
+    try await InterruptScope(run: run, parent: nil, strategies: strategies).contain(timeout: timeout, body)
 }
 
 /// Runs `body`, which cleans up or must not stop half-way, in a scope that keeps for a while what is asked of the scopes

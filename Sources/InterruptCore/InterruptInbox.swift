@@ -12,6 +12,8 @@ public struct InterruptInbox: Sendable {
         case late
         /// Its request id is known: a repetition, nothing to record.
         case known
+        /// A strategy keeps it from the work: stage 1 only.
+        case passedOver
     }
 
     /// The first interrupt accepted; keeps reason, message and name.

@@ -28,6 +28,7 @@ public struct InterruptPrinter: Sendable {
         case .interrupted(let event): box(event)
         case .accepted(let event):
             [red("\(icon(event.signal.reason)) Interrupt accepted: \(text(event.signal.summary))")]
+        case .passedOver(let signal): ["Interrupt passed over: \(text(signal.summary))"]
         case .status(let status): ["Status: \(status.rawValue)"]
         case .timeoutApproaching(let remaining): [sign("⏰", "[!]") + " Timeout in \(remaining.displayText)"]
         case .ignored(let stage, let limit, let last):

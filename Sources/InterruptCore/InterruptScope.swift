@@ -5,7 +5,7 @@ public import Synchronization
 ///
 /// Scopes form a tree. An interrupt of a scope reaches every scope below it; a scope that is made below an interrupted one
 /// is born interrupted; an interrupt of a scope never touches the one above it. A scope is safe to use from any thread.
-/// Make one with ``withInterruptScope(run:timeout:_:)``.
+/// Make one with ``withInterruptScope(run:timeout:strategies:_:)``.
 public final class InterruptScope: Sendable {
     /// The run this scope belongs to.
     public let run: RunID
@@ -20,11 +20,17 @@ public final class InterruptScope: Sendable {
     @usableFromInline let lastCheckpoint = Atomic<UInt>(0)
     let state: Mutex<ScopeState>
 
-    init(run: RunID?, parent: InterruptScope?, shield: Shield? = nil, section: String? = nil) {
+    init(
+        run: RunID?,
+        parent: InterruptScope?,
+        shield: Shield? = nil,
+        section: String? = nil,
+        strategies: [any InterruptStrategy] = []
+    ) {
         self.section = section
         self.run = run ?? parent?.run ?? .random()
         self.parent = parent
-        state = Mutex(ScopeState(shield: shield))
+        state = Mutex(ScopeState(shield: shield, strategies: strategies))
         parent?.adopt(self)
     }
 

@@ -4,7 +4,7 @@ import Synchronization
 /// What a scope keeps under its lock.
 ///
 /// The order of the locks: a scope before the scopes below it, a scope before its bus and before the alarms. Nothing of
-/// the user's runs under any of them, except a reaction and a note, which say so.
+/// the user's runs under any of them, except a strategy, a reaction and a note, which say so.
 struct ScopeState {
     enum Phase {
         /// The body runs. Then `ending`.
@@ -20,6 +20,7 @@ struct ScopeState {
     var reaction: (@Sendable (InterruptSignal) -> Void)?
     var children: [ObjectIdentifier: InterruptScope] = [:]
     var shield: Shield?
+    var schedule: StageSchedule
     var patience: Patience?
     var checkers: [String: CheckerWatch] = [:]
     var savers: [CheckpointSaver] = []
@@ -32,13 +33,15 @@ struct ScopeState {
     var timeoutCount = 0
     var phase = Phase.open
 
-    init(shield: Shield?) { self.shield = shield }
+    init(shield: Shield?, strategies: [any InterruptStrategy]) {
+        (self.shield, schedule) = (shield, StageSchedule(strategies))
+    }
 
     /// Decides and publishes under the lock, which is what keeps the order the same for every reader and every child.
     /// Yielding only queues the element: of others' code only the reaction runs here.
     ///
     /// - Parameter then: gets what the caller must carry out, once no lock is held.
-    mutating func receive(
+    mutating func accept(
         _ signal: InterruptSignal,
         in scope: InterruptScope,
         _ then: inout Consequences
@@ -62,7 +65,7 @@ struct ScopeState {
             }
             if reception != .shortening { armPatience(for: signal.stage, in: scope) }
             if signal.stage >= .terminate { then.cancelled += tasks.values.map(\.task) }
-        case .late, .known:
+        case .late, .known, .passedOver:
             break
         }
         return reception

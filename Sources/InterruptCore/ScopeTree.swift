@@ -67,10 +67,14 @@ extension InterruptScope {
         if !ending.cleanup.isEmpty { await cleanUp(ending.cleanup) }
         let ended = state.withLock { state in
             state.phase = .ended
-            defer { (state.readers, state.children, state.shield, state.savers) = ([], [:], nil, []) }
+            defer {
+                (state.readers, state.children, state.shield, state.savers) = ([], [:], nil, [])
+                state.schedule.alarms = []
+            }
             return state
         }
         ended.shield?.alarm?.cancel()
+        for alarm in ended.schedule.alarms { alarm.cancel() }
         for reader in ended.readers { reader.continuation.finish() }
         parent?.state.withLock { $0.children[ObjectIdentifier(self)] = nil }
         let interrupt = status == .interrupted ? ended.inbox.cause : nil

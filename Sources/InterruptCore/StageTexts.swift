@@ -60,6 +60,9 @@ public enum StageTexts {
         "Ctrl+C three times: exit immediately",
     ]
 
+    /// Why a stage has risen although nobody has asked for it.
+    public static let graceExpired = "Grace period expired, forcing cancellation..."
+
     // MARK: Many items
 
     /// Nothing from this item on starts.

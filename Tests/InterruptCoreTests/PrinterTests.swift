@@ -85,6 +85,7 @@ import Testing
         (counts.completed, counts.running) = (3, 2)
         let lines: [(ScopeEvent, String)] = [
             (.status(.humanIntervention), "Status: human_intervention"),
+            (.passedOver(InterruptSignal(stage: .drain)), "Interrupt passed over: drain, user_cancelled"),
             (.timeoutApproaching(remaining: .seconds(20)), "⏰ Timeout in 20.0s"),
             (.progress(counts), "3 completed, 0 failed, 2 running, 0 cancelled of 8"),
             (
