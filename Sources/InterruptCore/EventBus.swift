@@ -78,7 +78,8 @@ public final class EventBus: Sendable {
             case .interrupted:
                 state.status = .interrupted
                 state.last = event
-            case .accepted, .passedOver, .timeoutApproaching, .ignored, .uninterruptible, .degraded, .restored, .progress, .cleanup,
+            case .accepted, .passedOver, .timeoutApproaching, .ignored, .uninterruptible, .degraded, .restored,
+                .progress, .cleanup,
                 .notice:
                 break
             }

@@ -18,7 +18,11 @@ extension Worker {
         pending: [InterruptSignal],
         _ receipts: Receipts<Transport>
     ) async -> RunEnding {
-        await withDetachedInterruptScope(run: order.run, timeout: order.timeout) { scope in
+        await withDetachedInterruptScope(
+            run: order.run,
+            timeout: order.timeout,
+            strategies: configuration.strategies(order)
+        ) { scope in
             let report = report
             let deliver: @Sendable (InterruptSignal, DeliveryWay) -> Void = { signal, way in
                 scope.receive(signal) { reception in

@@ -14,6 +14,8 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
         public var drainWarning: Duration = .seconds(60)
         /// Says why a run must not be started here; `nil` lets it.
         public var refusal: @Sendable (RunOrder) -> String? = { _ in nil }
+        /// What an interrupt means for a run, asked when it starts; none is what it says.
+        public var strategies: @Sendable (RunOrder) -> [any InterruptStrategy] = { _ in [] }
 
         /// A configuration that starts every run.
         public init(description: WorkerDescription) {

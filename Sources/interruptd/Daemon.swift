@@ -112,6 +112,7 @@ struct Daemon {
     ) throws -> Worker<RedisTransport> {
         var configuration = Worker<RedisTransport>.Configuration(description: description)
         configuration.drainWarning = settings.drainWarning
+        configuration.strategies = { [current] in current.policy.strategies(for: $0.queue) }
         configuration.isOnlyMachine = settings.endpoint.usesEmbeddedServer
         if !settings.endpoint.usesEmbeddedServer, !settings.allowsAnyCommand {
             configuration.refusal = { _ in

@@ -15,6 +15,7 @@ struct DaemonSettings {
     var lease: Duration
     var allowsAnyCommand: Bool
     var stateDirectory: String?
+    var policy: InterruptPolicy
     var logFormat: LogFormat
     var logLevel: Logger.Level
     /// Whether a person at the terminal is told what each stage does.
@@ -50,6 +51,7 @@ struct DaemonSettings {
         lease = try settings.duration(.lease, in: .seconds(3) ... .seconds(3_600)) ?? .seconds(30)
         allowsAnyCommand = try settings.flag(.allowAnyCommand) ?? false
         stateDirectory = try settings.text(.stateDirectory)
+        policy = try settings.text(.policy).map(InterruptPolicy.init(path:)) ?? InterruptPolicy()
         logFormat = try settings.choice(.logFormat) ?? .text
         logLevel = try settings.choice(.logLevel) ?? .info
         isDetailed = try settings.flag(.detailed) ?? false

@@ -26,7 +26,7 @@ struct Interruptd: AsyncParsableCommand {
             Unix signals:
               SIGINT    one stage up a press: finishes what runs, ends it, kills it
               SIGTERM   finishes what runs for half of the grace period, then ends it
-              SIGHUP    reads the settings file again
+              SIGHUP    reads the settings and the policy file again
             """,
         version: version
     )
@@ -61,6 +61,8 @@ struct Interruptd: AsyncParsableCommand {
     var allowAnyCommand = false
     @Option(help: "Directory for output files and the embedded Redis.")
     var stateDir: String?
+    @Option(help: "YAML file that says for each queue what an interrupt means. Default: none.")
+    var policy: String?
     @Option(help: "YAML file with these settings; names with _ for -.")
     var config: String?
     @Option(help: "text or json. Default: text.")
@@ -105,7 +107,7 @@ struct Interruptd: AsyncParsableCommand {
             (.redis, redis), (.redisPasswordFile, redisPasswordFile), (.tlsCA, tlsCa), (.tlsCert, tlsCert),
             (.tlsKey, tlsKey), (.namespace, namespace), (.concurrency, concurrency), (.name, name), (.grace, grace),
             (.drainWarning, drainWarning), (.pollInterval, pollInterval), (.lease, lease),
-            (.stateDirectory, stateDir), (.logFormat, logFormat), (.logLevel, logLevel),
+            (.stateDirectory, stateDir), (.policy, policy), (.logFormat, logFormat), (.logLevel, logLevel),
         ]
         for (key, value) in single { if let value { flags[key] = [value] } }
         if !queue.isEmpty { flags[.queue] = queue }

@@ -18,6 +18,7 @@ struct SettingsChange: Equatable {
         }
         note(.grace, \.gracePeriod, atOnce: true)
         note(.logLevel, \.logLevel, atOnce: true)
+        note(.policy, \.policy, atOnce: true)
         note(.redis, \.endpoint.redisURL)
         note(.redisPasswordFile, \.endpoint.passwordFile)
         note(.tlsCA, \.endpoint.tlsCA)
@@ -46,8 +47,8 @@ struct SettingsChange: Equatable {
     }
 }
 
-/// The settings in force. SIGHUP reads them again: the grace period (of runs that start from then on, and of a
-/// shutdown) and the log level change at once, the rest needs a restart.
+/// The settings in force. SIGHUP reads them again: the grace period and the policy (of runs that start from then on,
+/// the former also of a shutdown) and the log level change at once, the rest needs a restart.
 final class CurrentSettings: Sendable {
     /// What the daemon was started with, and what of it has been changed since.
     private let settings: Mutex<DaemonSettings>
@@ -68,6 +69,7 @@ final class CurrentSettings: Sendable {
     }
 
     var gracePeriod: Duration { settings.withLock { $0.gracePeriod } }
+    var policy: InterruptPolicy { settings.withLock { $0.policy } }
 
     /// Reads the settings again and applies what can be. Settings that cannot be used change nothing.
     func reload() throws(InvalidSetting) -> SettingsChange {
@@ -75,10 +77,8 @@ final class CurrentSettings: Sendable {
         let change = settings.withLock { settings in
             // What needs a restart is compared with what runs, so that it is said again until the restart.
             var old = started
-            old.gracePeriod = settings.gracePeriod
-            old.logLevel = settings.logLevel
-            settings.gracePeriod = new.gracePeriod
-            settings.logLevel = new.logLevel
+            (old.gracePeriod, old.logLevel, old.policy) = (settings.gracePeriod, settings.logLevel, settings.policy)
+            (settings.gracePeriod, settings.logLevel, settings.policy) = (new.gracePeriod, new.logLevel, new.policy)
             return SettingsChange(from: old, to: new)
         }
         level.current = new.logLevel

@@ -22,6 +22,7 @@ struct SettingsSource {
         case lease
         case allowAnyCommand = "allow_any_command"
         case stateDirectory = "state_dir"
+        case policy
         case logFormat = "log_format"
         case logLevel = "log_level"
         case detailed
@@ -51,21 +52,7 @@ struct SettingsSource {
     ///
     /// - Throws: ``InvalidSetting`` with file, line and column.
     init(yaml: String, file: String) throws(InvalidSetting) {
-        let root: Node?
-        do {
-            root = try Yams.compose(yaml: yaml)
-        } catch let error as YamlError {
-            throw InvalidSetting(error, file: file)
-        } catch {
-            throw InvalidSetting("\(file): not YAML")
-        }
-        guard let root, root.null == nil else { return }
-        guard let mapping = root.mapping else {
-            throw InvalidSetting("\(file):1:1: expected 'name: value' lines")
-        }
-        for (nameNode, valueNode) in mapping {
-            let place = nameNode.mark.map { "\(file):\($0.line):\($0.column)" } ?? file
-            let name = nameNode.string ?? ""
+        for (name, valueNode, place) in try Node.mapping(of: yaml, file: file) {
             guard let key = Key(rawValue: name) else {
                 let known = Key.allCases.map(\.rawValue).joined(separator: ", ")
                 throw InvalidSetting(
@@ -79,6 +66,38 @@ struct SettingsSource {
                 }
                 return Value(text: text, origin: place)
             }
+        }
+    }
+}
+
+extension Node {
+    /// The entries of a YAML text, each with its place for messages; none of an empty one.
+    ///
+    /// - Throws: ``InvalidSetting`` with file, line and column.
+    static func mapping(
+        of yaml: String,
+        file: String
+    ) throws(InvalidSetting) -> [(name: String, value: Node, place: String)] {
+        do {
+            guard let root = try Yams.compose(yaml: yaml), root.null == nil else { return [] }
+            return try root.entries(file: file)
+        } catch let error as YamlError {
+            throw InvalidSetting(error, file: file)
+        } catch let error as InvalidSetting {
+            throw error
+        } catch {
+            throw InvalidSetting("\(file): not YAML")
+        }
+    }
+
+    /// The entries of a mapping; anything else is an error.
+    func entries(file: String) throws(InvalidSetting) -> [(name: String, value: Node, place: String)] {
+        guard let mapping else {
+            let place = mark.map { "\($0.line):\($0.column)" } ?? "1:1"
+            throw InvalidSetting("\(file):\(place): expected 'name: value' lines")
+        }
+        return mapping.map { name, value in
+            (name.string ?? "", value, name.mark.map { "\(file):\($0.line):\($0.column)" } ?? file)
         }
     }
 }

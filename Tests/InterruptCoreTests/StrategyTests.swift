@@ -56,15 +56,21 @@ import Testing
         #expect(steps(.terminate, Answering(answer: [StageStep(.drain)])) == [StageStep(.terminate)])
         let later = [StageStep(.terminate, after: .seconds(5))]
         #expect(steps(.terminate, Answering(answer: later)) == [StageStep(.drain)] + later)
-        let disordered = [StageStep(.kill, after: .seconds(9)), StageStep(.drain), StageStep(.drain, after: .seconds(2))]
+        let disordered = [
+            StageStep(.kill, after: .seconds(9)), StageStep(.drain), StageStep(.drain, after: .seconds(2)),
+        ]
         #expect(steps(.drain, Answering(answer: disordered)) == [StageStep(.drain), disordered[0]])
-        #expect(steps(.drain, Answering(answer: [StageStep(.terminate, after: .seconds(-1))])) == [StageStep(.terminate)])
+        #expect(
+            steps(.drain, Answering(answer: [StageStep(.terminate, after: .seconds(-1))])) == [StageStep(.terminate)]
+        )
     }
 }
 
 @Suite(.timeLimit(.minutes(1))) struct `Scopes with strategies` {
     private struct DeafToDrain: InterruptStrategy {
-        func steps(for signal: InterruptSignal) -> [StageStep] { signal.stage == .drain ? [] : [StageStep(signal.stage)] }
+        func steps(for signal: InterruptSignal) -> [StageStep] {
+            signal.stage == .drain ? [] : [StageStep(signal.stage)]
+        }
     }
 
     @Test func `work that finishes first sees stage 1, and stage 2 of the same request when its time is over`() async {
@@ -94,7 +100,8 @@ import Testing
         }
     }
 
-    @Test func `a stage 1 that is kept from the work changes nothing, is told once, and does not hide what follows`() async
+    @Test func `a stage 1 that is kept from the work changes nothing, is told once, and does not hide what follows`()
+        async
     {
         await withInterruptScope(strategies: [DeafToDrain()]) { scope in
             let events = scope.events
