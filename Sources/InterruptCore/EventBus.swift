@@ -5,9 +5,9 @@ public enum ScopeEvent: Hashable, Sendable {
     /// The work does something else now.
     case status(WorkStatus)
     /// An interrupt was accepted: the first one, or one that is harder or shortens the grace period.
-    case accepted(InterruptEvent)
+    indirect case accepted(InterruptEvent)
     /// An interrupt at stage 1 is kept from the work by a strategy.
-    case passedOver(InterruptSignal)
+    indirect case passedOver(InterruptSignal)
     /// The timeout comes near; the work has this long.
     case timeoutApproaching(remaining: Duration)
     /// An interrupt was accepted this long ago, and the work has neither ended nor passed a checkpoint where it surfaces.
@@ -25,7 +25,7 @@ public enum ScopeEvent: Hashable, Sendable {
     /// Something is to be said to people.
     case notice(String)
     /// The last event of work that ended because it was asked to.
-    case interrupted(InterruptEvent)
+    indirect case interrupted(InterruptEvent)
 }
 
 /// Hands events to everybody who reads a stream of it. A reader that is slow delays nobody: it misses the oldest events
@@ -34,7 +34,7 @@ public final class EventBus: Sendable {
     /// How many events wait for one reader.
     public static let backlog = 1_000
 
-    private struct State {
+    fileprivate struct State {
         var status = WorkStatus.started
         /// Once there is one, nothing follows.
         var last: ScopeEvent?
@@ -68,27 +68,40 @@ public final class EventBus: Sendable {
     /// Hands an event to every reader; nothing after the end. A status that the table does not allow is passed over: what
     /// is late is normal.
     public func publish(_ event: ScopeEvent) {
-        let readers = state.withLock { state -> [StreamReader<ScopeEvent>] in
-            guard state.last == nil else { return [] }
-            switch event {
-            case .status(let status):
-                guard state.status.canBecome(status) else { return [] }
-                state.status = status
-                if status.isEnd { state.last = event }
-            case .interrupted:
-                state.status = .interrupted
-                state.last = event
-            case .accepted, .passedOver, .timeoutApproaching, .ignored, .uninterruptible, .degraded, .restored,
-                .progress, .cleanup,
-                .notice:
-                break
-            }
-            // Under the lock, which keeps the order the same for all; it only queues.
-            for reader in state.readers { reader.continuation.yield(event) }
-            guard state.last != nil else { return [] }
-            defer { state.readers = [] }
-            return state.readers
-        }
+        let readers = state.withLock { $0.publish(event) }
         for reader in readers { reader.continuation.finish() }
+    }
+
+    /// Hands on an event, and then that the work comes to an end. Where nobody reads, the event is not even made.
+    func publish(_ event: @autoclosure () -> ScopeEvent, isCancelling: Bool) {
+        state.withLock { state in
+            // Neither is a last event: no reader ends.
+            if !state.readers.isEmpty { _ = state.publish(event()) }
+            if isCancelling { _ = state.publish(.status(.cancelling)) }
+        }
+    }
+}
+
+extension EventBus.State {
+    /// Returns whose streams end with this event. Under the lock, which keeps the order the same for all readers: yielding
+    /// only queues.
+    fileprivate mutating func publish(_ event: ScopeEvent) -> [StreamReader<ScopeEvent>] {
+        guard last == nil else { return [] }
+        switch event {
+        case .status(let new):
+            guard status.canBecome(new) else { return [] }
+            status = new
+            if new.isEnd { last = event }
+        case .interrupted:
+            status = .interrupted
+            last = event
+        case .accepted, .passedOver, .timeoutApproaching, .ignored, .uninterruptible, .degraded, .restored, .progress,
+            .cleanup, .notice:
+            break
+        }
+        for reader in readers { reader.continuation.yield(event) }
+        guard last != nil else { return [] }
+        defer { readers = [] }
+        return readers
     }
 }

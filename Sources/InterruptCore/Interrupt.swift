@@ -1,27 +1,25 @@
 /// The scope of the code that asks, for code that was given none.
 public enum Interrupt {
-    @TaskLocal @usableFromInline static var currentScope: InterruptScope?
-
     /// The innermost scope around the running task, also in its child tasks and in tasks that these started with
     /// `Task {}`; `nil` outside of all scopes. In a detached task there is none. A task that outlives the scope that it was
     /// started in hears nothing any more: let it run in ``InterruptScope/startTask(_:limit:_:)`` of a scope that lasts.
-    public static var scope: InterruptScope? { currentScope }
+    public static var scope: InterruptScope? { CurrentScope.counted }
 
     /// Whether anything was asked of the current scope; `false` outside of all scopes.
-    public static var isInterrupted: Bool { currentScope?.isInterrupted ?? false }
+    public static var isInterrupted: Bool { scope?.isInterrupted ?? false }
 
     /// A checkpoint of the current scope; does nothing outside of all scopes. Returns at once.
     ///
     /// - Throws: as ``InterruptScope/checkpoint(_:)``.
     @inlinable public static func checkpoint(_ name: StaticString = #function) throws(InterruptedError) {
-        try currentScope?.checkpoint(name)
+        if CurrentScope.mustSurface(at: name) { try scope?.surface(at: name) }
     }
 
     /// Waits as ``InterruptScope/sleep(for:_:)`` in the current scope; outside of all scopes, where nothing is asked, until
     /// the time is over or the task is cancelled.
     public static func sleep(for duration: Duration, _ name: StaticString = #function) async throws {
-        guard let currentScope else { return try await Task.sleep(for: duration.clamped, clock: .continuous) }
-        try await currentScope.sleep(for: duration, name)
+        guard let scope else { return try await Task.sleep(for: duration.clamped, clock: .continuous) }
+        try await scope.sleep(for: duration, name)
     }
 }
 
@@ -90,7 +88,7 @@ extension InterruptScope {
     ) async rethrows -> Result {
         if let timeout { setTimeout(timeout) }
         do {
-            let result = try await Interrupt.$currentScope.withValue(self) { try await body(self) }
+            let result = try await CurrentScope.bind(self) { try await body(self) }
             // Work that took notice and returned what it had was interrupted as well.
             await finish(hasSurfaced ? .interrupted : .completed)
             return result

@@ -16,21 +16,23 @@ public struct InterruptInbox: Sendable {
         case passedOver
     }
 
-    /// The first interrupt accepted; keeps reason, message and name.
-    public private(set) var cause: InterruptSignal?
+    /// The first interrupt, then those that raised the stage or shortened the grace period, in order.
+    private(set) var accepted: [InterruptSignal] = []
     /// The hardest stage asked so far.
     public private(set) var stage: InterruptStage?
-    /// The signals that raised the stage or shortened the grace period after the first, in order.
-    public private(set) var escalations: [InterruptSignal] = []
     /// The signals that came too late to change anything, in order; the first ones, at most ``maximumLate``.
     public private(set) var late: [InterruptSignal] = []
-    /// The first interrupt and the escalations, in order.
-    var accepted: [InterruptSignal] { (cause.map { [$0] } ?? []) + escalations }
     /// How many late signals are kept: as many as a request's record in Redis knows ids.
     public static let maximumLate = 100
     /// The shortest grace period that stage 2 was asked with.
     private var gracePeriod: Duration?
+    /// Those of the signals after the first.
     private var knownIDs: Set<RequestID> = []
+
+    /// The first interrupt accepted; keeps reason, message and name.
+    public var cause: InterruptSignal? { accepted.first }
+    /// The signals that raised the stage or shortened the grace period after the first, in order.
+    public var escalations: [InterruptSignal] { Array(accepted.dropFirst()) }
 
     /// An inbox that has received nothing.
     public init() {}
@@ -38,8 +40,7 @@ public struct InterruptInbox: Sendable {
     /// Takes one signal in. Idempotent by request id.
     public mutating func receive(_ signal: InterruptSignal) -> Reception {
         guard let stage else {
-            knownIDs = [signal.id]
-            cause = signal
+            accepted = [signal]
             self.stage = signal.stage
             gracePeriod = signal.gracePeriod
             return .first
@@ -49,7 +50,7 @@ public struct InterruptInbox: Sendable {
             knownIDs.insert(signal.id)
             self.stage = signal.stage
             gracePeriod = signal.gracePeriod
-            escalations.append(signal)
+            accepted.append(signal)
             return .escalation(previous: stage)
         }
         // So may a record whose grace period was shortened.
@@ -58,10 +59,10 @@ public struct InterruptInbox: Sendable {
         {
             knownIDs.insert(signal.id)
             gracePeriod = asked
-            escalations.append(signal)
+            accepted.append(signal)
             return .shortening
         }
-        guard knownIDs.insert(signal.id).inserted else { return .known }
+        guard signal.id != cause?.id, knownIDs.insert(signal.id).inserted else { return .known }
         if late.count < Self.maximumLate { late.append(signal) }
         return .late
     }

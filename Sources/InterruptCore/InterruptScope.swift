@@ -177,11 +177,17 @@ public final class InterruptScope: Sendable {
     /// - Throws: ``InterruptedError`` with the first cause, at every call once the work is to end. Stage 1 does not throw:
     ///   what runs may finish.
     @inlinable public func checkpoint(_ name: StaticString = #function) throws(InterruptedError) {
-        // Stage 2 and harder. Two accesses without a lock, and nothing else, where nothing is pending.
-        if stageNumber.load(ordering: .acquiring) >= 2 { return try surface(at: name) }
+        if !pass(name) { try surface(at: name) }
+    }
+
+    /// Passes a checkpoint, unless the work is to end. Two accesses without a lock, and nothing else.
+    @inlinable func pass(_ name: StaticString) -> Bool {
+        // Stage 2 and harder.
+        if stageNumber.load(ordering: .acquiring) >= 2 { return false }
         if name.hasPointerRepresentation {
             lastCheckpoint.store(UInt(bitPattern: name.utf8Start), ordering: .relaxed)
         }
+        return true
     }
 
     /// Apart from ``checkpoint(_:)``, which is to be small where nothing is pending.

@@ -52,7 +52,7 @@ extension InterruptScope {
             let task = Task {
                 self.waitUntilRegistered()
                 do {
-                    try await Interrupt.$currentScope.withValue(self) { try await body() }
+                    try await CurrentScope.bind(self) { try await body() }
                 } catch {
                     if isInterruption(error) { noteSurfacing() }
                     let isAsked = isInterruption(error) || Task.isCancelled && error.isInterruption

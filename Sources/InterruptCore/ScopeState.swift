@@ -53,18 +53,19 @@ struct ScopeState {
             reaction?(signal)
             for reader in readers { reader.continuation.yield(signal) }
             for waiter in waiters where signal.stage >= waiter.least { then.woken.append(waiter.wakeup) }
-            scope.bus.publish(.accepted(InterruptEvent(run: scope.run, signal: signal)))
-            if signal.stage >= .terminate {
-                scope.bus.publish(.status(.cancelling))
-                saveCheckpoints()
-            }
+            let mustEnd = signal.stage >= .terminate
+            scope.bus.publish(
+                .accepted(InterruptEvent(run: scope.run, signal: signal)),
+                isCancelling: mustEnd
+            )
+            if mustEnd { saveCheckpoints() }
             for child in children.values where child.inherit(signal, &then) == .kept {
                 guard let section = child.section else { continue }
                 let elapsed = child.began.duration(to: .now)
                 scope.bus.publish(.uninterruptible(section: section, elapsed: elapsed))
             }
             if reception != .shortening { armPatience(for: signal.stage, in: scope) }
-            if signal.stage >= .terminate { then.cancelled += tasks.values.map(\.task) }
+            if mustEnd, !tasks.isEmpty { then.cancelled += tasks.values.map(\.task) }
         case .late, .known, .passedOver:
             break
         }

@@ -23,13 +23,12 @@ extension InterruptScope {
     ///   - fraction: publishes ``ScopeEvent/timeoutApproaching(remaining:)`` when this part of the duration has passed,
     ///     `0.8` for instance; `nil` and what is not between 0 and 1 is no warning.
     public func setTimeout(_ duration: Duration, message: String? = nil, warningAfter fraction: Double? = nil) {
-        let message = message ?? "Execution exceeded \(duration.secondsText)s timeout"
         let duration = duration.clamped
         let earlier = change { state, then -> ArmedTimeout? in
             guard state.phase == .open else { return nil }
             let earlier = state.timeout.take()
             if began + duration <= .now {
-                _ = state.receive(.timeout(message), in: self, &then)
+                _ = state.receive(.timeout(duration, message), in: self, &then)
             } else {
                 state.timeoutCount += 1
                 state.timeout = arm(state.timeoutCount, duration, message, warningAfter: fraction)
@@ -48,7 +47,7 @@ extension InterruptScope {
     private func arm(
         _ number: Int,
         _ duration: Duration,
-        _ message: String,
+        _ message: String?,
         warningAfter fraction: Double?
     ) -> ArmedTimeout {
         let clock = AlarmClock.ofProcess
@@ -58,17 +57,17 @@ extension InterruptScope {
             let due = began + duration
             warning = clock.setAlarm(at: began + early) { self.warn(number, due: due) }
         }
-        let alarm = clock.setAlarm(at: began + duration) { self.fire(number, message) }
+        let alarm = clock.setAlarm(at: began + duration) { self.fire(number, duration, message) }
         return ArmedTimeout(number: number, alarm: alarm, warning: warning)
     }
 
     /// Looking whether the timeout still stands and merging its signal are one step, so that it cannot fire after
     /// `cancelTimeout`.
-    private func fire(_ number: Int, _ message: String) {
+    private func fire(_ number: Int, _ duration: Duration, _ message: String?) {
         changeAtAlarm { state, then in
             guard state.timeout?.number == number else { return }
             state.timeout = nil
-            _ = state.receive(.timeout(message), in: self, &then)
+            _ = state.receive(.timeout(duration, message), in: self, &then)
         }
     }
 
@@ -81,7 +80,8 @@ extension InterruptScope {
 }
 
 extension InterruptSignal {
-    fileprivate static func timeout(_ message: String) -> InterruptSignal {
-        InterruptSignal(reason: .timeout, message: message, triggeredBy: "timeout_monitor", source: .timeout)
+    fileprivate static func timeout(_ duration: Duration, _ message: String?) -> InterruptSignal {
+        let message = message ?? "Execution exceeded \(duration.secondsText)s timeout"
+        return InterruptSignal(reason: .timeout, message: message, triggeredBy: "timeout_monitor", source: .timeout)
     }
 }

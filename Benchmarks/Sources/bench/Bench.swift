@@ -9,6 +9,7 @@ enum Bench {
     static func main() async throws {
         let arguments = Array(CommandLine.arguments.dropFirst())
         if arguments.first == "await-sigterm" { return SignalReceiver.run(count: Int(arguments[1]) ?? 1) }
+        if arguments.first == "kept" { return await Scopes.printKept(arguments[1]) }
         let all: [(name: String, run: () async throws -> Void)] = [
             ("latency", Latency.run), ("command", CommandTime.run), ("throughput", Throughput.run),
             ("races", Races.run), ("timeouts", Timeouts.run), ("silence", Silence.run), ("handler", Handler.run),
