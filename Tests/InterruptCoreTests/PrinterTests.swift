@@ -79,6 +79,20 @@ import Testing
         }
     }
 
+    @Test func `what a scope publishes is printed as it happens, and the box is the last of it`() async {
+        let events = await withInterruptScope { scope in
+            let events = scope.events
+            scope.interrupt(reason: .priorityOverride, message: "make room", triggeredBy: "ann")
+            #expect(throws: InterruptedError.self) { try scope.checkpoint() }
+            return events
+        }
+        let printer = InterruptPrinter(style: .text)
+        let lines = await events.reduce(into: []) { $0 += printer.lines(for: $1) }
+        #expect(lines.first == "⚡ Interrupt accepted: terminate, priority_override by ann: make room")
+        #expect(lines[1] == "Status: cancelling")
+        #expect(lines[3] == "🛑 EXECUTION INTERRUPTED" && lines.last == lines[2])
+    }
+
     @Test func `every other event is one line, and an unknown one is a warning`() {
         let printer = InterruptPrinter(style: .text)
         var counts = WorkCounts(total: 8)

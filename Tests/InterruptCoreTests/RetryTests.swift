@@ -68,6 +68,38 @@ import Testing
         #expect(attempts == 3)
     }
 
+    @Test func `work that was interrupted before is not even begun`() async {
+        await withInterruptScope { scope in
+            scope.interrupt()
+            await #expect(throws: InterruptedError.self) {
+                try await scope.retrying(RetryPolicy(attempts: 3)) { _ in Issue.record("it has begun") }
+            }
+        }
+    }
+
+    @Test func `stage 1 lets it try again: what runs may finish`() async throws {
+        let attempts = try await withInterruptScope { scope in
+            scope.interrupt(stage: .drain)
+            return try await scope.retrying(RetryPolicy(attempts: 3, firstPause: .zero)) { attempt in
+                if attempt < 3 { throw Broken(attempt: attempt) }
+                return attempt
+            }
+        }
+        #expect(attempts == 3)
+    }
+
+    @Test func `a task that is cancelled is not tried again`() async {
+        let task = Task {
+            try await withInterruptScope { scope in
+                try await scope.retrying(RetryPolicy(attempts: 3, firstPause: .longestAccepted)) { attempt in
+                    withUnsafeCurrentTask { $0?.cancel() }
+                    throw Broken(attempt: attempt)
+                }
+            }
+        }
+        await #expect(throws: Broken(attempt: 1)) { try await task.value }
+    }
+
     @Test func `the pauses double up to the longest`() {
         let policy = RetryPolicy(attempts: 9, firstPause: .seconds(1), longestPause: .seconds(10))
         #expect([1, 2, 3, 4, 5, 1_000].map(policy.pause) == [1, 2, 4, 8, 10, 10].map { .seconds($0) })

@@ -88,6 +88,33 @@ import Testing
         #expect(firedBefore < 10_000)
     }
 
+    @Test func `with a checker and a local call beside it, whichever is first is the cause, and the others are late`()
+        async
+    {
+        for first in ["timeout_monitor", "external_checker", "ann"] {
+            await withInterruptScope { scope in
+                let mayAsk = Wakeup()
+                scope.setChecker(
+                    InterruptChecker("elsewhere", every: .milliseconds(1), limit: .longestAccepted) {
+                        () async -> Bool in
+                        if first != "external_checker" { await mayAsk.wait() }
+                        return true
+                    }
+                )
+                if first == "timeout_monitor" { scope.setTimeout(.zero) }
+                if first == "ann" { scope.interrupt(triggeredBy: "ann") }
+                _ = await scope.signals.first { _ in true }
+                mayAsk.signal()
+                if first != "timeout_monitor" { scope.setTimeout(.zero) }
+                if first != "ann" { scope.interrupt(triggeredBy: "ann") }
+                while scope.late.count < 2 { await Task.yield() }
+                let all = ["timeout_monitor", "external_checker", "ann"]
+                #expect(scope.cause?.triggeredBy == first)
+                #expect(Set(scope.late.map(\.triggeredBy)) == Set(all.filter { $0 != first }))
+            }
+        }
+    }
+
     @Test func `of 1,000 pairs with a local call exactly one wins, and the other is late`() async {
         var winners: [InterruptReason: Int] = [:]
         for index in 0..<1_000 {
