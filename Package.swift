@@ -67,6 +67,7 @@ let package = Package(
             dependencies: [
                 "CEpoll",
                 "InterruptCore",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
@@ -107,6 +108,18 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        .executableTarget(
+            name: "embedded-worker",
+            dependencies: [
+                "InterruptCore",
+                "InterruptRedis",
+                "InterruptWorker",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Examples/embedded-worker",
+            swiftSettings: strict
+        ),
         .testTarget(name: "InterruptCoreTests", dependencies: ["InterruptCore"], swiftSettings: strict),
         .testTarget(
             name: "InterruptRedisTests",
@@ -130,7 +143,7 @@ let package = Package(
         ),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["InterruptRedis", "interruptctl", "interruptd"] + testing,
+            dependencies: ["InterruptRedis", "embedded-worker", "interruptctl", "interruptd"] + testing,
             swiftSettings: strict
         ),
     ]

@@ -25,6 +25,19 @@ extension String {
     }
 }
 
+extension String {
+    /// As much of the text as fits, cut between characters.
+    package func clipped(toBytes limit: Int) -> String {
+        if utf8.count <= limit { return self }
+        var result = ""
+        for character in self {
+            guard result.utf8.count + character.utf8.count <= limit else { break }
+            result.append(character)
+        }
+        return result
+    }
+}
+
 /// What may be shown where a process runs, as its environment says.
 public enum DisplayEnvironment {
     /// Whether only ASCII is wanted: the locale is not UTF-8, or `NO_COLOR` is set.

@@ -20,6 +20,8 @@ public enum ScopeEvent: Hashable, Sendable {
     case restored(source: String)
     /// How far the items of a ``ParallelRunner`` are.
     case progress(WorkCounts)
+    /// How far the work says it is; see ``InterruptScope/report(progress:_:at:)``.
+    case reported(WorkProgress)
     /// A step of the scope's end is over, or a task beside its body has failed or did not end; with why.
     case cleanup(step: String, failure: String?)
     /// Something is to be said to people.
@@ -36,6 +38,7 @@ public final class EventBus: Sendable {
 
     fileprivate struct State {
         var status = WorkStatus.started
+        var progress: WorkProgress?
         /// Once there is one, nothing follows.
         var last: ScopeEvent?
         var readers: [StreamReader<ScopeEvent>] = []
@@ -48,6 +51,9 @@ public final class EventBus: Sendable {
 
     /// What the work is doing.
     public var status: WorkStatus { state.withLock { $0.status } }
+
+    /// How far the work is, as it has said last.
+    var progress: WorkProgress? { state.withLock { $0.progress } }
 
     /// What is published from now on. Ends with the last event: ``ScopeEvent/interrupted(_:)``, or the status with which
     /// the work ended. Who comes later still gets that one.
@@ -95,6 +101,7 @@ extension EventBus.State {
         case .interrupted:
             status = .interrupted
             last = event
+        case .reported(let new): progress = new
         case .accepted, .passedOver, .timeoutApproaching, .ignored, .uninterruptible, .degraded, .restored, .progress,
             .cleanup, .notice:
             break

@@ -1,7 +1,7 @@
 import Synchronization
 
 /// Waits for whichever answer comes first; the others are passed over.
-final class FirstAnswer<Value: Sendable>: Sendable {
+package final class FirstAnswer<Value: Sendable>: Sendable {
     private enum State: Sendable {
         /// May become `waiting` or `answered`.
         case open
@@ -12,8 +12,10 @@ final class FirstAnswer<Value: Sendable>: Sendable {
 
     private let state = Mutex(State.open)
 
+    package init() {}
+
     /// Answers, if nobody has. Callable from any thread.
-    func give(_ value: Value) {
+    package func give(_ value: Value) {
         let waiter = state.withLock { state -> CheckedContinuation<Value, Never>? in
             switch state {
             case .open:
@@ -29,7 +31,7 @@ final class FirstAnswer<Value: Sendable>: Sendable {
     }
 
     /// Returns with the first answer, to one waiter. Does not end when its task is cancelled.
-    func wait() async -> Value {
+    package func wait() async -> Value {
         await withCheckedContinuation { continuation in
             let answer = state.withLock { state -> Value? in
                 if case .answered(let value) = state { return value }
@@ -41,17 +43,18 @@ final class FirstAnswer<Value: Sendable>: Sendable {
     }
 }
 
-/// Starts `body` and returns its result, or `nil` when it has not ended within `limit`, or, if the surrounding task is
+/// Starts `body`, on `executor` if there is one, and returns its result, or `nil` when it has not ended within `limit`, or, if the surrounding task is
 /// cancelled, until then.
 ///
 /// What is late is cancelled and not awaited, in this one place and for checkers: nothing ends code that does not heed its
 /// cancellation, and whoever has a limit must not wait for it.
 func withLimit<Result: Sendable>(
     _ limit: Duration,
+    on executor: (any TaskExecutor)? = nil,
     _ body: @escaping @Sendable () async -> Result
 ) async -> Result? {
     let first = FirstAnswer<Result?>()
-    let task = Task { first.give(await body()) }
+    let task = Task(executorPreference: executor) { first.give(await body()) }
     let giveUp: @Sendable () -> Void = {
         first.give(nil)
         cancelElsewhere([task])

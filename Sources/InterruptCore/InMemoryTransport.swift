@@ -20,8 +20,12 @@ public final class InMemoryTransport: InterruptTransport {
         public var ending: RunEnding?
         /// The instance that claimed it.
         public var instance: String?
-        /// Its leader, once it runs.
+        /// Its leader, or the process that has it, once it runs.
         public var process: ProcessIdentity?
+        /// How far it is, as it has said last.
+        public var progress: WorkProgress?
+        /// Why it goes on although it was asked to end, as its worker has said last.
+        public var holdout: Holdout?
     }
 
     fileprivate struct State {
@@ -93,7 +97,13 @@ public final class InMemoryTransport: InterruptTransport {
             let left = state.runs.values.filter { run in
                 !run.state.isEnd && run.instance != nil && run.instance != worker.instance
             }
-            return (nil, left.map { LeftRun(run: $0.order.run, process: $0.process) })
+            return (
+                nil,
+                left.map { run in
+                    let isInProcess: Bool = if case .handler = run.order.work { true } else { false }
+                    return LeftRun(run: run.order.run, process: run.process, isInProcess: isInProcess)
+                }
+            )
         }
         if let holder { throw .nameInUse(by: holder) }
         return left
@@ -182,6 +192,20 @@ public final class InMemoryTransport: InterruptTransport {
     /// Records the leader's process.
     public func spawned(_ run: RunID, process: ProcessIdentity) async throws(TransportError) {
         state.withLock { $0.runs[run]?.process = process }
+    }
+
+    /// Keeps how far the run is.
+    public func publish(_ progress: WorkProgress, of run: RunID) async throws(TransportError) {
+        state.withLock { state in
+            if state.runs[run]?.state.isEnd == false { state.runs[run]?.progress = progress }
+        }
+    }
+
+    /// Keeps why the run goes on.
+    public func publish(_ holdout: Holdout, of run: RunID) async throws(TransportError) {
+        state.withLock { state in
+            if state.runs[run]?.state.isEnd == false { state.runs[run]?.holdout = holdout }
+        }
     }
 
     /// Keeps the output.

@@ -82,8 +82,14 @@ extension InterruptScope {
         return try await scope.contain(timeout: nil) { _ in try await body() }
     }
 
-    func contain<Result>(
-        timeout: Duration?,
+    /// A scope below `parent` for work of others, whose tasks and steps run on `executor` and nowhere else: they may
+    /// block its threads. ``contain(timeout:_:)`` runs the work.
+    package convenience init(below parent: InterruptScope, on executor: any TaskExecutor) {
+        self.init(run: nil, parent: parent, executor: executor)
+    }
+
+    package func contain<Result>(
+        timeout: Duration? = nil,
         _ body: (InterruptScope) async throws -> Result
     ) async rethrows -> Result {
         if let timeout { setTimeout(timeout) }
@@ -100,7 +106,7 @@ extension InterruptScope {
     }
 
     /// Whether work that ended with this error has ended because this scope was asked to.
-    func isInterruption(_ error: any Error) -> Bool {
+    package func isInterruption(_ error: any Error) -> Bool {
         stage.shouldTerminateActiveTasks && error.isInterruption
     }
 }

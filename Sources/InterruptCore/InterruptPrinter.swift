@@ -45,6 +45,8 @@ public struct InterruptPrinter: Sendable {
                 "\(counts.completed) completed, \(counts.failed) failed, \(counts.running) running, "
                     + "\(counts.terminated + counts.cancelled) cancelled of \(counts.total)"
             ]
+        case .reported(let progress):
+            ["\(progress.percentText) done" + (progress.message.map { ": \(text($0))" } ?? "")]
         case .cleanup(let step, nil): ["Cleaned up: \(text(step))"]
         case .cleanup(let step, let failure?):
             ["\(sign("⚠️", "[!]")) Clean-up failed: \(text(step)): \(text(failure))"]

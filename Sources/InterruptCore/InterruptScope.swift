@@ -14,6 +14,10 @@ public final class InterruptScope: Sendable {
     let bus = EventBus()
     /// What the scope above calls it when it cannot stop.
     let section: String?
+    /// Where the scope's tasks and steps run; `nil` is where every task runs.
+    let executor: (any TaskExecutor)?
+    /// Signalled when the work has told how far it is.
+    package let progressed = Wakeup()
     private let surfaced = Atomic<Bool>(false)
     @usableFromInline let stageNumber = Atomic<Int>(0)
     /// The address of the name of the checkpoint that was passed last; see ``lastCheckpointName``.
@@ -25,9 +29,11 @@ public final class InterruptScope: Sendable {
         parent: InterruptScope?,
         shield: Shield? = nil,
         section: String? = nil,
-        strategies: [any InterruptStrategy] = []
+        strategies: [any InterruptStrategy] = [],
+        executor: (any TaskExecutor)? = nil
     ) {
         self.section = section
+        self.executor = executor ?? parent?.executor
         self.run = run ?? parent?.run ?? .random()
         self.parent = parent
         state = Mutex(ScopeState(shield: shield, strategies: strategies))
@@ -197,7 +203,7 @@ public final class InterruptScope: Sendable {
     }
 
     /// Whether the work has taken notice of an interrupt at stage 2 or harder, here or in a scope below.
-    var hasSurfaced: Bool { surfaced.load(ordering: .acquiring) }
+    package var hasSurfaced: Bool { surfaced.load(ordering: .acquiring) }
 
     /// What surfaces here has surfaced for every scope above that was asked as hard, too.
     ///

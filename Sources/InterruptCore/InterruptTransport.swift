@@ -43,8 +43,15 @@ public protocol InterruptTransport: Sendable {
     /// Writes the worker's receipt for an interrupt, and puts the interrupt on record if nobody has.
     func acknowledge(_ signal: InterruptSignal, way: DeliveryWay, for run: RunID) async throws(TransportError)
 
-    /// Records the leader's process, so that what a dead worker left behind can be found.
+    /// Records the leader's process, or that of the worker itself for a run of a handler, so that what a dead worker left
+    /// behind can be found.
     func spawned(_ run: RunID, process: ProcessIdentity) async throws(TransportError)
+
+    /// Puts on record how far a run is, and tells those who watch.
+    func publish(_ progress: WorkProgress, of run: RunID) async throws(TransportError)
+
+    /// Puts on record that a run goes on although it was asked to end, and tells those who watch.
+    func publish(_ holdout: Holdout, of run: RunID) async throws(TransportError)
 
     /// Adds to the bounded tail of a run's output.
     func append(_ output: [OutputChunk], of run: RunID) async throws(TransportError)

@@ -17,6 +17,17 @@ public struct RunOffer: Hashable, Sendable {
 
 /// What to run: everything a worker needs to start a run that it has claimed.
 public struct RunOrder: Hashable, Sendable {
+    /// What a run executes.
+    public enum Work: Hashable, Sendable {
+        /// A child process: program and arguments, as bytes. An argument need not be text.
+        case command([[UInt8]])
+        /// A Swift function of the worker's own program, by the name it was registered under, and what it is given.
+        case handler(Name, input: String)
+
+        /// The longest input, in bytes: as long as Linux lets one argument of a command be.
+        public static let maximumInputSize = 128 * 1_024
+    }
+
     /// The execution.
     public var run: RunID
     /// The job it executes.
@@ -27,11 +38,11 @@ public struct RunOrder: Hashable, Sendable {
     public var queue: Name
     /// The groups it belongs to.
     public var groups: [Name]
-    /// Program and arguments, as bytes: an argument need not be text.
-    public var command: [[UInt8]]
-    /// The working directory; `nil` is the worker's own.
+    /// What it executes.
+    public var work: Work
+    /// The working directory of a command; `nil` is the worker's own.
     public var directory: String?
-    /// What is set besides the worker's clean base.
+    /// What a command has set besides the worker's clean base.
     public var environment: [String: [UInt8]]
     /// The time between asking and forcing; `nil` is the worker's default.
     public var gracePeriod: Duration?
@@ -45,7 +56,7 @@ public struct RunOrder: Hashable, Sendable {
         attempt: Int = 1,
         queue: Name,
         groups: [Name] = [],
-        command: [[UInt8]],
+        work: Work,
         directory: String? = nil,
         environment: [String: [UInt8]] = [:],
         gracePeriod: Duration? = nil,
@@ -56,7 +67,7 @@ public struct RunOrder: Hashable, Sendable {
         self.attempt = attempt
         self.queue = queue
         self.groups = groups
-        self.command = command
+        self.work = work
         self.directory = directory
         self.environment = environment
         self.gracePeriod = gracePeriod

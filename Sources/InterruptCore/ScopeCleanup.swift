@@ -49,8 +49,8 @@ extension InterruptScope {
             state.taskCount += 1
             let number = state.taskCount
             // Awaited at the end of the scope.
-            let task = Task {
-                self.waitUntilRegistered()
+            let task = Task(executorPreference: executor) { [self] in
+                waitUntilRegistered()
                 do {
                     try await CurrentScope.bind(self) { try await body() }
                 } catch {
@@ -126,7 +126,7 @@ extension InterruptScope {
     /// Why a step failed; `nil` when it did not.
     private func failure(of step: CleanupStep) async -> String? {
         // First it is asked to end, by its own timeout; a little later it is left alone.
-        let result = await withLimit(step.limit + Self.killedLimit) {
+        let result = await withLimit(step.limit + Self.killedLimit, on: executor) {
             await Result {
                 try await withDetachedInterruptScope(run: self.run, timeout: step.limit) { _ in
                     try await step.action()

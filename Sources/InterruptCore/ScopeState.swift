@@ -65,7 +65,10 @@ struct ScopeState {
                 scope.bus.publish(.uninterruptible(section: section, elapsed: elapsed))
             }
             if reception != .shortening { armPatience(for: signal.stage, in: scope) }
-            if mustEnd, !tasks.isEmpty { then.cancelled += tasks.values.map(\.task) }
+            if mustEnd, !tasks.isEmpty {
+                let tasks = tasks.values.map(\.task)
+                if scope.executor == nil { then.cancelled += tasks } else { then.cancelledElsewhere += tasks }
+            }
         case .late, .known, .passedOver:
             break
         }
@@ -78,16 +81,19 @@ struct ScopeState {
 struct Consequences {
     var woken: [Wakeup] = []
     var cancelled: [Task<Void, Never>] = []
+    /// Such as may block the thread on which they hear of it.
+    var cancelledElsewhere: [Task<Void, Never>] = []
 
     func carryOut() {
         for wakeup in woken { wakeup.signal() }
         for task in cancelled { task.cancel() }
+        cancelElsewhere(cancelledElsewhere)
     }
 
     /// On the thread of the alarms, which must not run code of others.
     func carryOutAtAlarm() {
         for wakeup in woken { wakeup.signal() }
-        cancelElsewhere(cancelled)
+        cancelElsewhere(cancelled + cancelledElsewhere)
     }
 }
 
@@ -114,7 +120,7 @@ extension InterruptScope {
 }
 
 /// Cancels on a thread of its own.
-func cancelElsewhere(_ tasks: [Task<Void, Never>]) {
+package func cancelElsewhere(_ tasks: [Task<Void, Never>]) {
     if tasks.isEmpty { return }
     DispatchQueue(label: "cancel").async { for task in tasks { task.cancel() } }
 }

@@ -61,13 +61,16 @@ public struct ProcessIdentity: Hashable, Sendable {
 public struct LeftRun: Hashable, Sendable {
     /// The run.
     public var run: RunID
-    /// Its leader, when one was recorded.
+    /// Its leader, when one was recorded; of a run of a handler, the process that had it.
     public var process: ProcessIdentity?
+    /// Whether it is a run of a handler: it ends with that process, and is never signalled.
+    public var isInProcess: Bool
 
     /// A left run from its parts.
-    public init(run: RunID, process: ProcessIdentity?) {
+    public init(run: RunID, process: ProcessIdentity?, isInProcess: Bool = false) {
         self.run = run
         self.process = process
+        self.isInProcess = isInProcess
     }
 }
 

@@ -223,16 +223,3 @@ extension InterruptSignal {
         ]
     }
 }
-
-extension String {
-    /// As much of the text as fits, cut between characters.
-    fileprivate func clipped(toBytes limit: Int) -> String {
-        if utf8.count <= limit { return self }
-        var result = ""
-        for character in self {
-            guard result.utf8.count + character.utf8.count <= limit else { break }
-            result.append(character)
-        }
-        return result
-    }
-}

@@ -47,11 +47,11 @@ public struct Submission: Sendable {
     public var queue: Name
     /// The groups it belongs to.
     public var groups: [Name] = []
-    /// Program and arguments, as bytes.
-    public var command: [[UInt8]]
-    /// The working directory.
+    /// What it executes: a command, or a handler of the worker's program.
+    public var work: RunOrder.Work
+    /// The working directory of a command.
     public var directory: String?
-    /// What is set besides the worker's clean base.
+    /// What a command has set besides the worker's clean base.
     public var environment: [String: [UInt8]] = [:]
     /// The time between asking and forcing; `nil` is the worker's default.
     public var gracePeriod: Duration?
@@ -64,7 +64,16 @@ public struct Submission: Sendable {
     public init(job: Name, queue: Name, command: [[UInt8]]) {
         self.job = job
         self.queue = queue
-        self.command = command
+        work = .command(command)
+    }
+
+    /// A submission of `handler` as `job` to `queue`, for a worker that has a function of this name.
+    ///
+    /// - Parameter input: what the function is given; at most ``RunOrder/Work/maximumInputSize`` bytes.
+    public init(job: Name, queue: Name, handler: Name, input: String = "") {
+        self.job = job
+        self.queue = queue
+        work = .handler(handler, input: input)
     }
 }
 
@@ -80,13 +89,24 @@ public enum SubmissionResult: Hashable, Sendable {
 
 extension InterruptClient {
     /// Submits a run. Returns when it is recorded. Idempotent by run id.
+    ///
+    /// - Throws: ``RedisError``; with the code `reply`, before anything is sent, for an input that is too long.
     public func submit(_ submission: Submission) async throws(RedisError) -> SubmissionResult {
+        var (command, handler, input) = ([UInt8](), "", "")
+        switch submission.work {
+        case .command(let words): command = Array(words.joined(separator: [0]))
+        case .handler(let name, let text): (handler, input) = (name.description, text)
+        }
+        guard input.utf8.count <= RunOrder.Work.maximumInputSize else {
+            let most = RunOrder.Work.maximumInputSize
+            throw RedisError(.reply, "the input has \(input.utf8.count) bytes, at most \(most) are taken")
+        }
         var arguments: [RedisArgument] = [
             .init(submission.job.description), .init(submission.run.rawValue), .init(submission.queue.description),
             .init(submission.groups.map(\.description).joined(separator: " ")), .init(submission.submittedBy ?? ""),
-            .init(Array(submission.command.joined(separator: [0]))), .init(submission.directory ?? ""),
+            .init(command), .init(submission.directory ?? ""),
             .init(submission.gracePeriod.map { "\($0.milliseconds)" } ?? ""),
-            .init(submission.timeout.map { "\($0.milliseconds)" } ?? ""),
+            .init(submission.timeout.map { "\($0.milliseconds)" } ?? ""), .init(handler), .init(input),
         ]
         for (name, value) in submission.environment { arguments += [.init(name), .init(value)] }
         let reply = try await evaluate(RedisScripts.submit, arguments)

@@ -244,6 +244,29 @@ public final class RedisTransport: InterruptTransport {
         if reply.text == "replaced" { throw .replaced }
     }
 
+    /// Records how far the run is, to the hundredth of a percent.
+    public func publish(_ progress: WorkProgress, of run: RunID) async throws(TransportError) {
+        let reply = try await evaluate(
+            RedisScripts.progress,
+            [
+                .init(run.rawValue), .init(instance), .init(progress.wireText), .init(progress.message ?? ""),
+            ]
+        )
+        if reply.text == "replaced" { throw .replaced }
+    }
+
+    /// Records why the run goes on.
+    public func publish(_ holdout: Holdout, of run: RunID) async throws(TransportError) {
+        let reply = try await evaluate(
+            RedisScripts.holdout,
+            [
+                .init(run.rawValue), .init(instance), .init(holdout.section ?? ""),
+                .init(holdout.lastCheckpoint ?? ""), .init(holdout.elapsed.milliseconds),
+            ]
+        )
+        if reply.text == "replaced" { throw .replaced }
+    }
+
     /// Adds to the bounded tail of a run's output: the last 16 MiB.
     public func append(_ output: [OutputChunk], of run: RunID) async throws(TransportError) {
         let pieces = outputs.withLock { outputs in

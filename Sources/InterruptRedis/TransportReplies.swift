@@ -29,13 +29,13 @@ extension WorkerRecord {
 
 extension LeftRun {
     init?(reply: RESPValue) {
-        guard let parts = reply.array?.map({ $0.text ?? "" }), parts.count == 4 else { return nil }
+        guard let parts = reply.array?.map({ $0.text ?? "" }), parts.count == 5 else { return nil }
         let process: ProcessIdentity? =
             if let pid = Int32(parts[2]), let start = UInt64(parts[3]) {
                 ProcessIdentity(boot: parts[1], pid: pid, start: start)
             } else {
                 nil
             }
-        self.init(run: RunID(rawValue: parts[0]), process: process)
+        self.init(run: RunID(rawValue: parts[0]), process: process, isInProcess: !parts[4].isEmpty)
     }
 }

@@ -1,11 +1,14 @@
 import InterruptCore
 import Logging
 
-/// Writes what a run has to put on record, in order and until it is there: its process, its receipts, then its end.
+/// Writes what a run has to put on record, in order and until it is there: its process, its receipts, why it does not end,
+/// its last progress, then its end.
 struct Receipts<Transport: InterruptTransport>: Sendable {
     private enum Item {
         case process(ProcessIdentity)
         case receipt(InterruptSignal, DeliveryWay)
+        case holdout(Holdout)
+        case progress(WorkProgress)
     }
 
     private let order: RunOrder
@@ -31,6 +34,16 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
         continuation.yield(.process(process))
     }
 
+    /// Queues why the run goes on although it was asked to end.
+    func add(_ holdout: Holdout) {
+        continuation.yield(.holdout(holdout))
+    }
+
+    /// Queues what the run has told last of its progress.
+    func add(_ progress: WorkProgress) {
+        continuation.yield(.progress(progress))
+    }
+
     /// Nothing but the end follows.
     func finish() {
         continuation.finish()
@@ -44,6 +57,14 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
                 case .process(let process):
                     await recorder.write("a process") { () async throws(TransportError) in
                         try await transport.spawned(order.run, process: process)
+                    }
+                case .holdout(let holdout):
+                    await recorder.write("a holdout") { () async throws(TransportError) in
+                        try await transport.publish(holdout, of: order.run)
+                    }
+                case .progress(let progress):
+                    await recorder.write("the last progress") { () async throws(TransportError) in
+                        try await transport.publish(progress, of: order.run)
                     }
                 case .receipt(let signal, let way):
                     await recorder.write("a receipt") { () async throws(TransportError) in

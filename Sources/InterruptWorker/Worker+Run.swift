@@ -10,14 +10,14 @@ extension Worker {
         let ending = await execute(order, pending: pending, receipts)
         receipts.finish()
         await isWritten
-        await receipts.record(ending)
+        if let ending { await receipts.record(ending) }
     }
 
     private func execute(
         _ order: RunOrder,
         pending: [InterruptSignal],
         _ receipts: Receipts<Transport>
-    ) async -> RunEnding {
+    ) async -> RunEnding? {
         await withDetachedInterruptScope(
             run: order.run,
             timeout: order.timeout,
@@ -32,15 +32,20 @@ extension Worker {
                 }
             }
             for signal in pending { deliver(signal, .start) }
+            let lastCall = Wakeup()
+            let deliverOwn: @Sendable (InterruptSignal) -> Void = { signal in
+                deliver(signal, .local)
+                if signal.stage == .kill { lastCall.signal() }
+            }
             let own = state.withLock { state in
-                state.scopes[order.run] = { deliver($0, .local) }
+                state.scopes[order.run] = deliverOwn
                 return state.own
             }
             // A drain of the worker itself does not mean what it has claimed already.
-            if let own, own.stage > .drain { deliver(own, .local) }
+            if let own, own.stage > .drain { deliverOwn(own) }
             transport.watch(order, deliver: deliver)
             let signals = scope.signals
-            let ending = await withTaskGroup(of: Void.self, returning: RunEnding.self) { group in
+            let ending = await withTaskGroup(of: Void.self, returning: RunEnding?.self) { group in
                 group.addTask {
                     for await signal in signals where signal.source == .timeout {
                         receipts.add(signal, .local)
@@ -48,7 +53,7 @@ extension Worker {
                     }
                 }
                 group.addTask { await self.reportDraining(order, scope) }
-                let ending = await spawn(order, scope, receipts)
+                let ending = await perform(order, scope, receipts, lastCall: lastCall, deliver: deliver)
                 transport.unwatch(order.run)
                 state.withLock { $0.scopes[order.run] = nil }
                 // The run may have ended while what ended it is still being taken in: the receipt comes before the end.
@@ -58,7 +63,7 @@ extension Worker {
             }
             // The stream does not carry a timeout that came after another cause.
             for signal in scope.late where signal.source == .timeout { receipts.add(signal, .local) }
-            report(.ended(order, ending, cause: scope.cause))
+            if let ending { report(.ended(order, ending, cause: scope.cause)) }
             return ending
         }
     }
@@ -71,13 +76,40 @@ extension Worker {
         if !Task.isCancelled, scope.stage == .drain { report(.draining(order, for: limit)) }
     }
 
+    private func perform(
+        _ order: RunOrder,
+        _ scope: InterruptScope,
+        _ receipts: Receipts<Transport>,
+        lastCall: Wakeup,
+        deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void
+    ) async -> RunEnding? {
+        // What was asked before the start means that it does not start, whatever the stage.
+        if scope.isInterrupted { return RunEnding(state: .interrupted) }
+        switch order.work {
+        case .command: return await spawn(order, scope, receipts)
+        case .handler(let name, let input):
+            return await runHandler(
+                name,
+                input: input,
+                order,
+                scope,
+                receipts,
+                lastCall: lastCall,
+                deliver: deliver
+            )
+        }
+    }
+
     private func spawn(
         _ order: RunOrder,
         _ scope: InterruptScope,
         _ receipts: Receipts<Transport>
     ) async -> RunEnding {
-        // What was asked before the spawn means that it does not start, whatever the stage.
-        if scope.isInterrupted { return RunEnding(state: .interrupted) }
+        guard let runner else {
+            let text =
+                "worker '\(configuration.description.name)' runs no commands, only handlers: submit with --handler"
+            return SpawnFailure(exitCode: 126, text: text).ending
+        }
         if let refusal = configuration.refusal(order) { return RunEnding(state: .failed, error: refusal) }
         let transport = transport
         let report = report

@@ -12,6 +12,9 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
         public var isOnlyMachine = false
         /// How long a run may go on after stage 1 before that is reported.
         public var drainWarning: Duration = .seconds(60)
+        /// How long a job of this process may go on after it was forced before it is reported as one that cannot be
+        /// interrupted yet; and, when the worker itself is at stage 3, before that goes without it.
+        public var giveUpAfter = StopLimits.survival
         /// Says why a run must not be started here; `nil` lets it.
         public var refusal: @Sendable (RunOrder) -> String? = { _ in nil }
         /// What an interrupt means for a run, asked when it starts; none is what it says.
@@ -33,7 +36,8 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
 
     let configuration: Configuration
     let transport: Transport
-    let runner: ProcessRunner
+    let runner: ProcessRunner?
+    let jobs: JobRegistry
     let logger: Logger
     let report: @Sendable (WorkerEvent) -> Void
     let state: Mutex<State>
@@ -42,17 +46,22 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
 
     /// A worker; ``run()`` runs it.
     ///
-    /// - Parameter report: called with each event, from any thread; it must return at once.
+    /// - Parameters:
+    ///   - runner: runs what was submitted as a command; without one such a run fails, and says so.
+    ///   - jobs: the functions that run in this process.
+    ///   - report: called with each event, from any thread; it must return at once.
     public init(
         configuration: Configuration,
         transport: Transport,
-        runner: ProcessRunner,
+        runner: ProcessRunner?,
+        jobs: JobRegistry = JobRegistry(),
         logger: Logger,
         report: @escaping @Sendable (WorkerEvent) -> Void = { _ in }
     ) {
         self.configuration = configuration
         self.transport = transport
         self.runner = runner
+        self.jobs = jobs
         self.logger = logger
         self.report = report
         state = Mutex(State(decisions: WorkerState(slots: configuration.description.slots)))
@@ -61,7 +70,8 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
     /// How many runs the worker holds now.
     public var heldCount: Int { state.withLock { $0.decisions.heldCount } }
 
-    /// The grace period, from now on, of runs that start and name none. Until this is called, the runner's.
+    /// The grace period, from now on, of runs that start and name none. Until this is called, the
+    /// runner's; without a runner ``StopLimits/gracePeriod``.
     public func setGracePeriod(_ gracePeriod: Duration) {
         state.withLock { $0.gracePeriod = gracePeriod }
     }
@@ -88,7 +98,14 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
             do throws(WorkerError) {
                 guard let left = try await enter() else { return .success(()) }
                 report(.entered)
-                await LeftBehind(runs: left, transport: transport, logger: logger, isHurried: isHurried).end()
+                let leftBehind = LeftBehind(
+                    transport: transport,
+                    isOnlyMachine: configuration.isOnlyMachine,
+                    logger: logger,
+                    isHurried: isHurried
+                )
+                let stillThere = await leftBehind.end(left)
+                for run in stillThere { group.addTask { await leftBehind.endLater(run) } }
                 group.addTask { await self.beat() }
                 await work()
                 if state.withLock({ $0.isReplaced }) { throw .replaced }
@@ -288,5 +305,7 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
 
     var stage: InterruptStage? { state.withLock { $0.decisions.stage } }
 
-    private var gracePeriod: Duration { state.withLock { $0.gracePeriod } ?? runner.defaultGracePeriod }
+    var gracePeriod: Duration {
+        state.withLock { $0.gracePeriod } ?? runner?.defaultGracePeriod ?? StopLimits.gracePeriod
+    }
 }

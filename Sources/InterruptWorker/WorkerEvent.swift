@@ -4,12 +4,14 @@ public import InterruptCore
 public enum WorkerEvent: Sendable {
     /// It has its name and takes runs.
     case entered
-    /// A run was claimed and its process runs.
+    /// A run was claimed and its process runs; that of a handler is this one.
     case started(RunOrder, pid: Int32)
     /// An interrupt was accepted for a run.
     case interrupted(RunOrder, InterruptSignal, DeliveryWay)
     /// A run was asked to drain so long ago and still goes on; once a run.
     case draining(RunOrder, for: Duration)
+    /// A run of a handler goes on although it was asked to end; it keeps its slot.
+    case holdsOut(RunOrder, Holdout)
     /// A run has ended; its process group is verified to be empty, or its survivors are named in the ending.
     case ended(RunOrder, RunEnding, cause: InterruptSignal?)
     /// The worker's own stage rose; `held` is how many runs it still has.

@@ -12,6 +12,29 @@ struct RunEvent: Decodable, Equatable {
     var state: String
     var at_ms: Int64?
     var stage: Int?
+    var progress: Double?
+    var progress_message: String?
+    var section: String?
+    var checkpoint: String?
+    var elapsed_ms: Int64?
+
+    /// How far the run is, if that is what is told.
+    var workProgress: WorkProgress? {
+        // A number that is none is not shown.
+        progress.flatMap { try? WorkProgress($0, progress_message) }
+    }
+
+    /// How much longer it takes, as far as that can be said.
+    var remaining: Duration? {
+        guard let workProgress, let elapsed_ms, state == RunState.running.rawValue else { return nil }
+        return workProgress.remaining(elapsed: .milliseconds(elapsed_ms))
+    }
+
+    /// Why the run goes on although it was asked to end, if that is what is told.
+    var holdout: Holdout? {
+        guard event == "holdout" else { return nil }
+        return Holdout(section: section, lastCheckpoint: checkpoint, elapsed: .milliseconds(elapsed_ms ?? 0))
+    }
 
     /// `nil` for anything that is not such an event.
     init?(payload: [UInt8]) {
@@ -27,6 +50,12 @@ struct RunEvent: Decodable, Equatable {
         ]
         members["at"] = at_ms.map { .string(Timestamp(milliseconds: $0).rfc3339) }
         members["stage"] = stage.map { .integer(Int64($0)) }
+        members["progress"] = workProgress.map { .number($0.fraction) }
+        members["progress_message"] = workProgress?.message.map(JSONValue.string)
+        members["eta_ms"] = remaining.map { .integer($0.milliseconds) }
+        members["section"] = section.map(JSONValue.string)
+        members["checkpoint"] = checkpoint.map(JSONValue.string)
+        members["elapsed_ms"] = elapsed_ms.map(JSONValue.integer)
         return .object(members)
     }
 }
@@ -47,21 +76,30 @@ enum Occurrence: Sendable {
 extension Session {
     /// Runs `body` with everything a waiting command reacts to, as one sequence that never ends by itself.
     ///
-    /// - Parameter tick: how often to look again: the safety net under what is published.
+    /// - Parameters:
+    ///   - tick: how often to look again: the safety net under what is published.
+    ///   - includesProgress: whether what runs tell of their progress is among the events: it changes no state.
     func withOccurrences<R: Sendable>(
         tick: Duration,
+        includesProgress: Bool = false,
         body: (AsyncStream<Occurrence>) async throws -> R
     ) async throws -> R {
         // An ignored SIGINT stays so: that is what a shell's background means.
         try await withUnixSignals(UnixSignals.isIgnored(SIGINT) ? [] : [SIGINT]) { signals in
             // The command is over then: a press too much means nothing.
             defer { signals.forget() }
-            return try await withOccurrences(tick: tick, presses: signals, body: body)
+            return try await withOccurrences(
+                tick: tick,
+                includesProgress: includesProgress,
+                presses: signals,
+                body: body
+            )
         }
     }
 
     private func withOccurrences<R: Sendable>(
         tick: Duration,
+        includesProgress: Bool,
         presses: UnixSignals,
         body: (AsyncStream<Occurrence>) async throws -> R
     ) async rethrows -> R {
@@ -75,7 +113,8 @@ extension Session {
             case .connected: feed.yield(.listening)
             case .disconnected(let error): feed.yield(.deaf(error))
             case .push(let push):
-                if let event = push.payload.bytes.flatMap(RunEvent.init) { feed.yield(.event(event)) }
+                guard let event = push.payload.bytes.flatMap(RunEvent.init) else { break }
+                if includesProgress || event.event != "progress" { feed.yield(.event(event)) }
             }
         }
         return try await withThrowingTaskGroup(of: Void.self) { group in

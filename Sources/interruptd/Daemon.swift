@@ -64,31 +64,23 @@ struct Daemon {
     /// The host's name with every character that a worker's name may not have replaced.
     private static var hostName: Name {
         let allowed = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-")
-        let text = String(host.prefix(Name.maximumLength).map { allowed.contains($0) ? $0 : "-" })
+        let text = String(WorkerDescription.hostName.prefix(Name.maximumLength).map { allowed.contains($0) ? $0 : "-" })
         // A host without a usable name gets one that always is.
         return (try? Name(text)) ?? (try! Name("worker"))
     }
 
-    private static var host: String {
-        var buffer = [CChar](repeating: 0, count: 256)
-        gethostname(&buffer, buffer.count - 1)
-        return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-    }
-
     private func describeWorker() throws -> WorkerDescription {
-        guard let process = ProcessIdentity(pid: getpid()) else {
-            throw StartFailure(status: 1, message: "/proc is not mounted: no process can be identified")
-        }
-        return WorkerDescription(
+        let description = WorkerDescription(
             name: name,
-            instance: RunID.random().rawValue,
-            host: Self.host,
-            process: process,
             slots: settings.concurrency,
-            version: Interruptd.version,
             queues: settings.queues,
+            version: Interruptd.version,
             lease: settings.lease
         )
+        guard let description else {
+            throw StartFailure(status: 1, message: "/proc is not mounted: no process can be identified")
+        }
+        return description
     }
 
     private func makeTransport(_ description: WorkerDescription) -> RedisTransport {

@@ -45,7 +45,7 @@ struct DaemonSettings {
         // Three quarters of the cores, at least one.
         concurrency = try settings.number(.concurrency, in: 1...10_000) ?? max(1, processorCount * 3 / 4)
         name = try settings.names(.name)?.last
-        gracePeriod = try settings.duration(.grace, in: .zero ... .seconds(86_400)) ?? .seconds(10)
+        gracePeriod = try settings.duration(.grace, in: .zero ... .seconds(86_400)) ?? StopLimits.gracePeriod
         drainWarning = try settings.duration(.drainWarning, in: .zero ... .seconds(86_400)) ?? .seconds(60)
         pollInterval = try settings.duration(.pollInterval, in: .milliseconds(100) ... .seconds(3_600)) ?? .seconds(1)
         lease = try settings.duration(.lease, in: .seconds(3) ... .seconds(3_600)) ?? .seconds(30)

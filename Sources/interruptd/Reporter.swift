@@ -59,6 +59,8 @@ struct Reporter {
                 "job \(order.job) has been draining for \(time.displayText)",
                 metadata: ["run": "\(order.run)"]
             )
+        case .holdsOut(let order, let holdout):
+            logger.warning("job \(order.job) \(holdout.text)", metadata: ["run": "\(order.run)"])
         case .ended(let order, let ending, let cause):
             var metadata: Logger.Metadata = [
                 "job": "\(order.job)", "run": "\(order.run)", "state": "\(ending.state.rawValue)",
@@ -92,6 +94,8 @@ enum TerminalText {
             return ["interrupted \(order.job): \(parts.joined(separator: ", ").escapedForDisplay())"]
         case .draining(let order, let time):
             return ["job \(order.job) has been draining for \(time.displayText)"]
+        case .holdsOut(let order, let holdout):
+            return ["job \(order.job) \(holdout.text)"]
         case .ended(let order, let ending, _):
             var parts = [ending.state.rawValue]
             if let code = ending.exitCode, code != 0 { parts.append("exit code \(code)") }

@@ -6,7 +6,7 @@ import Testing
     private let transport = InMemoryTransport()
 
     private func order() throws -> RunOrder {
-        RunOrder(run: .random(), job: try Name("job"), queue: try Name("q"), command: [Array("true".utf8)])
+        RunOrder(run: .random(), job: try Name("job"), queue: try Name("q"), work: .command([Array("true".utf8)]))
     }
 
     private func worker(_ instance: String) throws -> WorkerDescription {

@@ -12,7 +12,7 @@ import Testing
         try await withWorker { control, _, worker async throws in
             async let attached = control.call([Array("run".utf8), Array("--".utf8), Array("x".utf8), [0xFF, 0x01]])
             let order = try await firstOrder(worker)
-            #expect(order.command.last == [0xFF, 0x01])
+            #expect(order.work == .command([Array("x".utf8), [0xFF, 0x01]]))
             let chunks = [
                 OutputChunk(stream: .output, offset: 0, bytes: Array("out\n".utf8)),
                 OutputChunk(stream: .error, offset: 4, bytes: Array("err\n".utf8)),

@@ -12,7 +12,7 @@ import Testing
         try await withWorker { control, _, worker async throws in
             #expect(try await control("submit", "--id", "nightly", "--", "make", "all").output == "nightly\n")
             let order = try await firstOrder(worker)
-            #expect(order.command == [Array("make".utf8), Array("all".utf8)])
+            #expect(order.work == .command([Array("make".utf8), Array("all".utf8)]))
             let cancel = try await control("cancel", "nightly", "--message", "wrong branch", "--request-id", "q1")
             #expect(cancel.status == 0, "\(cancel)")
             let lines = cancel.output.split(separator: "\n")

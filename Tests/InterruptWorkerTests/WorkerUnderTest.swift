@@ -28,6 +28,8 @@ final class TroubledTransport: InterruptTransport {
         case spawned(RunID)
         case receipt(RunID, RequestID)
         case end(RunID, RunEnding)
+        case progress(RunID, WorkProgress)
+        case holdout(RunID, Holdout)
         case lost(RunID)
         case givenBack(RunID)
         case left
@@ -125,6 +127,18 @@ final class TroubledTransport: InterruptTransport {
         try await base.spawned(run, process: process)
     }
 
+    func publish(_ progress: WorkProgress, of run: RunID) async throws(TransportError) {
+        try check("progress")
+        note(.progress(run, progress))
+        try await base.publish(progress, of: run)
+    }
+
+    func publish(_ holdout: Holdout, of run: RunID) async throws(TransportError) {
+        try check("holdout")
+        note(.holdout(run, holdout))
+        try await base.publish(holdout, of: run)
+    }
+
     func append(_ output: [OutputChunk], of run: RunID) async throws(TransportError) {
         try check("append")
         try await base.append(output, of: run)
@@ -187,7 +201,7 @@ extension [WorkerEvent] {
             switch event {
             case .started: now += 1
             case .ended(_, let ending, _): now -= ending.exitCode == nil && ending.termSignal == nil ? 0 : 1
-            case .entered, .interrupted, .draining, .stage: break
+            case .entered, .interrupted, .draining, .holdsOut, .stage: break
             }
             most = Swift.max(most, now)
         }
@@ -245,7 +259,7 @@ struct WorkerUnderTest: Sendable {
             run: .random(),
             job: try Name("job"),
             queue: try Name("q"),
-            command: command.map { Array($0.utf8) },
+            work: .command(command.map { Array($0.utf8) }),
             timeout: timeout
         )
         transport.base.submit(order)

@@ -3,7 +3,7 @@ extension RedisScripts {
     /// Takes a worker's name for an instance.
     ///
     /// Arguments: worker, instance, the instance that is known to be dead or "", then names and values of the fields.
-    /// Replies `{'entered', {{run, boot, pid, start}, …}}` with the runs that the name still holds, or
+    /// Replies `{'entered', {{run, boot, pid, start, handler}, …}}` with the runs that the name still holds, or
     /// `{'in_use', fields of the holder}`.
     static let enter = script(
         "enter",
@@ -24,9 +24,9 @@ extension RedisScripts {
         if holder ~= instance then record(now, 'worker_started', '', '', 'worker', worker) end
         local left = {}
         for _, run in ipairs(redis.call('SMEMBERS', \(key.holds) .. worker)) do
-          local fields = redis.call('HMGET', \(key.run) .. run, 'instance', 'boot', 'pid', 'pid_start')
+          local fields = redis.call('HMGET', \(key.run) .. run, 'instance', 'boot', 'pid', 'pid_start', 'handler')
           if fields[1] ~= instance then
-            left[#left + 1] = {run, fields[2] or '', fields[3] or '', fields[4] or ''}
+            left[#left + 1] = {run, fields[2] or '', fields[3] or '', fields[4] or '', fields[5] or ''}
           end
         end
         return {'entered', left}

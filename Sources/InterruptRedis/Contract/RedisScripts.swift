@@ -12,7 +12,7 @@ enum RedisScripts {
     /// Puts a run in its queue, unless its job is live or something holds it back.
     ///
     /// Arguments: job, run, queue, groups (spaces between), submitted by, command (NUL between), directory, grace in
-    /// ms, timeout in ms, then names and values of the environment.
+    /// ms, timeout in ms, handler and its input instead of a command, then names and values of the environment.
     /// Replies `{'queued', run}`, `{'live', run}`, `{'refused', why}` or `{'gated', target, stage, who, at}`.
     static let submit = script(
         "submit",
@@ -34,18 +34,20 @@ enum RedisScripts {
         redis.call('HSET', \(key.run) .. run, 'v', 1, 'job', job, 'run', run, 'attempt', 0, 'queue', queue, 'groups', groups,
           'command', ARGV[7], 'cwd', ARGV[8], 'state', 'queued', 'submitted_by', ARGV[6], 'submitted_at_ms', now,
           'grace_ms', ARGV[9], 'timeout_ms', ARGV[10], 'previous_run', current or '')
+        local handler = ARGV[11]
+        if handler ~= '' then redis.call('HSET', \(key.run) .. run, 'handler', handler, 'input', ARGV[12]) end
         redis.call('HSET', \(key.meta), 'v', 1)
         redis.call('HSET', \(key.job) .. job, 'run', run)
         redis.call('PERSIST', \(key.job) .. job)
-        if #ARGV > 10 then
-          for i = 11, #ARGV, 2 do redis.call('HSET', \(key.env) .. run, ARGV[i], ARGV[i + 1]) end
+        if #ARGV > 12 then
+          for i = 13, #ARGV, 2 do redis.call('HSET', \(key.env) .. run, ARGV[i], ARGV[i + 1]) end
         end
         redis.call('ZADD', \(key.live), now, run)
         for group in string.gmatch(groups, '%S+') do redis.call('SADD', \(key.group) .. group, run) end
         drop_flag(job, run, now)
         local entry = redis.call('XADD', \(key.queue) .. queue, '*', 'run', run)
         redis.call('HSET', \(key.run) .. run, 'entry', entry)
-        record(now, 'submitted', job, run, 'triggered_by', ARGV[6], 'queue', queue)
+        record(now, 'submitted', job, run, 'triggered_by', ARGV[6], 'queue', queue, 'handler', handler)
         publish_event('submitted', job, run, 'queued', now)
         return {'queued', run}
         """
@@ -149,6 +151,48 @@ enum RedisScripts {
         if is_live then redis.call('HSET', \(key.run) .. run, 'pid', ARGV[4], 'pid_start', ARGV[5], 'boot', ARGV[6]) end
         redis.call('DEL', \(key.env) .. run)
         return is_live and 'OK' or 'ended'
+        """
+    )
+
+    /// Records how far a run is. `progress_at_ms` is when it first was this far: a new message alone does not move it.
+    ///
+    /// Arguments: run, instance, the part that is done, message. Replies `OK`, `ended` or `replaced`.
+    static let progress = script(
+        "progress",
+        using: [history],
+        """
+        local run, part, message = ARGV[2], ARGV[4], ARGV[5]
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance', 'progress', 'job', 'started_at_ms', 'stage')
+        if not fields[1] or is_end[fields[1]] then return 'ended' end
+        if fields[2] ~= ARGV[3] then return 'replaced' end
+        local now = now_ms()
+        redis.call('HSET', \(key.run) .. run, 'progress', part, 'progress_message', message)
+        if fields[3] ~= part then redis.call('HSET', \(key.run) .. run, 'progress_at_ms', now) end
+        publish_event('progress', fields[4], run, fields[1], now, tonumber(fields[6] or ''), {
+          progress = tonumber(part), progress_message = message ~= '' and message or nil,
+          elapsed_ms = now - (tonumber(fields[5] or '') or now) })
+        return 'OK'
+        """
+    )
+
+    /// Records why a run goes on although it was asked to end.
+    ///
+    /// Arguments: run, instance, section, checkpoint, for how long in ms. Replies `OK`, `ended` or `replaced`.
+    static let holdout = script(
+        "holdout",
+        using: [history],
+        """
+        local run = ARGV[2]
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance', 'job', 'stage')
+        if not fields[1] or is_end[fields[1]] then return 'ended' end
+        if fields[2] ~= ARGV[3] then return 'replaced' end
+        local now, elapsed = now_ms(), tonumber(ARGV[6])
+        redis.call('HSET', \(key.run) .. run, 'holdout_section', ARGV[4], 'holdout_checkpoint', ARGV[5],
+          'holdout_since_ms', now - elapsed)
+        record(now, 'holdout', fields[3], run, 'section', ARGV[4], 'checkpoint', ARGV[5], 'elapsed_ms', elapsed)
+        publish_event('holdout', fields[3], run, fields[1], now, tonumber(fields[4] or ''), {
+          section = ARGV[4] ~= '' and ARGV[4] or nil, checkpoint = ARGV[5] ~= '' and ARGV[5] or nil, elapsed_ms = elapsed })
+        return 'OK'
         """
     )
 

@@ -43,9 +43,14 @@ public struct RunRecord: Hashable, Sendable {
     public var command: [[UInt8]] {
         (fields["command"] ?? []).split(separator: 0, omittingEmptySubsequences: false).map(Array.init)
     }
-    /// The command for display, words with spaces quoted.
-    public var commandText: String {
-        command.map { String(decoding: $0, as: UTF8.self) }
+    /// The handler that it is a run of, in place of a command.
+    public var handler: String? { text("handler") }
+    /// What the handler is given.
+    public var input: String { text("input") ?? "" }
+    /// What it executes, for display: the command, words with spaces quoted, or the handler and its input.
+    public var workText: String {
+        if let handler { return input.isEmpty ? "handler \(handler)" : "handler \(handler) \(input)" }
+        return command.map { String(decoding: $0, as: UTF8.self) }
             .map { $0.isEmpty || $0.contains(" ") ? "'\($0)'" : $0 }
             .joined(separator: " ")
     }
@@ -69,6 +74,28 @@ public struct RunRecord: Hashable, Sendable {
     public var requestID: String? { text("request_id") }
     /// How the interrupt reached the worker.
     public var way: DeliveryWay? { text("via").flatMap(DeliveryWay.init) }
+    /// How far it is, as it has said last; `nil` when it has said nothing that can be read.
+    public var progress: WorkProgress? {
+        text("progress").flatMap(Double.init).flatMap { try? WorkProgress($0, text("progress_message")) }
+    }
+    /// When it first was this far.
+    public var progressAt: Timestamp? { instant("progress_at") }
+    /// How much longer it takes at `now` if it goes on as it has; `nil` when that cannot be said.
+    public func remaining(at now: Timestamp) -> Duration? {
+        guard state == .running, let progress, let startedAt, let progressAt else { return nil }
+        return progress.remaining(elapsed: progressAt - startedAt, standing: now - progressAt)
+    }
+    /// Whether it goes on although it was asked to end, as its worker has said.
+    public var isHoldingOut: Bool { !state.isEnd && text("holdout_since_ms") != nil }
+    /// Why it goes on at `now` although it was asked to end, as its worker has said; `nil` when it has not.
+    public func holdout(at now: Timestamp) -> Holdout? {
+        guard !state.isEnd, let since = instant("holdout_since") else { return nil }
+        return Holdout(
+            section: text("holdout_section"),
+            lastCheckpoint: text("holdout_checkpoint"),
+            elapsed: max(.zero, now - since)
+        )
+    }
     /// When it was submitted.
     public var submittedAt: Timestamp? { instant("submitted_at") }
     /// When it was claimed.
@@ -106,7 +133,7 @@ public struct RunRecord: Hashable, Sendable {
 
     /// What a worker needs to run it; `nil` when a field that it needs is broken.
     func order(environment: RESPValue?) -> RunOrder? {
-        guard let job = try? Name(job), let queue = try? Name(queue), let first = command.first, !first.isEmpty else {
+        guard let job = try? Name(job), let queue = try? Name(queue), let work else {
             return nil  // a record that no submit script wrote
         }
         var variables: [String: [UInt8]] = [:]
@@ -120,7 +147,7 @@ public struct RunRecord: Hashable, Sendable {
             attempt: attempt,
             queue: queue,
             groups: groups.compactMap { try? Name($0) },
-            command: command,
+            work: work,
             directory: directory,
             environment: variables,
             gracePeriod: gracePeriod,
@@ -128,9 +155,14 @@ public struct RunRecord: Hashable, Sendable {
         )
     }
 
+    private var work: RunOrder.Work? {
+        if let handler { return (try? Name(handler)).map { .handler($0, input: input) } }
+        return command.first?.isEmpty == false ? .command(command) : nil
+    }
+
     private static let texts = [
         "previous_run", "queue", "cwd", "worker", "instance", "reason", "message", "triggered_by", "request_id", "via",
-        "submitted_by", "error", "output_file", "last_output",
+        "submitted_by", "error", "output_file", "last_output", "handler", "holdout_section", "holdout_checkpoint",
     ]
     private static let numbers = [
         "v", "attempt", "pid", "stage", "exit_code", "term_signal", "grace_ms", "timeout_ms", "output_bytes",
@@ -138,7 +170,7 @@ public struct RunRecord: Hashable, Sendable {
     private static let booleans = ["save_checkpoint", "core_dumped", "late_interrupt"]
     private static let instants = [
         "submitted_at", "started_at", "paused_at", "requested_at", "acknowledged_at", "confirmed_at", "ended_at",
-        "silent_since",
+        "silent_since", "progress_at", "holdout_since",
     ]
 
     /// The record as JSON: instants as RFC 3339 in UTC, durations in milliseconds, absent fields left out.
@@ -146,8 +178,14 @@ public struct RunRecord: Hashable, Sendable {
         var members: [String: JSONValue] = [
             "job": .string(job), "run": .string(run.rawValue), "state": .string(state.rawValue),
             "groups": .array(groups.map(JSONValue.string)),
-            "command": .array(command.map { .string(String(decoding: $0, as: UTF8.self)) }),
         ]
+        if handler == nil {
+            members["command"] = .array(command.map { .string(String(decoding: $0, as: UTF8.self)) })
+        } else {
+            members["input"] = .string(input)
+        }
+        members["progress"] = progress.map { .number($0.fraction) }
+        members["progress_message"] = progress?.message.map(JSONValue.string)
         for name in Self.texts { members[name] = text(name).map(JSONValue.string) }
         for name in Self.numbers { members[name] = number(name).map(JSONValue.integer) }
         for name in Self.booleans { members[name] = text(name).map { .bool($0 == "1") } }
@@ -167,6 +205,8 @@ public enum JSONValue: Codable, Hashable, Sendable {
     case string(String)
     /// A whole number.
     case integer(Int64)
+    /// A number that need not be whole.
+    case number(Double)
     /// A truth value.
     case bool(Bool)
     /// Values in order.
@@ -176,7 +216,7 @@ public enum JSONValue: Codable, Hashable, Sendable {
     /// Nothing.
     case null
 
-    /// Decodes any value; a number that is not whole is refused.
+    /// Decodes any value.
     public init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         if container.decodeNil() {
@@ -185,6 +225,8 @@ public enum JSONValue: Codable, Hashable, Sendable {
             self = .bool(value)
         } else if let value = try? container.decode(Int64.self) {
             self = .integer(value)
+        } else if let value = try? container.decode(Double.self) {
+            self = .number(value)
         } else if let value = try? container.decode(String.self) {
             self = .string(value)
         } else if let values = try? container.decode([JSONValue].self) {
@@ -200,6 +242,7 @@ public enum JSONValue: Codable, Hashable, Sendable {
         switch self {
         case .string(let value): try container.encode(value)
         case .integer(let value): try container.encode(value)
+        case .number(let value): try container.encode(value)
         case .bool(let value): try container.encode(value)
         case .array(let values): try container.encode(values)
         case .object(let members): try container.encode(members)
@@ -213,5 +256,14 @@ public enum JSONValue: Codable, Hashable, Sendable {
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // Every case of this type encodes.
         return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? "null"
+    }
+}
+
+extension WorkProgress {
+    /// The part that is done as it is written: to the hundredth of a percent, rounded down, with a point.
+    var wireText: String {
+        let parts = Int(fraction * 10_000 + 1e-6)
+        let digits = String(parts % 10_000)
+        return "\(parts / 10_000)." + String(repeating: "0", count: 4 - digits.count) + digits
     }
 }

@@ -35,9 +35,11 @@ extension RedisScripts {
             'run', run, ...)
         end
 
-        local function publish_event(event, job, run, state, now, stage)
-          redis.pcall('PUBLISH', \(key.events), cjson.encode({ v = 1, event = event, job = job, run = run, state = state,
-            at_ms = now, stage = stage }))
+        local function publish_event(event, job, run, state, now, stage, more)
+          local message = more or {}
+          message.v, message.event, message.job, message.run, message.state = 1, event, job, run, state
+          message.at_ms, message.stage = now, stage
+          redis.pcall('PUBLISH', \(key.events), cjson.encode(message))
         end
 
         """
@@ -186,7 +188,7 @@ extension RedisScripts {
         local function finish_run(job, run, state, now, retention)
           local fields = redis.call('HMGET', \(key.run) .. run, 'groups', 'worker', 'reason', 'stage', 'message',
             'triggered_by', 'exit_code', 'term_signal', 'late_interrupt', 'requested_at_ms', 'request_id', 'error',
-            'last_output')
+            'last_output', 'handler')
           redis.call('ZREM', \(key.live), run)
           redis.call('ZADD', \(key.ended), now, run)
           redis.call('ZREMRANGEBYSCORE', \(key.ended), '-inf', now - retention * 1000)
@@ -212,7 +214,7 @@ extension RedisScripts {
           add('worker', fields[2]); add('reason', fields[3]); add('stage', fields[4]); add('message', fields[5])
           add('triggered_by', fields[6]); add('exit_code', fields[7]); add('term_signal', fields[8])
           add('late_interrupt', fields[9]); add('request_id', fields[11]); add('error', fields[12])
-          add('last_output', fields[13])
+          add('last_output', fields[13]); add('handler', fields[14])
           if fields[10] then add('latency_ms', now - fields[10]) end
           record(now, 'ended', job, run, unpack(more))
           publish_event('ended', job, run, state, now)

@@ -26,16 +26,16 @@ struct JobCommand: Equatable {
 
     /// Checks all that can be said before spawning.
     init(_ order: RunOrder, baseEnvironment: [String: String]) throws(SpawnFailure) {
-        guard let name = order.command.first, !name.isEmpty else {
+        guard case .command(let words) = order.work, let name = words.first, !name.isEmpty else {
             throw SpawnFailure(text: "the command is empty: it needs a program at least")
         }
-        guard !order.command.contains(where: { $0.contains(0) }) else {
+        guard !words.contains(where: { $0.contains(0) }) else {
             throw SpawnFailure(text: "an argument contains a NUL byte, which no program can be given")
         }
         let variables = JobEnvironment.variables(of: order, base: baseEnvironment)
         environment = try Self.entries(variables)
         directory = try Self.checked(order.directory)
-        arguments = order.command.map { $0 + [0] }
+        arguments = words.map { $0 + [0] }
         program = try Self.find(name, path: variables["PATH"] ?? [], directory: directory)
     }
 

@@ -54,26 +54,46 @@ struct SubmitOptions: ParsableArguments {
     )
     var requestID: Name?
 
+    @OptionGroup var handler: HandlerOptions
+
     @Argument(parsing: .postTerminator, help: "The command and its arguments, after '--'.")
     var command: [String] = []
 
     func validate() throws {
+        if handler.name != nil {
+            if !command.isEmpty {
+                throw ValidationError(
+                    "A run has a command or a handler, not both: leave out --handler, or what follows '--'."
+                )
+            }
+            if cwd != nil || !environment.isEmpty {
+                throw ValidationError(
+                    "--cwd and --env are for commands: a handler runs inside of the worker; put what it needs into --input."
+                )
+            }
+            return
+        }
         guard let word = command.first else {
-            throw ValidationError("The command is missing: write it after '--', as in '-- make all'.")
+            throw ValidationError(
+                "The command is missing: write it after '--', as in '-- make all', or name a --handler."
+            )
         }
         if word.isEmpty { throw ValidationError("The command's name is empty.") }
     }
 
     /// What is asked to run, with the command's bytes as they were given.
     func submission(command: [[UInt8]]) throws(CommandFailure) -> Submission {
-        var submission = Submission(
-            job: id ?? JobName.generated(for: command[0]),
-            queue: queue ?? JobName.defaultQueue,
-            command: command
-        )
+        let queue = queue ?? JobName.defaultQueue
+        var submission: Submission
+        if let name = handler.name {
+            let job = id ?? JobName.generated(for: Array(name.description.utf8))
+            submission = Submission(job: job, queue: queue, handler: name, input: try handler.readInput())
+        } else {
+            submission = Submission(job: id ?? JobName.generated(for: command[0]), queue: queue, command: command)
+            submission.directory = try directory()
+        }
         if let requestID { submission.run = RunID(rawValue: requestID.description) }
         submission.groups = group
-        submission.directory = try directory()
         for variable in environment { submission.environment[variable.name] = Array(variable.value.utf8) }
         submission.gracePeriod = grace
         submission.timeout = timeout

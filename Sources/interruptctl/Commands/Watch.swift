@@ -5,7 +5,7 @@ import InterruptRedis
 /// Every change of state as it happens.
 struct Watch: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show every change of a run's state as it happens; Ctrl-C ends it.",
+        abstract: "Show every change of a run's state, and its progress, as it happens; Ctrl-C ends it.",
         discussion: """
             Examples:
               interruptctl watch
@@ -22,7 +22,7 @@ struct Watch: AsyncParsableCommand {
     func run() async throws {
         let session = try await Session.open(connection)
         let screen = display.screen
-        try await session.withOccurrences(tick: .seconds(3_600)) { occurrences in
+        try await session.withOccurrences(tick: .seconds(3_600), includesProgress: true) { occurrences in
             for await occurrence in occurrences {
                 switch occurrence {
                 case .event(let event) where job == nil || event.job == job?.description:
@@ -52,6 +52,8 @@ enum EventLine {
         let words = [
             time, screen.shown(event.job, limit: 128), screen.shown(String(event.run.prefix(8))),
             screen.shown(event.event, limit: 20), screen.shown(event.state, limit: 20), stage,
+            event.workProgress.map { ProgressText.of($0, remaining: event.remaining, on: screen) },
+            event.holdout.map { screen.fitted($0.text) },
         ]
         return words.compactMap { $0 }.joined(separator: "  ")
     }

@@ -26,6 +26,7 @@ enum HistoryLine {
         let who = field("triggered_by", limit: 80).map { "by \($0)" }
         let message = field("message", limit: 400).map { "\"\($0)\"" }
         let latency = field("latency_ms").flatMap(Int64.init).map { "in \(Duration.milliseconds($0).displayText)" }
+        let handler = field("handler").map { "handler \($0)" }
         switch entry.event {
         case "ended":
             return ended(
@@ -38,7 +39,15 @@ enum HistoryLine {
             )
         case "acknowledged":
             return join([stage, field("via").map { "via \($0)" }, latency, field("worker").map { "worker \($0)" }])
-        case "submitted": return join([field("queue").map { "queue \($0)" }, who])
+        case "submitted": return join([field("queue").map { "queue \($0)" }, handler, who])
+        case "holdout":
+            let elapsed = field("elapsed_ms").flatMap(Int64.init) ?? 0
+            let holdout = Holdout(
+                section: entry.fields["section"].flatMap { $0.isEmpty ? nil : $0 },
+                lastCheckpoint: entry.fields["checkpoint"].flatMap { $0.isEmpty ? nil : $0 },
+                elapsed: .milliseconds(elapsed)
+            )
+            return screen.fitted(holdout.text)
         case "started", "worker_started", "worker_left": return join([field("worker").map { "worker \($0)" }])
         default: return join([stage, reason, who, message])
         }
@@ -55,13 +64,14 @@ enum HistoryLine {
         let state = field("state") ?? ""
         let signal = field("term_signal").flatMap { Int32($0) }.map(SignalName.of)
         let code = field("exit_code").map { "exit code \($0)" }
+        let handler = field("handler").map { "handler \($0)" }
         let lastOutput = field("last_output").map { "last output \"\($0)\"" }
         if state == "interrupted" {
             let cause = "Interrupted: \(reason ?? "unknown reason")"
-            return join([cause, stage, signal ?? code, latency, who, message, lastOutput])
+            return join([cause, stage, handler, signal ?? code, latency, who, message, lastOutput])
         }
         let late = field("late_interrupt") == "1" ? "the interrupt came too late" : nil
-        return join([state, signal ?? code, field("error"), late, lastOutput])
+        return join([state, handler, signal ?? code, field("error"), late, lastOutput])
     }
 
     private static func join(_ parts: [String?]) -> String { parts.compactMap { $0 }.joined(separator: ", ") }

@@ -76,6 +76,7 @@ enum OutcomeText {
         case .failed:
             // 0 of a leader whose group was not ended is no success.
             if let code = record.exitCode, code != 0 { return code }
+            if record.handler != nil, record.error != nil { return CommandStatus.failed.rawValue }
             return record.termSignal.map { 128 + $0 } ?? CommandStatus.ownTrouble.rawValue
         case .queued, .running, .paused, .cancelling, .lost: return CommandStatus.ownTrouble.rawValue
         }

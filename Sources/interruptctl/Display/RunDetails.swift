@@ -17,7 +17,8 @@ struct RunDetails {
             ("Job", shown(record.job)),
             ("Run", shown(record.run.rawValue) + (record.attempt > 1 ? " (attempt \(record.attempt))" : "")),
             ("State", stateText(on: screen)),
-            ("Command", shown(record.commandText)),
+            (record.handler == nil ? "Command" : "Handler", shown(record.handler ?? record.workText)),
+            ("Input", record.handler == nil ? nil : screen.shown(record.input, limit: 400)),
             ("Directory", shown(record.directory)),
             ("Queue", shown(record.queue)),
             ("Groups", record.groups.isEmpty ? nil : shown(record.groups.joined(separator: ", "))),
@@ -26,6 +27,7 @@ struct RunDetails {
             ("Submitted", record.submittedAt?.rfc3339),
             ("Started", record.startedAt?.rfc3339),
             ("Elapsed", times.elapsed?.displayText),
+            ("Progress", record.progress.map { ProgressText.of($0, remaining: record.remaining(at: now), on: screen) }),
             ("Deadline", times.untilTimeout.map { $0 > .zero ? "in \($0.displayText)" : "passed" }),
             ("Ended", record.endedAt?.rfc3339),
         ]
@@ -74,6 +76,7 @@ struct RunDetails {
             ("Asked at", requested?.rfc3339),
             ("Acknowledged", after(record.acknowledgedAt).map { $0 + via }),
             ("Forced", untilForced.map { $0 > .zero ? "in \($0.displayText)" : "now" }),
+            ("Holdout", record.holdout(at: now).map { screen.fitted($0.text) }),
             ("Confirmed", after(record.confirmedAt)),
             ("Late", record.isLateInterrupt ? "the run ended by itself before the interrupt could act" : nil),
         ]

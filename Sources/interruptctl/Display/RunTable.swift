@@ -16,7 +16,7 @@ struct RunTable {
                 screen.shown(record.queue, limit: 128),
                 record.worker.map { screen.shown($0, limit: 128) } ?? "-",
                 RunTimes(record, now: now).elapsed?.displayText ?? "-",
-                screen.shown(record.commandText, limit: 400),
+                screen.shown(record.workText, limit: 400),
             ]
         }
         return table.lines(on: screen)
@@ -24,6 +24,8 @@ struct RunTable {
 
     private func state(_ record: RunRecord) -> String {
         switch record.stage {
+        case nil where record.state == .running:
+            record.progress.map { "running \($0.percentText)" } ?? record.state.rawValue
         case .drain where record.state == .running: "running (drain)"
         default: record.state.rawValue
         }

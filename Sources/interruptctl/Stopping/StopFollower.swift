@@ -16,6 +16,8 @@ struct StopFollower {
         case acknowledged(way: DeliveryWay?, after: Duration?)
         /// Stage 1 lets what runs finish.
         case willFinish
+        /// It goes on although it was asked to end, and its worker says why; said once.
+        case holdsOut(RunRecord)
         /// Nothing was heard of the run's worker for longer than it may be silent.
         case silent(worker: String, for: Duration)
         /// The run never began.
@@ -52,6 +54,7 @@ struct StopFollower {
     private let inForce: InterruptSignal?
     private let receiptState: RunState?
     private var hasSaidSilence = false
+    private var hasSaidHoldout = false
 
     /// - Parameter isRepetition: this program asked for the same before, so that the record may know it already.
     init(_ receipt: InterruptReceipt, signal: InterruptSignal, isRepetition: Bool = false) {
@@ -117,7 +120,11 @@ struct StopFollower {
             return steps + [.survived(record)]
         }
         switch record.state {
-        case .queued, .running, .paused, .cancelling: break
+        case .queued, .running, .paused, .cancelling:
+            if !hasSaidHoldout, record.isHoldingOut {
+                hasSaidHoldout = true
+                steps.append(.holdsOut(record))
+            }
         case .interrupted:
             phase = .ended(.done)
             confirmedAfter = latency(record.confirmedAt, in: record, elapsed)
@@ -164,7 +171,7 @@ struct StopFollower {
             switch signal.stage {
             case .drain, .kill: .zero
             // The start puts the worker's default on record; of a run without a start, 10 s is what nobody has changed.
-            case .terminate: signal.gracePeriod ?? record?.gracePeriod ?? .seconds(10)
+            case .terminate: signal.gracePeriod ?? record?.gracePeriod ?? StopLimits.gracePeriod
             }
         return grace + StopLimits.answer
     }

@@ -29,6 +29,7 @@ enum StopTexts {
             let via = way.map { " via \($0.rawValue)" } ?? ""
             return ["acknowledged\(via)" + (after.map { " in \($0.displayText)" } ?? "")]
         case .willFinish: return ["it will finish by itself; nothing new starts"]
+        case .holdsOut(let record): return [record.holdout(at: .now)?.text].compactMap(\.self).map(screen.fitted)
         case .silent(let worker, let silence):
             return [
                 "worker '\(screen.shown(worker))' is silent for \(silence.displayText): "
@@ -92,10 +93,13 @@ enum StopTexts {
         case .unconfirmed:
             let known = follower.needsReceipt ? "no worker has acknowledged it" : "it is acknowledged"
             let why = follower.needsReceipt ? "it is applied when the worker is back" : "the worker is still at it"
+            let harder = "or harder with 'interruptctl kill \(job)'"
+            let holdout = follower.record?.holdout(at: now).map { "it \($0.text)" }
             return CommandFailure(
                 status,
                 "the interrupt of job '\(job)' is recorded but not confirmed after \(waited.displayText): \(known)",
-                hint: "\(why); ask again with 'interruptctl status \(job)', or harder with 'interruptctl kill \(job)'"
+                hint: "\(holdout ?? why); ask again with 'interruptctl status \(job)', "
+                    + (holdout == nil ? harder : "at the latest it ends with its worker's process")
             )
         case .failed where follower.record?.survivors.isEmpty == false:
             let why = follower.record.flatMap(survivors) ?? ""

@@ -139,7 +139,7 @@ import Testing
             + "\"reason\":\"disk_full\",\"run\":\"r\",\"save_checkpoint\":false,\"stage\":2,\"state\":\"interrupted\","
             + "\"submitted_at\":\"2023-11-14T22:13:20.123Z\",\"term_signal\":15,\"v\":1,\"worker\":\"w\"}"
         #expect(record.json.line == expected)
-        #expect(record.commandText == "sh -c '' 'x y'")
+        #expect(record.workText == "sh -c '' 'x y'")
     }
 
     @Test func `shows every millisecond as it is`() {

@@ -12,7 +12,7 @@ private struct Stage: Sendable {
     let state: @Sendable (RunID) async throws -> RunState?
 
     func order(_ job: String) throws -> RunOrder {
-        RunOrder(run: .random(), job: try Name(job), queue: try Name("default"), command: [Array("sleep".utf8)])
+        RunOrder(run: .random(), job: try Name(job), queue: try Name("default"), work: .command([Array("sleep".utf8)]))
     }
 
     func started(_ job: String) async throws -> RunOrder {
@@ -48,7 +48,8 @@ private struct Stage: Sendable {
                     Stage(
                         transport: watching.transport,
                         submit: { order in
-                            var submission = Submission(job: order.job, queue: order.queue, command: order.command)
+                            var submission = Submission(job: order.job, queue: order.queue, command: [])
+                            submission.work = order.work
                             submission.run = order.run
                             _ = try await scene.client.submit(submission)
                         },
@@ -76,7 +77,7 @@ private struct Stage: Sendable {
     func `starts a run with what was submitted`(kind: Kind) async throws {
         try await withStage(kind) { stage in
             let order = try await stage.started("a")
-            #expect(order.job == (try Name("a")) && order.command == [Array("sleep".utf8)])
+            #expect(order.job == (try Name("a")) && order.work == .command([Array("sleep".utf8)]))
             #expect(try await stage.state(order.run) == .running)
         }
     }

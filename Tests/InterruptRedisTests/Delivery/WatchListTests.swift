@@ -22,7 +22,7 @@ private struct Tick: InstantProtocol {
             job: try Name(job),
             queue: try Name("q"),
             groups: try groups.map { try Name($0) },
-            command: [[0x78]]
+            work: .command([[0x78]])
         )
     }
 

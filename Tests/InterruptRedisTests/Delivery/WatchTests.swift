@@ -109,7 +109,7 @@ import Testing
             for index in 0..<1_000 {
                 let run = RunID(rawValue: "r\(index)")
                 let job = try Name("j\(index)")
-                list.watch(RunOrder(run: run, job: job, queue: job, command: [[0x78]]), now: now)
+                list.watch(RunOrder(run: run, job: job, queue: job, work: .command([[0x78]])), now: now)
                 try await scene.command("SET", scene.keys.request(run), run.rawValue)
             }
             guard case .read(let read) = list.step(now: now, pollInterval: .seconds(1)) else {

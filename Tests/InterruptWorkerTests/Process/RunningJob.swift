@@ -78,7 +78,7 @@ struct JobUnderTest: Sendable {
 
     init(_ command: [[UInt8]], in directory: TemporaryDirectory? = nil) throws {
         let name = try Name("job")
-        order = RunOrder(run: .random(), job: name, queue: name, command: command)
+        order = RunOrder(run: .random(), job: name, queue: name, work: .command(command))
         self.directory = try directory ?? TemporaryDirectory()
     }
 
