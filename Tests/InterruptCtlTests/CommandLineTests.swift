@@ -1,4 +1,5 @@
 import ArgumentParser
+import FoundationEssentials
 import Glibc
 import InterruptCore
 import InterruptRedis
@@ -30,6 +31,14 @@ import Testing
         (["cancel", "a", "b", "--run", "r"], "--run names one run"),
         (["cancel", "a", "--message", String(repeating: "x", count: 4_097)], "4097 bytes, at most 4096"),
         (["submit", "--id", "a"], "write it after '--'"), (["submit", "--", ""], "name is empty"),
+        (["run", "--handler", "a", "--", "b"], "a command or a handler, not both"),
+        (["submit", "--handler", "a", "--handler", "b"], "--handler is given 2 times"),
+        (["submit", "--handler", "a", "--input", "x", "--input-file", "y"], "The input is given 2 times"),
+        (["submit", "--input", "x", "--", "a"], "name it with --handler"),
+        (["submit", "--handler", "a b"], "'a b' is not a name"),
+        (["submit", "--handler", "a", "--cwd", "/tmp"], "put what it needs into --input"),
+        (["submit", "--handler", "a", "--env", "A=b"], "put what it needs into --input"),
+        (["submit", "--handler", "a", "--input", String(repeating: "x", count: 131_073)], "longer than 131072 bytes"),
         (["submit", "--env", "=x", "--", "a"], "letters, digits and _ only"),
         (["submit", "--env", "a b=x", "--", "a"], "letters, digits and _ only"),
         (["submit", "--timeout", "0", "--", "a"], "longer than 0"), (["list", "--state", "done"], "a state is one of"),
@@ -66,6 +75,33 @@ import Testing
         let name = JobName.generated(for: Array(program.utf8))
         #expect(name.description.hasPrefix("\(stem)-"))
         #expect(name.description.utf8.count == stem.utf8.count + 7)
+    }
+
+    @Test func `a handler takes its input from the line or from a file, as it is`() async throws {
+        func input(_ words: String...) throws -> RunOrder.Work {
+            let command = try #require(
+                try InterruptControl.parseAsRoot(["submit", "--handler", "resize"] + words) as? Submit
+            )
+            let submission = try command.job.submission(command: [])
+            #expect(submission.job.description.hasPrefix("resize-"))
+            #expect(submission.directory == nil)
+            return submission.work
+        }
+        let name = try Name("resize")
+        #expect(try input() == .handler(name, input: ""))
+        #expect(try input("--input", " {}\n") == .handler(name, input: " {}\n"))
+        try await withTemporaryDirectory { directory in
+            let file = "\(directory)/input"
+            try Data("ä\n".utf8).write(to: URL(filePath: file))
+            #expect(try input("--input-file", file) == .handler(name, input: "ä\n"))
+            try Data([0xFF]).write(to: URL(filePath: file))
+            #expect(throws: CommandFailure.self) { try input("--input-file", file) }
+            try Data(repeating: 65, count: 131_073).write(to: URL(filePath: file))
+            let long = #expect(throws: CommandFailure.self) { try input("--input-file", file) }
+            #expect(long?.status == 64)
+            let missing = #expect(throws: CommandFailure.self) { try input("--input-file", "\(directory)/none") }
+            #expect(missing?.description.contains("No such file") == true)
+        }
     }
 
     @Test func `the request carries what was said and who says it`() throws {

@@ -195,6 +195,18 @@ import Testing
             HistoryLine.of(failed, on: Screen())
                 == #"1970-01-01 00:00:01  ended  nightly  failed, exit code 2, last output "file 17: corrupt""#
         )
+        let submitted = try entry([
+            "at_ms": "1000", "event": "submitted", "job": "nightly", "queue": "q", "handler": "resize",
+        ])
+        #expect(HistoryLine.of(submitted, on: Screen()).hasSuffix("submitted  nightly  queue q, handler resize"))
+        let holdout = try entry([
+            "at_ms": "1000", "event": "holdout", "job": "nightly", "section": "", "checkpoint": "c",
+            "elapsed_ms": "1000",
+        ])
+        #expect(
+            HistoryLine.of(holdout, on: Screen())
+                .hasSuffix("cannot be interrupted yet: asked 1.0s ago, last checkpoint 'c'")
+        )
         let acknowledged = try entry([
             "at_ms": "1000", "event": "acknowledged", "job": "nightly", "stage": "2", "via": "push", "latency_ms": "0",
             "worker": "alpha",
@@ -248,6 +260,59 @@ import Testing
         )
         let notKept = makeRecord(["output_bytes": "120"], state: .completed)
         #expect(gaps.summary(of: notKept, on: Screen()) == "… 100 bytes of the output left out")
+    }
+
+    @Test func `a run of a handler shows it, how far it is, and why it holds out`() {
+        let fields = [
+            "handler": "resize", "input": "{\"a\":\"\u{1B}\"}", "progress": "0.2500", "progress_message": "a\u{1B}.png",
+            "progress_at_ms": "12000",
+        ]
+        let record = makeRecord(fields)
+        let details = RunDetails(
+            record: record,
+            worker: nil,
+            request: nil,
+            lastLine: nil,
+            now: Timestamp(milliseconds: 22_000)
+        )
+        let lines = details.lines(on: Screen())
+        #expect(lines.contains("Handler:   resize"))
+        #expect(lines.contains(#"Input:     {"a":"\x1b"}"#))
+        // Started at 2 s, a quarter at 12 s: 30 s more from then on.
+        #expect(lines.contains(#"Progress:  25 %  a\x1b.png  (about 20.0s left)"#))
+        #expect(!lines.contains { $0.hasPrefix("Command") })
+        let table = RunTable(records: [record], now: now).lines(on: Screen())
+        #expect(table.last?.contains("running 25 %") == true && table.last?.contains("handler resize") == true)
+
+        let asked = [
+            "stage": "2", "holdout_section": "load\nit", "holdout_checkpoint": "c", "holdout_since_ms": "60000",
+        ]
+        let holding = makeRecord(fields.merging(asked) { $1 }, state: .cancelling)
+        let held = RunDetails(record: holding, worker: nil, request: nil, lastLine: nil, now: now).lines(on: Screen())
+        #expect(held.last == #"Holdout:     cannot be interrupted yet: in 'load\nit' for 5.0s, last checkpoint 'c'"#)
+        #expect(!held.contains { $0.hasPrefix("Progress") && $0.contains("left") })
+        #expect(OutcomeText.exitStatus(makeRecord(["handler": "a", "error": "broken"], state: .failed)) == 1)
+    }
+
+    @Test func `an event shows progress and holdouts, and no number that is none`() throws {
+        func event(_ members: String) throws -> RunEvent {
+            let text = #"{"event":"progress","job":"a","run":"r0123456789","state":"running","at_ms":5\#(members)}"#
+            return try #require(RunEvent(payload: Array(text.utf8)))
+        }
+        let told = try event(#","progress":0.25,"progress_message":"a\u001b","elapsed_ms":10000"#)
+        let line = EventLine.of(told, on: Screen())
+        #expect(line == #"1970-01-01 00:00:00  a  r0123456  progress  running  25 %  a\x1b  (about 30.0s left)"#)
+        #expect(told.json.line.contains(#""eta_ms":30000"#) && told.json.line.contains(#""progress":0.25"#))
+        for number in ["-1", "7"] { #expect(try event(#","progress":\#(number)"#).workProgress == nil) }
+        let holdout = try #require(
+            RunEvent(
+                payload: Array(
+                    #"{"event":"holdout","job":"a","run":"r","state":"cancelling","section":"s","elapsed_ms":1000}"#
+                        .utf8
+                )
+            )
+        )
+        #expect(EventLine.of(holdout, on: Screen()).hasSuffix("cannot be interrupted yet: in 's' for 1.0s"))
     }
 
     @Test func `events that are not events are dropped`() {

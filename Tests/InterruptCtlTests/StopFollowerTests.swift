@@ -61,6 +61,25 @@ import Testing
         #expect(follower.status(isWaiting: true) == .alreadyEnded)
     }
 
+    @Test func `why a run holds out is said once, and again when nobody waits any longer`() {
+        var follower = StopFollower(makeReceipt(.accepted), signal: signal)
+        let held = makeRecord(
+            acknowledged.merging(["holdout_section": "load", "holdout_since_ms": "1"]) { $1 },
+            state: .cancelling
+        )
+        #expect(
+            follower.observe(held, elapsed: .zero)
+                == [.acknowledged(way: .push, after: .milliseconds(3)), .holdsOut(held)]
+        )
+        #expect(follower.observe(held, elapsed: .zero) == [])
+        let lines = StopTexts.lines(.holdsOut(held), of: follower, isOneOfMany: false, on: Screen())
+        #expect(lines.first?.hasPrefix("cannot be interrupted yet: in 'load' for ") == true)
+        let now = Timestamp(milliseconds: 5_001)
+        let failure = StopTexts.failure(of: follower, expected: nil, isWaiting: true, now: now, waited: .seconds(1))
+        #expect(failure?.hint?.hasPrefix("it cannot be interrupted yet: in 'load' for 5.0s") == true)
+        #expect(failure?.status == 5)
+    }
+
     @Test func `a lost run is a failure, not a stop`() {
         var follower = StopFollower(makeReceipt(.accepted), signal: signal)
         _ = follower.observe(makeRecord(["pid": "77", "error": "its host burnt"], state: .lost), elapsed: .zero)

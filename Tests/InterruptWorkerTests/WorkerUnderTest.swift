@@ -192,6 +192,7 @@ final class SeenEvents: Sendable {
 extension [WorkerEvent] {
     var pids: [Int32] { compactMap { if case .started(_, let pid) = $0 { pid } else { nil } } }
     var endings: [RunEnding] { compactMap { if case .ended(_, let ending, _) = $0 { ending } else { nil } } }
+    var holdouts: [Holdout] { compactMap { if case .holdsOut(_, let holdout) = $0 { holdout } else { nil } } }
     var stages: [InterruptStage] { compactMap { if case .stage(_, let new, _) = $0 { new } else { nil } } }
     /// The most runs that had a process at the same time.
     var mostAtOnce: Int {
@@ -222,9 +223,12 @@ struct WorkerUnderTest: Sendable {
         lease: Duration = .seconds(30),
         drainWarning: Duration = .seconds(60),
         gated: Bool = false,
+        jobs: JobRegistry = JobRegistry(),
+        giveUpAfter: Duration = StopLimits.survival,
+        transport: TroubledTransport? = nil,
         refusal: @escaping @Sendable (RunOrder) -> String? = { _ in nil }
     ) throws {
-        transport = TroubledTransport(gated: gated)
+        self.transport = transport ?? TroubledTransport(gated: gated)
         directory = try TemporaryDirectory()
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let description = WorkerDescription(
@@ -240,15 +244,17 @@ struct WorkerUnderTest: Sendable {
         var configuration = Worker<TroubledTransport>.Configuration(description: description)
         configuration.refusal = refusal
         configuration.drainWarning = drainWarning
+        configuration.giveUpAfter = giveUpAfter
         worker = Worker(
             configuration: configuration,
-            transport: transport,
+            transport: self.transport,
             runner: ProcessRunner(
                 outputDirectory: directory.path,
                 defaultGracePeriod: grace,
                 baseEnvironment: ["PATH": "/usr/local/bin:/usr/bin:/bin"],
                 logger: logger
             ),
+            jobs: jobs,
             logger: logger,
             report: events.take
         )
@@ -260,6 +266,18 @@ struct WorkerUnderTest: Sendable {
             job: try Name("job"),
             queue: try Name("q"),
             work: .command(command.map { Array($0.utf8) }),
+            timeout: timeout
+        )
+        transport.base.submit(order)
+        return order.run
+    }
+
+    func submit(handler: String, _ input: String = "", timeout: Duration? = nil) throws -> RunID {
+        let order = RunOrder(
+            run: .random(),
+            job: try Name("job"),
+            queue: try Name("q"),
+            work: .handler(try Name(handler), input: input),
             timeout: timeout
         )
         transport.base.submit(order)
@@ -281,6 +299,6 @@ struct WorkerUnderTest: Sendable {
         worker.interrupt(.drain, reason: .systemShutdown)
         try await running.value
         #expect(worker.heldCount == 0)
-        for pid in events.all.pids { #expect(!isRunning(pid)) }
+        for pid in events.all.pids where pid != getpid() { #expect(!isRunning(pid)) }
     }
 }

@@ -201,6 +201,8 @@ import Testing
             ("drop", script(RedisScripts.dropFlag, ["all", "1"])),
             ("acknowledge", { _ = try await worker.acknowledge(signal, run) }),
             ("spawned", script(RedisScripts.spawned, [.init(run.rawValue), "i1", "7", "7", "b"])),
+            ("progress", script(RedisScripts.progress, [.init(run.rawValue), "i1", "0.5", "m"])),
+            ("holdout", script(RedisScripts.holdout, [.init(run.rawValue), "i1", "s", "c", "5"])),
             ("append", script(RedisScripts.append, [.init(run.rawValue), "i1", "1-0", "0", "out", "0", "x"])),
             ("end", { _ = try await worker.end(run) }),
             ("enter", script(RedisScripts.enter, ["w2", "i2", ""])),
@@ -267,7 +269,8 @@ import Testing
             try await scene.command("CONFIG", "SET", "maxmemory", "1")
             let before = try await scene.dump()
             let adding = [
-                "submit", "interrupt", "interrupt queued", "import", "acknowledge", "spawned", "append", "close gate",
+                "submit", "interrupt", "interrupt queued", "import", "acknowledge", "spawned", "progress", "holdout",
+                "append", "close gate",
             ]
             for (name, step) in steps(scene, worker, run, offer) where adding.contains(name) {
                 let error = await #expect(throws: RedisError.self, "\(name)") { try await step() }

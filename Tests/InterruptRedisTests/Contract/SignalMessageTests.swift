@@ -154,6 +154,8 @@ import Testing
         #expect(read([]) == nil)
         #expect(read([("state", "running")]) == nil)
         #expect(try #require(read([("run", "r"), ("job", "j"), ("queue", "q")])).order(environment: nil) == nil)
+        let nameless = try #require(read([("run", "r"), ("job", "j"), ("queue", "q"), ("handler", "a b")]))
+        #expect(nameless.order(environment: nil) == nil)
         let odd = try #require(read([("run", "r"), ("job", "not a name"), ("queue", "q"), ("command", "x")]))
         #expect(odd.order(environment: nil) == nil)
     }

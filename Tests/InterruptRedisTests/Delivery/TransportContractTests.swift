@@ -10,13 +10,14 @@ private struct Stage: Sendable {
     let submit: @Sendable (RunOrder) async throws -> Void
     let interrupt: @Sendable (RunID, InterruptSignal) async throws -> Void
     let state: @Sendable (RunID) async throws -> RunState?
+    let told: @Sendable (RunID) async throws -> (progress: WorkProgress?, holdout: Holdout?)
 
-    func order(_ job: String) throws -> RunOrder {
-        RunOrder(run: .random(), job: try Name(job), queue: try Name("default"), work: .command([Array("sleep".utf8)]))
+    func order(_ job: String, _ work: RunOrder.Work = .command([Array("sleep".utf8)])) throws -> RunOrder {
+        RunOrder(run: .random(), job: try Name(job), queue: try Name("default"), work: work)
     }
 
-    func started(_ job: String) async throws -> RunOrder {
-        let order = try order(job)
+    func started(_ job: String, _ work: RunOrder.Work = .command([Array("sleep".utf8)])) async throws -> RunOrder {
+        let order = try order(job, work)
         try await submit(order)
         let offer = try #require(try await transport.offers(limit: 1).first)
         guard case .started(let started, _) = try await transport.start(offer, gracePeriod: .seconds(10)) else {
@@ -38,7 +39,8 @@ private struct Stage: Sendable {
                     transport: transport,
                     submit: { transport.submit($0) },
                     interrupt: { transport.interrupt($0, $1) },
-                    state: { transport.run($0)?.state }
+                    state: { transport.run($0)?.state },
+                    told: { (transport.run($0)?.progress, transport.run($0)?.holdout) }
                 )
             )
         case .redis:
@@ -54,7 +56,12 @@ private struct Stage: Sendable {
                             _ = try await scene.client.submit(submission)
                         },
                         interrupt: { _ = try await scene.client.interrupt([.run($0)], $1) },
-                        state: { try await scene.state($0) }
+                        state: { try await scene.state($0) },
+                        told: { run in
+                            let record = try await scene.client.record(of: run)
+                            let now = try await scene.client.serverTime()
+                            return (record?.progress, record?.holdout(at: now))
+                        }
                     )
                 )
             }
@@ -79,6 +86,31 @@ private struct Stage: Sendable {
             let order = try await stage.started("a")
             #expect(order.job == (try Name("a")) && order.work == .command([Array("sleep".utf8)]))
             #expect(try await stage.state(order.run) == .running)
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
+    func `starts a run of a handler with its input`(kind: Kind) async throws {
+        try await withStage(kind) { stage in
+            let work = RunOrder.Work.handler(try Name("resize"), input: "{\"width\": 1}\n")
+            #expect(try await stage.started("a", work).work == work)
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
+    func `keeps what a run tells, and nothing once it has ended`(kind: Kind) async throws {
+        try await withStage(kind) { stage in
+            let order = try await stage.started("a", .handler(try Name("resize"), input: ""))
+            for part in [0.25, 0.5] { try await stage.transport.publish(try WorkProgress(part, "m"), of: order.run) }
+            let holdout = Holdout(section: "load", lastCheckpoint: "c", elapsed: .seconds(2))
+            try await stage.transport.publish(holdout, of: order.run)
+            let told = try await stage.told(order.run)
+            #expect(told.progress == (try WorkProgress(0.5, "m")))
+            #expect(told.holdout?.section == "load" && told.holdout?.lastCheckpoint == "c")
+            #expect(told.holdout?.elapsed ?? .zero >= .seconds(2))
+            try await stage.transport.end(order.run, as: RunEnding(state: .completed))
+            try await stage.transport.publish(try WorkProgress(1), of: order.run)
+            #expect(try await stage.told(order.run).progress == (try WorkProgress(0.5, "m")))
         }
     }
 

@@ -79,6 +79,7 @@ import Testing
         let sources = [
             RedisScripts.submit, RedisScripts.start, RedisScripts.interrupt, RedisScripts.acknowledge, RedisScripts.end,
             RedisScripts.closeGate, RedisScripts.openGate, RedisScripts.enter, RedisScripts.leave,
+            RedisScripts.holdout,
         ]
         for script in sources {
             for part in script.source.split(separator: "record(now").dropFirst() {
