@@ -94,7 +94,8 @@ extension Worker {
         while !Task.isCancelled {
             switch pace.step(scope.progress, now: .now) {
             case .rest: await scope.progressed.wait()
-            case .wait(let instant): try? await Task.sleep(until: instant, clock: .continuous)  // cancelled: it has ended
+            case .wait(let instant):
+                try? await Task.sleep(until: instant, clock: .continuous)  // cancelled: it has ended
             case .write(let progress):
                 do throws(TransportError) {
                     try await transport.publish(progress, of: order.run)

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import InterruptCore
 import InterruptRedis
@@ -55,20 +56,7 @@ extension Fleet {
     }
 
     fileprivate func log(_ name: String = "e1") throws -> String {
-        try String(
-            decoding: FileDescriptor.open("\(directory)/\(name).log", .readOnly).closeAfterReading(),
-            as: UTF8.self
-        )
-    }
-}
-
-extension FileDescriptor {
-    fileprivate func closeAfterReading() throws -> [UInt8] {
-        try closeAfter {
-            try [UInt8](unsafeUninitializedCapacity: 1 << 20) { buffer, count in
-                count = try read(into: UnsafeMutableRawBufferPointer(buffer))
-            }
-        }
+        try String(contentsOfFile: "\(directory)/\(name).log", encoding: .utf8)
     }
 }
 
@@ -265,10 +253,24 @@ struct `A function of a program that has a worker` {
     }
 }
 
+@Suite
+struct `The example of a worker in README` {
+    @Test
+    func `is part of the example program, line by line`() throws {
+        let root = String(#filePath.split(separator: "/Tests/")[0])
+        func text(_ path: String) throws -> String { try String(contentsOfFile: "\(root)/\(path)", encoding: .utf8) }
+        let blocks = try text("README.md").components(separatedBy: "```swift\n").dropFirst()
+        let block = try #require(blocks.first { $0.hasPrefix("var jobs") }).components(separatedBy: "```")[0]
+        func lines(_ text: String) -> [String] {
+            text.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
+        }
+        let program = lines(try text("Examples/embedded-worker/Jobs.swift"))
+        #expect(program.contains(lines(block)))
+    }
+}
+
 /// Whether the process still runs; one that was not waited for yet does not.
 private func isAlive(_ pid: Int32) -> Bool {
-    guard let file = try? FileDescriptor.open("/proc/\(pid)/stat", .readOnly),
-        let text = try? file.closeAfterReading()
-    else { return false }
-    return !String(decoding: text, as: UTF8.self).contains(") Z ")
+    let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)  // none: it is gone
+    return text.map { !$0.contains(") Z ") } ?? false
 }

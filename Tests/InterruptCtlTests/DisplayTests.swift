@@ -289,7 +289,7 @@ import Testing
         ]
         let holding = makeRecord(fields.merging(asked) { $1 }, state: .cancelling)
         let held = RunDetails(record: holding, worker: nil, request: nil, lastLine: nil, now: now).lines(on: Screen())
-        #expect(held.last == #"Holdout:     cannot be interrupted yet: in 'load\nit' for 5.0s, last checkpoint 'c'"#)
+        #expect(held.last == #"Holdout:   cannot be interrupted yet: in 'load\nit' for 5.0s, last checkpoint 'c'"#)
         #expect(!held.contains { $0.hasPrefix("Progress") && $0.contains("left") })
         #expect(OutcomeText.exitStatus(makeRecord(["handler": "a", "error": "broken"], state: .failed)) == 1)
     }

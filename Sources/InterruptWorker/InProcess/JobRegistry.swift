@@ -14,13 +14,14 @@ public import InterruptCore
 /// A worker gets the registry when it is made; what is registered later is not its own any more.
 ///
 /// A job runs on threads of its own, one if nothing else is said, never on the pool that carries the worker's tasks. It
-/// may block its thread. What else the job starts runs there as well: child tasks, task groups, ``InterruptScope``'s tasks
-/// and steps. Only what leaves the task, such as `Task { }` and `Task.detached`, goes back to the pool and must not block
-/// there. A crash of a job is a crash of the program.
+/// may block its thread. What else the job starts runs there as well: child tasks, task groups, the tasks and steps of its
+/// scope. What leaves the task, such as `Task { }` and `Task.detached`, and asynchronous checkers of the scope, run on the
+/// pool and must not block. A crash of a job is a crash of the program.
 ///
 /// A job is asked to stop through its scope, and ends at the next checkpoint that it passes. When its grace period is over,
 /// or at stage 3, its task is cancelled as well. What goes on nevertheless is reported as "cannot be interrupted yet" and
-/// keeps its slot; only the end of the program ends it.
+/// keeps its slot; only the end of the program ends it. Looking at ``InterruptScope/isInterrupted`` alone is not taking
+/// notice: who returns because of it has completed, and the interrupt was late.
 public struct JobRegistry: Sendable {
     /// What a job does with its input.
     public typealias Handler = @Sendable (_ input: String, _ scope: InterruptScope) async throws -> Void
