@@ -1,7 +1,7 @@
 /// What strategies have made of the interrupts of one scope.
 struct StageSchedule {
     let strategies: [any InterruptStrategy]
-    /// The stage at which each interrupt was planned: one and the same may arrive several times.
+    /// The stage at which each interrupt was planned or arises by itself: one and the same may arrive several times.
     private var planned: [RequestID: InterruptStage] = [:]
     /// The steps that are still to come, and some that have been.
     var alarms: [Alarm] = []
@@ -13,6 +13,11 @@ struct StageSchedule {
         if let stage = planned[signal.id], stage >= signal.stage { return nil }
         planned[signal.id] = signal.stage
         return signal.steps(through: strategies)
+    }
+
+    /// What arises at a later step is not asked about once more.
+    mutating func expect(_ signal: InterruptSignal) {
+        planned[signal.id] = max(planned[signal.id] ?? signal.stage, signal.stage)
     }
 }
 
@@ -31,6 +36,7 @@ extension ScopeState {
         }
         for step in steps.dropFirst() where phase != .ended {
             let later = signal.arriving(at: step)
+            schedule.expect(later)
             schedule.alarms.append(
                 AlarmClock.ofProcess.setAlarm(at: .now + step.delay) {
                     scope.changeAtAlarm { state, then in
