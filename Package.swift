@@ -49,11 +49,13 @@ let package = Package(
             dependencies: [.product(name: "HeapModule", package: "swift-collections")],
             swiftSettings: strict
         ),
+        .target(name: "InterruptJSON", dependencies: ["InterruptCore"], swiftSettings: strict),
         .target(
             name: "InterruptRedis",
             dependencies: [
                 "CHiredis",
                 "InterruptCore",
+                "InterruptJSON",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -122,8 +124,13 @@ let package = Package(
         ),
         .testTarget(name: "InterruptCoreTests", dependencies: ["InterruptCore"], swiftSettings: strict),
         .testTarget(
+            name: "InterruptJSONTests",
+            dependencies: ["InterruptCore", "InterruptJSON"],
+            swiftSettings: strict
+        ),
+        .testTarget(
             name: "InterruptRedisTests",
-            dependencies: ["InterruptRedis"] + testing,
+            dependencies: ["InterruptJSON", "InterruptRedis"] + testing,
             swiftSettings: strict
         ),
         .testTarget(
@@ -138,7 +145,7 @@ let package = Package(
         ),
         .testTarget(
             name: "InterruptCtlTests",
-            dependencies: ["InterruptRedis", "interruptctl"] + testing,
+            dependencies: ["InterruptJSON", "InterruptRedis", "interruptctl"] + testing,
             swiftSettings: strict
         ),
         .testTarget(

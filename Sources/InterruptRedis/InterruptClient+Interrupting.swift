@@ -1,4 +1,5 @@
 public import InterruptCore
+import InterruptJSON
 
 /// What became of an interrupt for one run.
 public struct InterruptReceipt: Hashable, Sendable {

@@ -1,4 +1,5 @@
 public import InterruptCore
+import InterruptJSON
 
 /// A worker as it is recorded.
 public struct WorkerRecord: Hashable, Sendable {

@@ -1,4 +1,5 @@
 public import InterruptCore
+import InterruptJSON
 public import Logging
 
 /// Watches runs for interrupts in four ways, each enough by itself: the published message, tracked keys, the poll, and

@@ -1,4 +1,5 @@
 public import InterruptCore
+import InterruptJSON
 public import Logging
 import Synchronization
 

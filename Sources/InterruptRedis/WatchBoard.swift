@@ -1,4 +1,5 @@
 import InterruptCore
+import InterruptJSON
 import Logging
 import Synchronization
 

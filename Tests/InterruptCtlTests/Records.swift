@@ -1,4 +1,5 @@
 import InterruptCore
+import InterruptJSON
 
 @testable import InterruptRedis
 

@@ -1,3 +1,5 @@
+import InterruptJSON
+
 /// The scripts, one atomic step each.
 ///
 /// Rules that all of them follow. Redis does not roll back, so a script checks everything first, then writes the
@@ -7,7 +9,7 @@
 /// one of them replies `{'refused', why}`.
 enum RedisScripts {
     /// The contract version. A namespace with a newer one is refused.
-    static let version = 1
+    static let version = SignalMessage.version
 
     /// Puts a run in its queue, unless its job is live or something holds it back.
     ///

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import InterruptCore
+import InterruptJSON
 import InterruptTesting
 import Testing
 

@@ -1,28 +1,28 @@
 import FoundationEssentials
-import InterruptCore
+package import InterruptCore
 
 /// An interrupt as JSON: the record in force, a published message, a flag. Every field but one is optional, so that
 /// `{"target":"JOB"}` is enough on a channel and `{}` in a flag; unknown fields are passed over.
-struct SignalMessage: Codable, Hashable, Sendable {
-    var v: Int?
-    var requestID: String?
-    var target: String?
-    var job: String?
-    var run: String?
-    var stage: Int?
-    var reason: String?
-    var message: String?
-    var triggeredBy: String?
-    var triggeredAtMilliseconds: Int64?
-    var savesCheckpoint: Bool?
-    var graceMilliseconds: Int64?
-    var source: String?
-    var probe: String?
+package struct SignalMessage: Codable, Hashable, Sendable {
+    package var v: Int?
+    package var requestID: String?
+    package var target: String?
+    package var job: String?
+    package var run: String?
+    package var stage: Int?
+    package var reason: String?
+    package var message: String?
+    package var triggeredBy: String?
+    package var triggeredAtMilliseconds: Int64?
+    package var savesCheckpoint: Bool?
+    package var graceMilliseconds: Int64?
+    package var source: String?
+    package var probe: String?
 
     /// A message that says nothing.
-    init() {}
+    package init() {}
 
-    enum CodingKeys: String, CodingKey {
+    package enum CodingKeys: String, CodingKey {
         case v, target, job, run, stage, reason, message, source, probe
         case requestID = "request_id"
         case triggeredBy = "triggered_by"
@@ -31,17 +31,19 @@ struct SignalMessage: Codable, Hashable, Sendable {
         case graceMilliseconds = "grace_ms"
     }
 
+    /// The contract version: what is newer is refused.
+    package static let version = 1
     /// The largest flag that is read at all.
-    static let maximumFlagSize = 64 * 1024
+    package static let maximumFlagSize = 64 * 1024
     /// The largest message or record: a flag of the largest size fits in with every character escaped.
-    static let maximumSize = 1024 * 1024
+    package static let maximumSize = 1024 * 1024
     /// The longest request id: the record keeps many of them.
-    static let maximumRequestIDLength = 128
+    package static let maximumRequestIDLength = 128
 
     /// Reads JSON from elsewhere.
     ///
     /// - Throws: ``MalformedSignal`` with what is wrong, in words without any of the text itself.
-    init(json bytes: [UInt8], limit: Int = maximumSize) throws(MalformedSignal) {
+    package init(json bytes: [UInt8], limit: Int = maximumSize) throws(MalformedSignal) {
         guard bytes.count <= limit else {
             throw MalformedSignal(reason: "it has \(bytes.count) bytes, at most \(limit) are read")
         }
@@ -50,8 +52,8 @@ struct SignalMessage: Codable, Hashable, Sendable {
         } else {
             try self.init(decoding: bytes)
         }
-        if let v, v > RedisScripts.version {
-            throw MalformedSignal(reason: "it has version \(v), this program reads \(RedisScripts.version)")
+        if let v, v > Self.version {
+            throw MalformedSignal(reason: "it has version \(v), this program reads \(Self.version)")
         }
         if let stage, InterruptStage(rawValue: stage) == nil {
             throw MalformedSignal(reason: "stage \(stage) is not 1, 2 or 3")
@@ -75,7 +77,7 @@ struct SignalMessage: Codable, Hashable, Sendable {
     }
 
     /// The message as JSON, the form that ``init(json:)`` reads.
-    init(flag signal: InterruptSignal) {
+    package init(flag signal: InterruptSignal) {
         requestID = signal.id.rawValue
         stage = signal.stage.rawValue
         reason = signal.reason.rawValue
@@ -85,7 +87,7 @@ struct SignalMessage: Codable, Hashable, Sendable {
         graceMilliseconds = signal.gracePeriod?.milliseconds
     }
 
-    var json: [UInt8] {
+    package var json: [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // Strings, numbers and booleans always encode.
@@ -93,7 +95,8 @@ struct SignalMessage: Codable, Hashable, Sendable {
     }
 
     /// The message with the defaults of a plain request for whatever it leaves out.
-    func signal(source fallback: InterruptSignal.Source, newID: @autoclosure () -> RequestID) -> InterruptSignal {
+    package func signal(source fallback: InterruptSignal.Source, newID: @autoclosure () -> RequestID) -> InterruptSignal
+    {
         InterruptSignal(
             id: requestID.flatMap { $0.isEmpty ? nil : RequestID(rawValue: $0) } ?? newID(),
             stage: stage.flatMap(InterruptStage.init) ?? .terminate,
@@ -110,11 +113,11 @@ struct SignalMessage: Codable, Hashable, Sendable {
 }
 
 /// What somebody has SET in a flag.
-enum FlagValue {
+package enum FlagValue {
     /// `1` interrupts; `0`, `false` and the empty text are a flag that is down; JSON carries the details.
     ///
     /// - Parameter run: the run that the flag is read for; one that names another run is none for it.
-    static func read(_ bytes: [UInt8], for run: RunID? = nil) throws(MalformedSignal) -> SignalMessage? {
+    package static func read(_ bytes: [UInt8], for run: RunID? = nil) throws(MalformedSignal) -> SignalMessage? {
         switch bytes {
         case Array("1".utf8), Array("true".utf8): return try SignalMessage(json: Array("{}".utf8))
         case [], Array("0".utf8), Array("false".utf8): return nil
@@ -130,8 +133,10 @@ enum FlagValue {
 }
 
 /// Why bytes from elsewhere are not an interrupt. They are ignored, and said once.
-struct MalformedSignal: Error, Hashable {
-    let reason: String
+package struct MalformedSignal: Error, Hashable {
+    package let reason: String
+
+    package init(reason: String) { self.reason = reason }
 }
 
 extension DecodingError {

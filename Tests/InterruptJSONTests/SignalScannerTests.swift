@@ -2,7 +2,7 @@ import FoundationEssentials
 import InterruptCore
 import Testing
 
-@testable import InterruptRedis
+@testable import InterruptJSON
 
 @Suite struct `The scanner of records` {
     private static let record = """
