@@ -26,6 +26,7 @@ let package = Package(
     products: [
         .library(name: "InterruptCore", targets: ["InterruptCore"]),
         .library(name: "InterruptRedis", targets: ["InterruptRedis"]),
+        .library(name: "InterruptSources", targets: ["InterruptSources"]),
         .library(name: "InterruptWorker", targets: ["InterruptWorker"]),
         .library(name: "InterruptTesting", targets: ["InterruptTesting"]),
         .executable(name: "interruptd", targets: ["interruptd"]),
@@ -38,7 +39,9 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
     ],
     targets: [
@@ -61,6 +64,19 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "InterruptSources",
+            dependencies: [
+                "InterruptCore",
+                "InterruptJSON",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
             ],
             swiftSettings: strict
         ),
@@ -131,6 +147,17 @@ let package = Package(
         .testTarget(
             name: "InterruptRedisTests",
             dependencies: ["InterruptJSON", "InterruptRedis"] + testing,
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "InterruptSourcesTests",
+            dependencies: [
+                "InterruptSources",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ] + testing,
             swiftSettings: strict
         ),
         .testTarget(
