@@ -21,6 +21,16 @@ let testing: [Target.Dependency] = [
     .product(name: "SystemPackage", package: "swift-system"),
 ]
 
+/// An example of one file: `swift run direct`.
+func example(_ name: String, _ dependencies: Target.Dependency...) -> Target {
+    .executableTarget(
+        name: name,
+        dependencies: ["InterruptCore"] + dependencies,
+        path: "Examples/\(name)",
+        swiftSettings: strict
+    )
+}
+
 let package = Package(
     name: "swift-interrupt-agent",
     products: [
@@ -42,6 +52,7 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
     ],
     targets: [
@@ -138,6 +149,14 @@ let package = Package(
             path: "Examples/embedded-worker",
             swiftSettings: strict
         ),
+        example("cleanup"),
+        example("combined", "InterruptSources"),
+        example("detailed-json", "InterruptSources"),
+        example("direct"),
+        example("file-source", "InterruptSources"),
+        example("in-memory-store"),
+        example("partial-results"),
+        example("timeout"),
         .testTarget(name: "InterruptCoreTests", dependencies: ["InterruptCore"], swiftSettings: strict),
         .testTarget(
             name: "InterruptJSONTests",

@@ -5,6 +5,7 @@ import InterruptSources
 // Ctrl-C, SIGTERM, a file, a memory limit and a timeout: whichever is first ends the work and says why.
 do {
     try await withUnixSignalHandling { scope in
+        print("at work")
         scope.setTimeout(.seconds(60))
         scope.setChecker(.file(try Name("nightly"), in: "interrupts"))
         scope.setChecker(.resourceLimits(ResourceLimits(memory: 1_000_000_000)))
@@ -15,7 +16,6 @@ do {
                 if case .degraded(let source, _) = event { print("watch degraded: \(source)") }
             }
         }
-        print("at work")
         try await scope.sleep(for: .milliseconds(200))
         kill(getpid(), SIGTERM)  // as systemd or Kubernetes does
         try await scope.sleep(for: .seconds(3_600))
