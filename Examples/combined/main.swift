@@ -6,17 +6,16 @@ import InterruptSources
 do {
     try await withUnixSignalHandling { scope in
         print("at work")
+        let events = scope.events
         scope.setTimeout(.seconds(60))
         scope.setChecker(.file(try Name("nightly"), in: "interrupts"))
         scope.setChecker(.resourceLimits(ResourceLimits(memory: 1_000_000_000)))
-        let events = scope.events
-        scope.startTask("events") {
-            for await event in events {
-                // A source that cannot be asked does not stop the work; here there is no directory.
-                if case .degraded(let source, _) = event { print("watch degraded: \(source)") }
-            }
+        for await event in events {
+            // A source that cannot be asked does not stop the work; here there is no directory.
+            guard case .degraded(let source, _) = event else { continue }
+            print("watch degraded: \(source)")
+            break
         }
-        try await scope.sleep(for: .milliseconds(200))
         kill(getpid(), SIGTERM)  // as systemd or Kubernetes does
         try await scope.sleep(for: .seconds(3_600))
     }

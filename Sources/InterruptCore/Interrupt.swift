@@ -31,6 +31,7 @@ public enum Interrupt {
 ///   - timeout: interrupts the scope with reason `timeout` when `body` is still running after this long. A longer one than
 ///     that of a scope above gains nothing: that one reaches this scope too.
 ///   - strategies: what an interrupt means for this kind of operation, asked in order; none is what it says.
+///   - body: the work.
 public func withInterruptScope<Result>(
     run: RunID? = nil,
     timeout: Duration? = nil,
@@ -60,7 +61,9 @@ public func withDetachedInterruptScope<Result>(
 ///
 /// It keeps interrupts away, not the cancellation of the task that it runs in: in a task of the scope, which stage 2
 /// cancels, clean up with ``InterruptScope/onEnd(_:limit:_:)``.
-/// - Parameter limit: how long the shield holds. There is no default: somebody waits that long.
+/// - Parameters:
+///   - limit: how long the shield holds. There is no default: somebody waits that long.
+///   - body: the work.
 public func withInterruptShield<Result>(
     limit: Duration,
     _ body: (InterruptScope) async throws -> Result

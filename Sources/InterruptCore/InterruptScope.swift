@@ -57,9 +57,7 @@ public final class InterruptScope: Sendable {
     // MARK: Asking
 
     /// Asks this scope's work, and that of the scopes below it, to stop. Returns at once; idempotent by request id; the
-    /// first cause wins.
-    ///
-    /// - Parameter id: a repetition with the same one is ``InterruptInbox/Reception/known`` and changes nothing.
+    /// first cause wins. A repetition with the same `id` is ``InterruptInbox/Reception/known`` and changes nothing.
     @discardableResult
     public func interrupt(
         id: RequestID = .random(),

@@ -6,9 +6,9 @@ public protocol InterruptTransport: Sendable {
     /// Holds the connections and watches the runs; returns when its task is cancelled.
     func run() async
 
-    /// Takes the worker's name for this instance, and returns the runs that an earlier instance has left behind.
+    /// Takes the worker's name for this instance, and returns the runs that an earlier instance has left behind. `dead` is
+    /// an earlier holder of the name that is proven dead.
     ///
-    /// - Parameter dead: an earlier holder of the name that is proven dead.
     /// - Throws: ``TransportError/nameInUse(by:)`` when another instance holds it, ``TransportError/unavailable(_:)`` when
     ///   it could not be asked.
     func enter(_ worker: WorkerDescription, replacing dead: String?) async throws(TransportError) -> [LeftRun]
@@ -25,9 +25,8 @@ public protocol InterruptTransport: Sendable {
     /// Waits until at least one queued run is offered, and returns at most `limit` of them. An offer is no claim.
     func offers(limit: Int) async throws(TransportError) -> [RunOffer]
 
-    /// Claims an offered run: the one atomic step from queued to running, or to its end when it must not start.
-    ///
-    /// - Parameter gracePeriod: that of a run that names none; it goes on record with the claim.
+    /// Claims an offered run: the one atomic step from queued to running, or to its end when it must not start. A run that
+    /// names no grace period has `gracePeriod`; it goes on record with the claim.
     func start(_ offer: RunOffer, gracePeriod: Duration) async throws(TransportError) -> StartResult
 
     /// Returns offers that this worker will not start to the queue.

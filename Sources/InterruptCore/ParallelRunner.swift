@@ -31,6 +31,7 @@ public struct ParallelRunner: Sendable {
     /// - Parameters:
     ///   - workers: clamped to ``workerLimits``; ``defaultWorkers`` if nothing is said.
     ///   - limit: that of a scope's tasks, if nothing is said.
+    ///   - errorThreshold: none, if nothing is said.
     public init(
         workers: Int = defaultWorkers,
         limit: Duration = InterruptScope.defaultCleanupLimit,

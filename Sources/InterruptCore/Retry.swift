@@ -33,7 +33,10 @@ extension InterruptScope {
     ///
     /// What was interrupted in a scope inside of `body`, by a timeout for one attempt for instance, is a failure as any other.
     ///
-    /// - Parameter body: gets the number of the attempt, from 1.
+    /// - Parameters:
+    ///   - policy: how often, and after which pauses.
+    ///   - name: what reports call the checkpoints, as in ``checkpoint(_:)``.
+    ///   - body: gets the number of the attempt, from 1.
     /// - Throws: what the last attempt threw, and as ``checkpoint(_:)``.
     public func retrying<Result>(
         _ policy: RetryPolicy,

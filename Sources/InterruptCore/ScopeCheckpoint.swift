@@ -68,6 +68,8 @@ extension InterruptScope {
     ///
     /// What an earlier run has left is offered by ``CheckpointStore/offer(_:)``.
     /// - Parameters:
+    ///   - store: where it is saved.
+    ///   - name: what it is called there.
     ///   - limit: how long the scope's end waits for the disk.
     ///   - state: is called from any thread, also while the work runs.
     public func savesCheckpoint(

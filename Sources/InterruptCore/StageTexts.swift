@@ -28,9 +28,7 @@ public enum StageTexts {
         }
     }
 
-    /// The line that records a change of stage.
-    ///
-    /// - Parameter isPlain: in ASCII only.
+    /// The line that records a change of stage. Plain is in ASCII only.
     public static func escalation(from old: InterruptStage?, to new: InterruptStage, isPlain: Bool = false) -> String {
         "Interrupt escalation: \(title(old)) \(isPlain ? "->" : "→") \(title(new))"
     }

@@ -52,6 +52,7 @@ private func writeToStandardError(_ line: String) {
 ///   - callsEarlierHandlers: whether handlers that the program had installed before are called too, at once and as
 ///     handlers. `false` for one that ends the process, which no stage would survive.
 ///   - feedback: what is told when Ctrl-C is pressed; `nil` is nothing.
+///   - body: the work.
 /// - Throws: what `body` throws, and ``SignalSetupError``.
 public func withUnixSignalHandling<Result>(
     maximumStage: InterruptStage = .kill,
