@@ -156,7 +156,7 @@ let package = Package(
         example("file-source", "InterruptSources"),
         example("in-memory-store"),
         example("partial-results"),
-        example("timeout"),
+        example("time-limit"),
         .testTarget(name: "InterruptCoreTests", dependencies: ["InterruptCore"], swiftSettings: strict),
         .testTarget(
             name: "InterruptJSONTests",

@@ -9,7 +9,7 @@ import Testing
             ["resized image 1", "resized image 2", "resized image 3", "stopped: three are enough, asked by ann"]
         ),
         (
-            "timeout",
+            "time-limit",
             [
                 "waiting for an answer", "half of the time is over",
                 "stopped: timeout: Execution exceeded 0.2s timeout",
