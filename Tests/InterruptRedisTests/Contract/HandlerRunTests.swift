@@ -137,7 +137,8 @@ import Testing
 @Suite struct `Progress on the wire` {
     @Test(
         arguments: [
-            (0, "0.0000"), (1, "1.0000"), (0.4, "0.4000"), (0.29, "0.2900"), (0.999_99, "0.9999"), (0.000_1, "0.0001"),
+            (0, "0.0000"), (1, "1.0000"), (0.4, "0.4000"), (0.29, "0.2900"), (0.57, "0.5700"), (0.999_99, "0.9999"),
+            (0.000_1, "0.0001"),
         ] as [(Double, String)]
     )
     func `has four digits, rounded down`(fraction: Double, text: String) throws {
