@@ -65,6 +65,20 @@ import Testing
     }
 }
 
+@Suite struct `Priorities` {
+    @Test func `each has its stage, hard has a short grace period, and critical none at all`() {
+        let all = InterruptPriority.allCases
+        #expect(all.map(\.rawValue) == [1, 5, 9, 10])
+        #expect(all.map(\.stage) == [.drain, .terminate, .terminate, .kill])
+        let signals = all.map {
+            InterruptSignal(priority: $0, reason: .priorityOverride, message: "m", triggeredBy: "ann")
+        }
+        #expect(signals.map(\.stage) == all.map(\.stage))
+        #expect(signals.map(\.gracePeriod) == [nil, nil, .seconds(1), nil])
+        #expect(signals.allSatisfy { $0.reason == .priorityOverride && $0.message == "m" && $0.triggeredBy == "ann" })
+    }
+}
+
 @Suite struct `Stage texts` {
     @Test(arguments: [
         (

@@ -11,27 +11,35 @@ struct History: AsyncParsableCommand {
               interruptctl history
               interruptctl history nightly --limit 100
               interruptctl history -o json
+              interruptctl history --summary            how many and how fast, by reason, source, stage, way
             """
     )
 
     @Argument(help: "Only this job.", transform: Parse.name)
     var job: Name?
 
-    @Option(help: ArgumentHelp("At most so many entries, the newest.", valueName: "number"))
-    var limit = 20
+    @Option(
+        help: ArgumentHelp("At most so many entries, the newest. Default: 20; all for a summary.", valueName: "number")
+    )
+    var limit: Int?
+
+    @Flag(help: "Count the interrupts, and say how long receipts and stops took.")
+    var summary = false
 
     @OptionGroup var display: DisplayOptions
     @OptionGroup var connection: ConnectionOptions
 
     func validate() throws {
-        guard 1...100_000 ~= limit else { throw ValidationError("--limit is a number from 1 to 100000.") }
+        guard 1...100_000 ~= limit ?? 1 else { throw ValidationError("--limit is a number from 1 to 100000.") }
     }
 
     func run() async throws {
         let session = try await Session.open(connection)
         let name = job?.description
         let entries = try await session.asking { () async throws(RedisError) in
-            try await session.client.history(limit: limit) { name == nil || $0.fields["job"] == name }
+            try await session.client.history(limit: limit ?? (summary ? 100_000 : 20)) {
+                name == nil || $0.fields["job"] == name
+            }
         }
         if entries.isEmpty, let job {
             let newest = try await session.asking { () async throws(RedisError) in
@@ -46,6 +54,11 @@ struct History: AsyncParsableCommand {
             }
         }
         let screen = display.screen
+        if summary {
+            let summary = HistorySummary(entries)
+            let lines = display.isJSON ? summary.rows.map(\.json.line) : summary.lines(on: screen)
+            return lines.forEach { StandardStreams.out($0) }
+        }
         for entry in entries {
             StandardStreams.out(display.isJSON ? entry.json.line : HistoryLine.of(entry, on: screen))
         }
