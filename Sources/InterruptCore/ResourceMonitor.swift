@@ -31,9 +31,8 @@ extension InterruptChecker {
     /// A checker remembers what it has found: make one for each scope. A sample of a tree reads the state of all processes
     /// of the machine: some 40 µs each in a debug build.
     ///
-    /// - Parameters:
-    ///   - subject: whose memory, CPU time and processes count. One that is not there makes the checker fail.
-    ///   - interval: the time between two samples.
+    /// - `subject`: whose memory, CPU time and processes count. One that is not there makes the checker fail.
+    /// - `interval`: the time between two samples.
     public static func resourceLimits(
         _ limits: ResourceLimits,
         of subject: ResourceSubject = .thisProcess,

@@ -70,7 +70,7 @@ extension InterruptClient {
     /// Records an interrupt for each run and tells their workers. Returns when all are recorded: a receipt each, in
     /// order. Idempotent by the signal's id, so that an unknown outcome is resolved by asking again.
     ///
-    /// - Parameter expected: with it, a job whose newest run is another one is not touched.
+    /// - `expected`: with it, a job whose newest run is another one is not touched.
     public func interrupt(
         _ references: [RunReference],
         _ signal: InterruptSignal,
@@ -93,7 +93,7 @@ extension InterruptClient {
     /// The gate of a drain stays closed until it is opened; that of a harder stage lasts while members are being listed,
     /// or on a group until its last live run has ended and a little more.
     ///
-    /// - Parameter only: with it, of a target of many exactly those members are meant that are among these runs. Nothing
+    /// - `only`: with it, of a target of many exactly those members are meant that are among these runs. Nothing
     ///   can slip through then, so only a drain, which is about what comes, closes a gate.
     public func interrupt(
         _ target: InterruptTarget,
@@ -154,7 +154,7 @@ extension InterruptClient {
 
     /// Opens a gate; answers whether one was closed.
     ///
-    /// - Parameter closedBy: opens it only if this request closed it.
+    /// - `closedBy`: opens it only if this request closed it.
     @discardableResult
     public func openGate(
         _ target: InterruptTarget,

@@ -69,7 +69,7 @@ public struct Submission: Sendable {
 
     /// A submission of `handler` as `job` to `queue`, for a worker that has a function of this name.
     ///
-    /// - Parameter input: what the function is given; at most ``RunOrder/Work/maximumInputSize`` bytes.
+    /// - `input`: what the function is given; at most `RunOrder.Work.maximumInputSize` bytes.
     public init(job: Name, queue: Name, handler: Name, input: String = "") {
         self.job = job
         self.queue = queue

@@ -33,9 +33,8 @@ public final class RedisInterruptChecker: Sendable {
 
     /// A checker for the runs of `worker`. It watches nothing before ``run()`` runs.
     ///
-    /// - Parameters:
-    ///   - client: carries the reads; its owner runs it. The subscription is a second connection to the same endpoint.
-    ///   - queues: the queues whose flags are watched too.
+    /// - `client`: carries the reads; its owner runs it. The subscription is a second connection to the same endpoint.
+    /// - `queues`: the queues whose flags are watched too.
     public convenience init(
         client: RedisClient,
         keys: RedisKeys,

@@ -23,7 +23,7 @@ public final class RedisTransport: InterruptTransport {
 
     /// A transport for one instance of a worker. It connects when ``run()`` runs.
     ///
-    /// - Parameter queues: taken from in this order, the first one first.
+    /// - `queues`: taken from in this order, the first one first.
     public init(
         endpoint: RedisEndpoint,
         keys: RedisKeys,

@@ -17,9 +17,8 @@ extension InterruptChecker {
     /// written by everybody; when the file is none (a pipe, a device), is larger than 64 KiB, or holds anything else; and
     /// when there is no directory.
     ///
-    /// - Parameters:
-    ///   - run: makes a text that names another run in its field `run` none.
-    ///   - interval: the time between two readings.
+    /// - `run`: makes a text that names another run in its field `run` none.
+    /// - `interval`: the time between two readings.
     public static func file(
         _ id: Name,
         in directory: String = "interrupts",

@@ -22,10 +22,9 @@ extension InterruptChecker {
     /// not followed, a body that is malformed, cut off or larger than 64 KiB, no connection, and no whole answer within
     /// `limit`.
     ///
-    /// - Parameters:
-    ///   - url: `http` or `https`. Its path is part of the checker's name; user, password and query are never shown.
-    ///   - headers: sent with each question, and never shown.
-    ///   - limit: for all of a question, from the connection to the last byte. 2 s, if nothing is said.
+    /// - `url`: `http` or `https`. Its path is part of the checker's name; user, password and query are never shown.
+    /// - `headers`: sent with each question, and never shown.
+    /// - `limit`: for all of a question, from the connection to the last byte. 2 s, if nothing is said.
     public static func http(
         _ url: String,
         headers: [String: String] = [:],

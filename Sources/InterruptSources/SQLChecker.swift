@@ -10,9 +10,8 @@ extension InterruptChecker {
     ///         }
     ///     })
     ///
-    /// - Parameters:
-    ///   - name: what events and interrupts call the source. A scope has one checker of a name.
-    ///   - row: reads the row; `nil` is no interrupt. What it throws is said as it is, so it must hold no password.
+    /// - `name`: what events and interrupts call the source. A scope has one checker of a name.
+    /// - `row`: reads the row; `nil` is no interrupt. What it throws is said as it is, so it must hold no password.
     public static func sql(
         _ name: String,
         every interval: Duration = defaultInterval,

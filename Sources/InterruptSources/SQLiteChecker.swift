@@ -18,10 +18,9 @@ extension InterruptChecker {
     /// The database is opened at each question, for reading only: a file that was put in its place is seen, and nothing is
     /// held between two questions. Others may write meanwhile, with a write-ahead log or without.
     ///
-    /// - Parameters:
-    ///   - id: what the query's `?` stands for. It is never part of the SQL.
-    ///   - query: gives `interrupted`, `reason`, `message` and `triggered_by` in this order, whatever their names; the
-    ///     first row counts. ``InterruptRow/defaultQuery``, if nothing is said.
+    /// - `id`: what the query's `?` stands for. It is never part of the SQL.
+    /// - `query`: gives `interrupted`, `reason`, `message` and `triggered_by` in this order, whatever their names; the
+    ///   first row counts. ``InterruptRow/defaultQuery``, if nothing is said.
     public static func sqlite(
         _ path: String,
         id: String,

@@ -1,8 +1,7 @@
 /// Asks again every few milliseconds until `condition` holds, for what has no event to wait for.
 ///
-/// - Parameters:
-///   - what: completes the sentence "never happened: …".
-///   - limit: how long to ask. 20 s: far beyond what anything takes on a busy machine.
+/// - `what`: completes the sentence "never happened: …".
+/// - `limit`: how long to ask. 20 s: far beyond what anything takes on a busy machine.
 /// - Throws: ``NeverHappened`` when the limit has passed, and what `condition` throws.
 public func eventually(
     _ what: String,

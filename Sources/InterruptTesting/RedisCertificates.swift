@@ -22,7 +22,7 @@ public struct RedisCertificates: Sendable {
     }
 
     /// Makes new certificates in a directory.
-    /// - Parameter serverNames: what the server's certificate is for, as openssl writes it.
+    /// - `serverNames`: what the server's certificate is for, as openssl writes it.
     public static func make(
         in directory: String,
         serverNames: String = "DNS:localhost,IP:127.0.0.1"

@@ -143,10 +143,9 @@ public struct TestRedisError: Error, CustomStringConvertible {
 /// Runs `body` with a fresh `redis-server` that answers on a Unix socket; ends the server and removes its directory
 /// afterwards, also when `body` throws.
 ///
-/// - Parameters:
-///   - arguments: more arguments for the server, after ours: the last one of a kind counts.
-///   - tcp: whether it also listens on a free port of 127.0.0.1.
-///   - certificates: makes that port a TLS port.
+/// - `arguments`: more arguments for the server, after ours: the last one of a kind counts.
+/// - `tcp`: whether it also listens on a free port of 127.0.0.1.
+/// - `certificates`: makes that port a TLS port.
 public func withRedis<R>(
     arguments: [String] = [],
     tcp: Bool = false,

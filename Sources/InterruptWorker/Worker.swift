@@ -46,10 +46,9 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
 
     /// A worker; ``run()`` runs it.
     ///
-    /// - Parameters:
-    ///   - runner: runs what was submitted as a command; without one such a run fails, and says so.
-    ///   - jobs: the functions that run in this process.
-    ///   - report: called with each event, from any thread; it must return at once.
+    /// - `runner`: runs what was submitted as a command; without one such a run fails, and says so.
+    /// - `jobs`: the functions that run in this process.
+    /// - `report`: called with each event, from any thread; it must return at once.
     public init(
         configuration: Configuration,
         transport: Transport,
@@ -71,7 +70,7 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
     public var heldCount: Int { state.withLock { $0.decisions.heldCount } }
 
     /// The grace period, from now on, of runs that start and name none. Until this is called, the
-    /// runner's; without a runner ``StopLimits/gracePeriod``.
+    /// runner's; without a runner `StopLimits.gracePeriod`.
     public func setGracePeriod(_ gracePeriod: Duration) {
         state.withLock { $0.gracePeriod = gracePeriod }
     }

@@ -5,11 +5,10 @@ extension WorkerDescription {
     /// This process as a worker on this host: a new instance. `nil` when `/proc` is not mounted, without which no process
     /// can be told from others.
     ///
-    /// - Parameters:
-    ///   - slots: how many runs it holds at a time.
-    ///   - queues: taken from in this order, the first one first.
-    ///   - version: that of the program, for people.
-    ///   - lease: how long it may be silent.
+    /// - `slots`: how many runs it holds at a time.
+    /// - `queues`: taken from in this order, the first one first.
+    /// - `version`: that of the program, for people.
+    /// - `lease`: how long it may be silent.
     public init?(
         name: Name,
         slots: Int,

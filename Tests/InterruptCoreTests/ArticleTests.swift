@@ -4,7 +4,7 @@ import Testing
 @Suite struct `Articles` {
     private static let root = String(#filePath.split(separator: "/Tests/")[0])
     private static let articles = [
-        "InterruptCore", "FirstCheckpoint", "ShieldingCleanup", "ChoosingASource", "PartialResults",
+        "InterruptCore", "FirstCheckpoint", "ShieldingCleanup", "ChoosingASource", "KeepingPartialResults",
     ]
 
     private func lines(_ path: String) throws -> [String] {

@@ -118,6 +118,27 @@ private func coveringHandler(_ number: Int32) {
         }
     }
 
+    @Test func `of 100 parallel runs each keeps what was finished when a real signal comes, and starts no more`()
+        async throws
+    {
+        try await ignoring {
+            for round in 0..<100 {
+                let number = round % 2 == 0 ? SIGINT : SIGTERM
+                let results = try await withUnixSignalHandling(feedback: nil) { scope in
+                    try await ParallelRunner(workers: 4).run(Array(0..<40)) { item in
+                        if item == 6 { kill(getpid(), number) }
+                        if item >= 6 { _ = await scope.signals.first { _ in true } }
+                        return item
+                    }
+                }
+                let counts = results.counts
+                #expect(counts.cancelled >= 30 && counts.failed == 0, "\(counts)")
+                #expect(counts.completed + counts.terminated + counts.running + counts.cancelled == 40, "\(counts)")
+                #expect(results.values.allSatisfy { $0.index == $0.value } && counts.completed >= 6)
+            }
+        }
+    }
+
     @Test func `handlers from before are called too, with what the kernel tells, unless they are not to be`()
         async throws
     {

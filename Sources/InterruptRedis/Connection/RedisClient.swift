@@ -20,7 +20,7 @@ public final class RedisClient: RedisCommands {
 
     /// A client; ``run()`` connects it.
     ///
-    /// - Parameter prepare: is run with each new connection before commands are let through, to set up what belongs to
+    /// - `prepare`: is run with each new connection before commands are let through, to set up what belongs to
     ///   the connection (`CLIENT TRACKING`). If it throws, the connection is closed and made anew after the backoff.
     public convenience init(
         endpoint: RedisEndpoint,
@@ -91,7 +91,7 @@ public final class RedisClient: RedisCommands {
 
     /// Sends commands in one write and returns all replies in order. Error replies are values, not errors.
     ///
-    /// - Parameter timeout: for the connection and then all replies; `nil` for the configuration's.
+    /// - `timeout`: for the connection and then all replies; `nil` for the configuration's.
     /// - Throws: `.cannotConnect` if there was no connection in time, with the last failure's message; else as
     ///   ``RedisConnection/send(_:timeout:)-([RedisCommand],_)``.
     public func send(_ commands: [RedisCommand], timeout: Duration? = nil) async throws(RedisError) -> [RESPValue] {

@@ -2,7 +2,7 @@
 public protocol RedisCommands: Sendable {
     /// Sends commands in one write and returns all replies in order. Error replies are values, not errors.
     ///
-    /// - Parameter timeout: for all replies together; `nil` for the configuration's.
+    /// - `timeout`: for all replies together; `nil` for the configuration's.
     func send(_ commands: [RedisCommand], timeout: Duration?) async throws(RedisError) -> [RESPValue]
 }
 
@@ -25,7 +25,7 @@ extension RedisCommands {
 
     /// Runs a script by its digest; if the server does not have it, sends the source.
     ///
-    /// - Parameter repliesLast: lets what the script publishes leave the server before its reply. A server writes first
+    /// - `repliesLast`: lets what the script publishes leave the server before its reply. A server writes first
     ///   to the connection that was the last to get something to write; with a `PING` ahead, that is the subscriber's.
     @discardableResult
     public func evaluate(

@@ -22,7 +22,7 @@ public final class RedisConnection: RedisCommands {
     /// accepted them, at the latest after the connect timeout.
     ///
     /// All addresses of a host name are tried. The server's certificate must be for the endpoint's host.
-    /// - Parameter name: what `CLIENT LIST` calls the connection.
+    /// - `name`: what `CLIENT LIST` calls the connection.
     public static func connect(
         to endpoint: RedisEndpoint,
         name: String? = nil,
@@ -39,7 +39,7 @@ public final class RedisConnection: RedisCommands {
 
     /// Sends commands in one write and returns all replies in order. Error replies are values, not errors.
     ///
-    /// - Parameter timeout: for all replies together; `nil` for the configuration's, ``Swift/Duration/unlimited`` for none.
+    /// - `timeout`: for all replies together; `nil` for the configuration's, ``Swift/Duration/unlimited`` for none.
     /// - Throws: `.timedOut`, `.connectionLost`, `.cancelled`, or the cause for which the connection was closed before.
     public func send(_ commands: [RedisCommand], timeout: Duration? = nil) async throws(RedisError) -> [RESPValue] {
         try await attempt(commands, timeout: timeout).get()

@@ -38,7 +38,7 @@ public final class RedisSubscriber: Sendable {
 
     /// A subscriber of at least one channel; ``run()`` connects it.
     ///
-    /// - Parameter optionalChannels: subscribed too where the user may; what an ACL refuses is said once and gone without.
+    /// - `optionalChannels`: subscribed too where the user may; what an ACL refuses is said once and gone without.
     public convenience init(
         endpoint: RedisEndpoint,
         name: String? = nil,

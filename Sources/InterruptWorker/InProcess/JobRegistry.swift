@@ -20,7 +20,7 @@ public import InterruptCore
 ///
 /// A job is asked to stop through its scope, and ends at the next checkpoint that it passes. When its grace period is over,
 /// or at stage 3, its task is cancelled as well. What goes on nevertheless is reported as "cannot be interrupted yet" and
-/// keeps its slot; only the end of the program ends it. Looking at ``InterruptScope/isInterrupted`` alone is not taking
+/// keeps its slot; only the end of the program ends it. Looking at `InterruptScope.isInterrupted` alone is not taking
 /// notice: who returns because of it has completed, and the interrupt was late.
 public struct JobRegistry: Sendable {
     /// What a job does with its input.
@@ -47,9 +47,8 @@ public struct JobRegistry: Sendable {
     ///
     /// A job has ended well when `handler` returns. When it returns or throws because it was asked to stop, the run is
     /// `interrupted`; any other error makes it `failed`, with the error's text on record.
-    /// - Parameters:
-    ///   - name: what is submitted. Names are compared as they are written.
-    ///   - threads: how many threads the job has; at least one. With more, its child tasks run at the same time.
+    /// - `name`: what is submitted. Names are compared as they are written.
+    /// - `threads`: how many threads the job has; at least one. With more, its child tasks run at the same time.
     /// - Throws: ``RegistrationError`` when the name is none, or taken.
     public mutating func register(
         _ name: String,

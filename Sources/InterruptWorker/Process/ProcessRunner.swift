@@ -35,7 +35,7 @@ public struct ProcessRunner: Sendable {
     }
 
     /// Runs `order` and returns how it ended, once no process of its group is left or the survivors of SIGKILL are
-    /// named in ``RunEnding/error``.
+    /// named in `RunEnding.error`.
     ///
     /// The run reacts to `scope`: stage 2 sends SIGTERM and, after the grace period, SIGKILL; stage 3 sends SIGKILL;
     /// stage 1 does nothing. When stage 2 or harder was asked before the call, nothing is spawned. Cancelling the task
