@@ -51,6 +51,9 @@ struct ScopeState {
         case .first, .escalation, .shortening:
             scope.stageNumber.store(signal.stage.rawValue, ordering: .releasing)
             reaction?(signal)
+            // First those below: who hears of it here finds it in all of them.
+            var shielded: [InterruptScope] = []
+            for child in children.values where child.inherit(signal, &then) == .kept { shielded.append(child) }
             for reader in readers { reader.continuation.yield(signal) }
             for waiter in waiters where signal.stage >= waiter.least { then.woken.append(waiter.wakeup) }
             let mustEnd = signal.stage >= .terminate
@@ -59,7 +62,7 @@ struct ScopeState {
                 isCancelling: mustEnd
             )
             if mustEnd { saveCheckpoints() }
-            for child in children.values where child.inherit(signal, &then) == .kept {
+            for child in shielded {
                 guard let section = child.section else { continue }
                 let elapsed = child.began.duration(to: .now)
                 scope.bus.publish(.uninterruptible(section: section, elapsed: elapsed))
