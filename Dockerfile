@@ -5,6 +5,7 @@ WORKDIR /src
 COPY Package.swift ./
 COPY Sources Sources
 COPY Tests Tests
+COPY Examples Examples
 RUN swift build -c release --static-swift-stdlib --product interruptd \
     && swift build -c release --static-swift-stdlib --product interruptctl \
     && install -D -t /out "$(swift build -c release --show-bin-path)/interruptd" \
