@@ -51,11 +51,11 @@ struct ScopeState {
         case .first, .escalation, .shortening:
             scope.stageNumber.store(signal.stage.rawValue, ordering: .releasing)
             reaction?(signal)
+            for waiter in waiters where signal.stage >= waiter.least { then.woken.append(waiter.wakeup) }
             // First those below: who hears of it here finds it in all of them.
             var shielded: [InterruptScope] = []
             for child in children.values where child.inherit(signal, &then) == .kept { shielded.append(child) }
             for reader in readers { reader.continuation.yield(signal) }
-            for waiter in waiters where signal.stage >= waiter.least { then.woken.append(waiter.wakeup) }
             let mustEnd = signal.stage >= .terminate
             scope.bus.publish(
                 .accepted(InterruptEvent(run: scope.run, signal: signal)),

@@ -13,8 +13,13 @@ internal import Synchronization
 ///
 /// Unsafe here: a handler is known by its address, of a C function that stays as long as the process.
 enum SignalHandler {
-    /// Where the handler writes each signal's number from now on. To be called before it is installed.
+    /// Where the handler writes each signal's number from now on. To be called before it is installed: what it reads is
+    /// made here, since the first access to a global variable takes a lock.
     static func write(to pipe: Int32) {
+        for number in callers.indices {
+            callers[number].store(0, ordering: .relaxed)
+            chained[number].store(0, ordering: .relaxed)
+        }
         pipeOwner.store(getpid(), ordering: .relaxed)
         pipeEntrance.store(pipe, ordering: .relaxed)
     }
@@ -41,14 +46,14 @@ private typealias Handler =
 private func handle(_ number: Int32, _ info: UnsafeMutablePointer<siginfo_t>?, _ context: UnsafeMutableRawPointer?) {
     // A child has the handler too until it executes its program; what it gets is not meant for this process.
     guard getpid() == pipeOwner.load(ordering: .relaxed) else { return }
+    let code = errno
+    defer { errno = code }
     let thread = withUnsafeBytes(of: pthread_self()) { $0.load(as: UInt.self) }
     // A handler that was put over this one may call this one in its turn.
     if callers[Int(number)].load(ordering: .relaxed) == thread { return }
-    let code = errno
     var byte = UInt8(truncatingIfNeeded: number)
     // A full pipe holds thousands already; one more says nothing new.
     _ = write(pipeEntrance.load(ordering: .relaxed), &byte, 1)
-    errno = code
     let address = chained[Int(number)].load(ordering: .acquiring)
     guard address != 0 else { return }
     callers[Int(number)].store(thread, ordering: .relaxed)

@@ -128,7 +128,7 @@ import Testing
         #expect(results.counts.waiting == 0 && !results.isWhole)
         var notices: [String] = []
         for await case .notice(let text) in try #require(events.withLock { $0 }) { notices.append(text) }
-        #expect(notices.first == "Stopping task submission at task 7/10")
+        #expect(notices.contains("Stopping task submission at task 7/10"))
         #expect(notices.contains("Stopping result collection due to urgent cancellation"))
         #expect(notices.contains("Terminated: task 3 [3/10]"))
         #expect(notices.last == "Returning partial results: 3/10 tasks completed (30.0%)")

@@ -20,12 +20,13 @@ private func installDetailed(for number: Int32) {
     sigaction(number, &action, nil)
 }
 
-/// What the handler below calls in its turn. Set by one test, before the signals that it sends.
-nonisolated(unsafe) private var earlier: (@convention(c) (Int32) -> Void)?
+/// The address of the handler that the one below calls in its turn.
+private let earlier = Atomic<UInt>(0)
 
 private func coveringHandler(_ number: Int32) {
     plainCalls.add(1, ordering: .relaxed)
-    earlier?(number)
+    let address = earlier.load(ordering: .acquiring)
+    if address > 1 { unsafeBitCast(address, to: (@convention(c) (Int32) -> Void).self)(number) }
 }
 
 @Suite(.serialized, .timeLimit(.minutes(1))) struct `Unix signals to a scope` {
@@ -169,7 +170,7 @@ private func coveringHandler(_ number: Int32) {
         defer { for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) } }
         for _ in 0..<2 {
             try await withUnixSignalHandling(feedback: nil) { scope in
-                earlier = signal(SIGINT, coveringHandler)
+                earlier.store(unsafeBitCast(signal(SIGINT, coveringHandler), to: UInt.self), ordering: .releasing)
                 kill(getpid(), SIGINT)
                 _ = await scope.signals.first { _ in true }
             }

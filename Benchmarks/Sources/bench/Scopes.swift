@@ -12,6 +12,7 @@ enum Scopes {
 
     static func run() async throws {
         try await checkpoint()
+        await small()
         try await wake()
         await group()
         try await memory()
@@ -32,6 +33,21 @@ enum Scopes {
             best = min(best, monotonicNanoseconds() - began)
         }
         print("\(name): \(rounded(Double(best) / Double(count))) ns")
+    }
+
+    /// What is done once a run, not once a turn of a loop.
+    private static func small() async {
+        await withInterruptScope { scope in
+            measure("a timeout, set and taken back", checkpoints / 100) {
+                scope.setTimeout(.seconds(3_600))
+                scope.cancelTimeout()
+            }
+            scope.interrupt(message: "make room", triggeredBy: "ann")
+            guard let cause = scope.cause else { return }
+            let printer = InterruptPrinter(style: .text)
+            let event = ScopeEvent.interrupted(InterruptEvent(run: scope.run, signal: cause))
+            measure("the box of an interrupt, made", checkpoints / 1_000) { _ = printer.lines(for: event) }
+        }
     }
 
     /// From the interrupt to the first statement after the wait.
