@@ -23,17 +23,18 @@ struct HistorySummary: Equatable {
 
     private(set) var rows: [Row] = []
 
-    /// - Parameter entries: oldest first. A receipt or an end whose request is older than all of them counts by what it
-    ///   says itself.
+    /// A receipt or an end whose request is not among the entries counts by what it says itself.
     init(_ entries: [HistoryEntry]) {
         var sources: [String: String] = [:]
         var ways: [String: String] = [:]
         for entry in entries {
+            guard let id = entry.fields["request_id"] else { continue }
+            if let source = entry.fields["source"] { sources[id] = source }
+            if let way = entry.fields["via"] { ways[id] = way }
+        }
+        for entry in entries {
             let fields = entry.fields
             let id = fields["request_id"] ?? ""
-            let isFirst = entry.event == "requested"
-            if isFirst || entry.event == "late" || entry.event == "escalated" { sources[id] = fields["source"] }
-            if let way = fields["via"] { ways[id] = way }
             let values: [Dimension: String?] = [
                 .reason: fields["reason"], .source: sources[id], .stage: fields["stage"], .way: ways[id],
             ]
