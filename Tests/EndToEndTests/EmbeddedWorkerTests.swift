@@ -212,7 +212,10 @@ struct `A function of a program that has a worker` {
             let pipe = try fleet.pipe()
             try await fleet.embedded { pid in
                 try await fleet.submit("read", pipe, id: "stuck")
-                try await fleet.wait(for: "stuck", .running)
+                // A drain of the worker tells nothing to a run that it has only claimed.
+                try await eventually("it is at work") {
+                    try await fleet.client.newestRun(of: try Name("stuck"))?.pid != nil
+                }
                 for stage in 1...3 {
                     kill(pid, SIGTERM)
                     try await eventually("stage \(stage) has arrived") {
