@@ -129,7 +129,7 @@ final class CheckerWatch: Sendable {
 }
 
 extension CheckerWatch.State {
-    /// What an answer means. What was found once is not found again at every question.
+    /// What an answer means. What was found once is the same interrupt at every further question.
     fileprivate mutating func conclude(
         _ answer: CheckerWatch.Answer,
         from checker: InterruptChecker
@@ -139,9 +139,12 @@ extension CheckerWatch.State {
         case .failed(let text): why = text
         case .late: why = "no answer within \(checker.limit.displayText)"
         case .signal(let signal):
-            defer { (isDegraded, found) = (false, signal) }
-            let isNew = signal.map { !(found?.says(sameAs: $0) ?? false) } ?? false
-            return (isDegraded ? .restored(source: checker.name) : nil, isNew ? signal : nil)
+            let news: ScopeEvent? = isDegraded ? .restored(source: checker.name) : nil
+            isDegraded = false
+            // The same again is the one from before, which may not have been merged yet: whoever asks must find it.
+            if let signal, let found, found.says(sameAs: signal) { return (news, found) }
+            found = signal
+            return (news, signal)
         }
         defer { isDegraded = true }
         return (isDegraded ? nil : .degraded(source: checker.name, why: why), nil)
@@ -182,7 +185,7 @@ extension InterruptScope {
     /// Looking whether the checker still counts and merging what it found are one step, so that it finds nothing after
     /// `clearChecker`.
     fileprivate func receive(_ signal: InterruptSignal, from watch: CheckerWatch, named name: String) {
-        changeAtAlarm { state, then in
+        change { state, then in
             guard state.checkers[name] === watch else { return }
             _ = state.receive(signal, in: self, &then)
         }

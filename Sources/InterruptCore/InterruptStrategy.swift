@@ -53,7 +53,7 @@ public struct StopAtOnce: InterruptStrategy {
 public struct EscalateByTime: InterruptStrategy {
     /// From stage 1 to stage 2; `nil` waits without end.
     public var drainLimit: Duration?
-    /// From stage 2 to stage 3, for an interrupt that names no grace period; `nil` waits without end.
+    /// From stage 2 to stage 3, for an interrupt that names no grace period; `nil` leaves that to who runs the work.
     public var graceLimit: Duration?
 
     /// - Parameters: of which both may be left out.
@@ -68,8 +68,8 @@ public struct EscalateByTime: InterruptStrategy {
             guard let drainLimit else { return steps }
             steps.append(StageStep(.terminate, after: drainLimit))
         }
-        if let graceLimit = signal.gracePeriod ?? graceLimit, let last = steps.last {
-            steps.append(StageStep(.kill, after: last.delay + graceLimit))
+        if let graceLimit, let last = steps.last {
+            steps.append(StageStep(.kill, after: last.delay + (signal.gracePeriod ?? graceLimit)))
         }
         return steps
     }
@@ -102,11 +102,11 @@ extension InterruptSignal {
         return rising
     }
 
-    /// What arrives at a step: at the stage that was asked, this interrupt itself; harder, one that nobody has asked for.
+    /// What arrives at a step: this interrupt itself, or, harder and later, one that nobody has asked for.
     func arriving(at step: StageStep) -> InterruptSignal {
         var signal = self
         signal.stage = step.stage
-        if step.stage > stage {
+        if step.stage > stage, step.delay > .zero {
             signal.id = .random()
             signal.message = StageTexts.graceExpired
             signal.triggeredBy = "escalation"

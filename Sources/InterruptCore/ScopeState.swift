@@ -38,7 +38,7 @@ struct ScopeState {
     }
 
     /// Decides and publishes under the lock, which is what keeps the order the same for every reader and every child.
-    /// Yielding only queues the element: of others' code only the reaction runs here.
+    /// Yielding only queues the element: of others' code only reactions and, of the scopes below, strategies run here.
     ///
     /// - Parameter then: gets what the caller must carry out, once no lock is held.
     mutating func accept(

@@ -1,8 +1,22 @@
 /// What strategies have made of the interrupts of one scope.
 struct StageSchedule {
+    /// What was asked when an interrupt was planned.
+    private struct Asked {
+        var stage: InterruptStage
+        var gracePeriod: Duration?
+
+        init(_ signal: InterruptSignal) { (stage, gracePeriod) = (signal.stage, signal.gracePeriod) }
+
+        /// Whether that was as hard, and left no more time.
+        func covers(_ signal: InterruptSignal) -> Bool {
+            guard signal.stage == stage, let shorter = signal.gracePeriod else { return signal.stage <= stage }
+            return gracePeriod.map { $0 <= shorter } ?? false
+        }
+    }
+
     let strategies: [any InterruptStrategy]
-    /// The stage at which each interrupt was planned or arises by itself: one and the same may arrive several times.
-    private var planned: [RequestID: InterruptStage] = [:]
+    /// Each interrupt as it was planned or arises by itself: one and the same may arrive several times, and harder.
+    private var planned: [RequestID: Asked] = [:]
     /// The steps that are still to come, and some that have been.
     var alarms: [Alarm] = []
 
@@ -10,14 +24,14 @@ struct StageSchedule {
 
     /// What follows from an interrupt; `nil` if that was planned before.
     mutating func steps(for signal: InterruptSignal) -> [StageStep]? {
-        if let stage = planned[signal.id], stage >= signal.stage { return nil }
-        planned[signal.id] = signal.stage
+        if planned[signal.id]?.covers(signal) ?? false { return nil }
+        planned[signal.id] = Asked(signal)
         return signal.steps(through: strategies)
     }
 
     /// What arises at a later step is not asked about once more.
     mutating func expect(_ signal: InterruptSignal) {
-        planned[signal.id] = max(planned[signal.id] ?? signal.stage, signal.stage)
+        if !(planned[signal.id]?.covers(signal) ?? false) { planned[signal.id] = Asked(signal) }
     }
 }
 
@@ -45,6 +59,8 @@ extension ScopeState {
                 }
             )
         }
-        return accept(signal.arriving(at: first), in: scope, &then)
+        let reception = accept(signal.arriving(at: first), in: scope, &then)
+        // What it asks for now may have been there; the request itself was not.
+        return reception == .known ? .late : reception
     }
 }

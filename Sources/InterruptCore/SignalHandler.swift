@@ -26,6 +26,7 @@ enum SignalHandler {
 
     /// Has the handler call that of `original` for each signal of this number; `nil` and what is no function ends it.
     static func chain(_ original: sigaction?, to number: Int32) {
+        guard chained.indices.contains(Int(number)) else { return }  // no signal, and never installed
         let address = original.map(\.address) ?? 0
         // SIG_DFL and SIG_IGN are the numbers 0 and 1 in place of an address.
         chained[Int(number)].store(address > 1 ? address : 0, ordering: .releasing)
@@ -48,14 +49,13 @@ private func handle(_ number: Int32, _ info: UnsafeMutablePointer<siginfo_t>?, _
     guard getpid() == pipeOwner.load(ordering: .relaxed) else { return }
     let code = errno
     defer { errno = code }
-    let thread = withUnsafeBytes(of: pthread_self()) { $0.load(as: UInt.self) }
-    // A handler that was put over this one may call this one in its turn.
-    if callers[Int(number)].load(ordering: .relaxed) == thread { return }
     var byte = UInt8(truncatingIfNeeded: number)
     // A full pipe holds thousands already; one more says nothing new.
     _ = write(pipeEntrance.load(ordering: .relaxed), &byte, 1)
     let address = chained[Int(number)].load(ordering: .acquiring)
-    guard address != 0 else { return }
+    let thread = withUnsafeBytes(of: pthread_self()) { $0.load(as: UInt.self) }
+    // A handler that was put over this one may call this one in its turn.
+    guard address != 0, callers[Int(number)].load(ordering: .relaxed) != thread else { return }
     callers[Int(number)].store(thread, ordering: .relaxed)
     // One that takes the number alone does not see the rest, as when the kernel calls it.
     unsafeBitCast(address, to: Handler.self)(number, info, context)

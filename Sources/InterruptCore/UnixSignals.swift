@@ -99,9 +99,9 @@ private final class Dispositions: Sendable {
 
     fileprivate struct State {
         var originals: [Int32: sigaction] = [:]
-        /// Over which somebody else has put a handler since. It stays there, and may call ours: a signal that is raised
-        /// again for it would come back without end.
-        var covered: Set<Int32> = []
+        /// What those did before over which somebody else has put a handler since. That stays there, and may call ours: a
+        /// signal that is raised again for it would come back without end.
+        var covered: [Int32: sigaction] = [:]
         var listeners: [UnixSignals] = []
         var pipe: (exit: Int32, source: any DispatchSourceRead)?
     }
@@ -124,6 +124,7 @@ private final class Dispositions: Sendable {
             for number in signals.numbers where state.originals[number] == nil {
                 var original = sigaction()
                 sigaction(number, nil, &original)
+                if original.isOurs, let earlier = state.covered.removeValue(forKey: number) { original = earlier }
                 var ours = sigaction.ours(after: original)
                 guard sigaction(number, &ours, nil) == 0 else {
                     let error = SignalSetupError(code: errno)
@@ -140,7 +141,7 @@ private final class Dispositions: Sendable {
         deliver()
         let unread = state.withLock { state in
             state.drop(signals)
-            return signals.arrived.withLock { $0 }.filter { state.originals[$0] == nil }
+            return signals.arrived.withLock { $0 }.filter { state.originals[$0] == nil && state.covered[$0] == nil }
         }
         for number in unread { kill(getpid(), number) }
         // What is in the pipe only now finds nobody any more, and is raised again too.
@@ -163,7 +164,7 @@ private final class Dispositions: Sendable {
                     let readers = listeners.filter { $0.onArrival == nil }
                     for reader in readers { reader.arrived.withLock { $0.append(number) } }
                     woken += readers
-                    if listeners.isEmpty, !state.covered.contains(number) { unheard.append(number) }
+                    if listeners.isEmpty, state.uncover(number) { unheard.append(number) }
                 }
             }
         }
@@ -196,9 +197,21 @@ extension Dispositions.State {
             guard var original = originals.removeValue(forKey: number) else { continue }
             var current = sigaction()
             sigaction(number, nil, &current)
-            if current.isOurs { sigaction(number, &original, nil) } else { covered.insert(number) }
+            if current.isOurs { sigaction(number, &original, nil) } else { covered[number] = original }
         }
         chain(signals.numbers)
+    }
+
+    /// Whether a signal that nobody listens for may be raised again. Where our handler was covered and is not any more, the
+    /// one from before is put back first.
+    fileprivate mutating func uncover(_ number: Int32) -> Bool {
+        guard var original = covered[number] else { return true }
+        var current = sigaction()
+        sigaction(number, nil, &current)
+        guard current.isOurs else { return false }
+        covered[number] = nil
+        sigaction(number, &original, nil)
+        return true
     }
 
     /// Has the handler call those from before, where somebody wants it.

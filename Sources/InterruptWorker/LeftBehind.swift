@@ -34,17 +34,19 @@ struct LeftBehind<Transport: InterruptTransport>: Sendable {
     /// Records the run as lost when the process that has it has ended; returns earlier when the task is cancelled, or
     /// when that cannot be waited for: the process is this one, or of another machine.
     func endLater(_ left: LeftRun) async {
-        guard let process = left.process, process.pid != getpid(), process.boot == ProcessIdentity.currentBoot,
-            let descriptor = ProcessGroup.openDescriptor(of: process.pid)
-        else { return }
-        defer { close(descriptor) }
-        let watch = DescriptorWatch(descriptor)
-        // The number may have gone to another process before the descriptor was opened.
-        if !isGone(process) {
-            await withTaskCancellationHandler {
-                await watch.readable()
-            } onCancel: {
-                watch.stop()
+        guard let process = left.process, process.pid != getpid(), process.boot == ProcessIdentity.currentBoot else {
+            return
+        }
+        // It may have ended before its descriptor was opened, and the number may have gone to another process.
+        if let descriptor = ProcessGroup.openDescriptor(of: process.pid) {
+            defer { close(descriptor) }
+            let watch = DescriptorWatch(descriptor)
+            if !isGone(process) {
+                await withTaskCancellationHandler {
+                    await watch.readable()
+                } onCancel: {
+                    watch.stop()
+                }
             }
         }
         if isGone(process) { await lose(left.run, why: "the process it ran in has ended") }

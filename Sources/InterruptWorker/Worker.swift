@@ -117,7 +117,7 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
     }
 
     /// Interrupts the worker itself: from stage 1 on it takes nothing new. Every run is told; only stage 2 and 3 end
-    /// them. Returns at once. The stage only rises.
+    /// them, if no strategy says otherwise. Returns at once. The stage only rises.
     public func interrupt(
         _ stage: InterruptStage,
         reason: InterruptReason,

@@ -87,6 +87,33 @@ import Testing
         }
     }
 
+    @Test func `a request that comes again harder, or with less time, is not taken for a repetition`() async {
+        await withInterruptScope(strategies: [FinishFirst(within: .seconds(3_600))]) { scope in
+            let id = RequestID.random()
+            #expect(scope.receive(InterruptSignal(id: id, stage: .drain)) == .first)
+            // The same record, escalated: a worker must write its receipt, although the work sees stage 1 as before.
+            #expect(scope.receive(InterruptSignal(id: id, stage: .terminate)) == .late)
+            #expect(scope.receive(InterruptSignal(id: id, stage: .terminate)) == .known)
+            #expect(scope.stage == .drain)
+        }
+        await withInterruptScope(strategies: [EscalateByTime(drainLimit: .seconds(3_600))]) { scope in
+            let id = RequestID.random()
+            #expect(scope.receive(InterruptSignal(id: id, gracePeriod: .seconds(3_600))) == .first)
+            #expect(scope.receive(InterruptSignal(id: id, gracePeriod: .seconds(5))) == .shortening)
+            #expect(scope.receive(InterruptSignal(id: id, gracePeriod: .seconds(5))) == .known)
+            #expect(scope.receive(InterruptSignal(id: id)) == .known)
+        }
+    }
+
+    @Test func `a request whose stage is raised at once keeps its name and its words`() async {
+        await withInterruptScope(strategies: [StopAtOnce()]) { scope in
+            let asked = InterruptSignal(stage: .drain, message: "make room", triggeredBy: "ann")
+            #expect(scope.receive(asked) == .first)
+            #expect(scope.stage == .terminate && scope.cause?.id == asked.id)
+            #expect(scope.cause?.message == "make room" && scope.cause?.triggeredBy == "ann")
+        }
+    }
+
     @Test func `without a human, stage follows stage each after its limit, and says why`() async {
         let strategy = EscalateByTime(drainLimit: .milliseconds(20), graceLimit: .milliseconds(20))
         await withInterruptScope(strategies: [strategy]) { scope in

@@ -181,6 +181,20 @@ private func coveringHandler(_ number: Int32) {
         while plainCalls.load(ordering: .relaxed) == before { await Task.yield() }
     }
 
+    @Test func `a handler that saved ours and puts it back afterwards leaves no signal dead`() async throws {
+        plainCalls.store(0, ordering: .relaxed)
+        install(plain, for: SIGTERM)
+        defer { signal(SIGTERM, SIG_DFL) }
+        var ours = sigaction()
+        try await withUnixSignalHandling(callsEarlierHandlers: false, feedback: nil) { _ in
+            sigaction(SIGTERM, nil, &ours)
+            install({ _ in }, for: SIGTERM)
+        }
+        sigaction(SIGTERM, &ours, nil)
+        kill(getpid(), SIGTERM)
+        while plainCalls.load(ordering: .relaxed) == 0 { await Task.yield() }
+    }
+
     @Test func `the texts have their switches, and presses their maximum`() {
         var feedback = InterruptFeedback()
         (feedback.showsHelp, feedback.isDetailed, feedback.isPlain) = (false, true, true)

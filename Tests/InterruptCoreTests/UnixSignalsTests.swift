@@ -97,6 +97,9 @@ private struct Trouble: Error {}
     }
 
     @Test func `that cannot be taken over are an error, and change nothing`() async {
+        for number: Int32 in [-1, 100] {
+            await #expect(throws: SignalSetupError.self) { try await withUnixSignals([SIGUSR1, number]) { _ in } }
+        }
         let error = await #expect(throws: SignalSetupError.self) {
             try await withUnixSignals([SIGUSR1, SIGKILL]) { _ in }
         }

@@ -5,7 +5,12 @@ import Testing
 
 @Suite struct `Summary of the history` {
     private func entry(_ event: String, _ id: String, _ fields: [String: String] = [:]) throws -> HistoryEntry {
-        try InterruptCtlTests.entry(fields.merging(["event": event, "request_id": id, "job": "j"]) { $1 })
+        let fields = fields.merging(["event": event, "request_id": id, "job": "j", "run": "run of \(id)"]) { given, _ in
+            given
+        }
+        var entry = try InterruptCtlTests.entry(fields)
+        entry.id = "\(event) \(id) \(fields["run"] ?? "") \(fields["stage"] ?? "")"
+        return entry
     }
 
     @Test func `counts requests and times by reason, source, stage and way`() throws {
@@ -42,6 +47,23 @@ import Testing
         #expect(
             stage.split(separator: " ") == "stage terminate 100 1 100 50 ms 99 ms 99 510 ms 1.0s".split(separator: " ")
         )
+    }
+
+    @Test func `of a request for many runs each has its own way, and only the first receipt of a run is a time`() throws
+    {
+        var entries: [HistoryEntry] = []
+        for (run, way) in [("a", "push"), ("b", "push"), ("c", "poll")] {
+            entries.append(try entry("requested", "r", ["run": run, "stage": "1", "source": "remote"]))
+            entries.append(try entry("acknowledged", "r", ["run": run, "stage": "1", "via": way, "latency_ms": "1"]))
+        }
+        entries.append(try entry("escalated", "s", ["run": "a", "stage": "2", "source": "remote"]))
+        entries.append(
+            try entry("acknowledged", "s", ["run": "a", "stage": "2", "via": "push", "latency_ms": "3600000"])
+        )
+        let rows = HistorySummary(entries).rows
+        #expect(rows.map(\.value) == ["remote", "1", "2", "push", "poll"])
+        #expect(rows.map(\.requested) == [4, 3, 1, 3, 1])
+        #expect(rows.map(\.acknowledged) == [[1, 1, 1], [1, 1, 1], [], [1, 1], [1]])
     }
 
     @Test func `of nothing says so, and steers no terminal`() throws {

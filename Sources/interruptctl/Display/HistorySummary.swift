@@ -11,13 +11,13 @@ struct HistorySummary: Equatable {
     struct Row: Equatable {
         var dimension: Dimension
         var value: String
-        /// Those that were the first for their run.
+        /// Those that were the first for their run, or harder than those before.
         var requested = 0
         /// Those that came after another one and were not harder.
         var late = 0
-        /// From the request to the worker's receipt, in milliseconds.
+        /// From the first request for a run to the worker's receipt for it, in milliseconds.
         var acknowledged: [Int64] = []
-        /// From the request to the proof that the run is gone, in milliseconds.
+        /// From the first request for a run to the proof that the run is gone, in milliseconds.
         var interrupted: [Int64] = []
     }
 
@@ -26,25 +26,29 @@ struct HistorySummary: Equatable {
     /// A receipt or an end whose request is not among the entries counts by what it says itself.
     init(_ entries: [HistoryEntry]) {
         var sources: [String: String] = [:]
+        // One request may be for many runs, and reach each in its own way; the first receipt is the one that was waited for.
         var ways: [String: String] = [:]
+        var receipts: Set<String> = []
         for entry in entries {
-            guard let id = entry.fields["request_id"] else { continue }
-            if let source = entry.fields["source"] { sources[id] = source }
-            if let way = entry.fields["via"] { ways[id] = way }
+            if let id = entry.fields["request_id"], let source = entry.fields["source"] { sources[id] = source }
+            if let run = entry.fields["run"], let way = entry.fields["via"], ways[run] == nil {
+                ways[run] = way
+                receipts.insert(entry.id)
+            }
         }
         for entry in entries {
             let fields = entry.fields
-            let id = fields["request_id"] ?? ""
             let values: [Dimension: String?] = [
-                .reason: fields["reason"], .source: sources[id], .stage: fields["stage"], .way: ways[id],
+                .reason: fields["reason"], .source: fields["request_id"].flatMap { sources[$0] },
+                .stage: fields["stage"], .way: fields["run"].flatMap { ways[$0] },
             ]
             let latency = fields["latency_ms"].flatMap(Int64.init)
             for (dimension, value) in values {
                 guard let value, !value.isEmpty else { continue }
                 switch entry.event {
-                case "requested": change(dimension, value) { $0.requested += 1 }
+                case "requested", "escalated": change(dimension, value) { $0.requested += 1 }
                 case "late": change(dimension, value) { $0.late += 1 }
-                case "acknowledged":
+                case "acknowledged" where receipts.contains(entry.id):
                     if let latency { change(dimension, value) { $0.acknowledged.append(latency) } }
                 case "ended" where fields["state"] == RunState.interrupted.rawValue:
                     if let latency { change(dimension, value) { $0.interrupted.append(latency) } }
