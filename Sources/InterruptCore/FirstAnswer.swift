@@ -43,8 +43,8 @@ package final class FirstAnswer<Value: Sendable>: Sendable {
     }
 }
 
-/// Starts `body`, on `executor` if there is one, and returns its result, or `nil` when it has not ended within `limit`, or, if the surrounding task is
-/// cancelled, until then.
+/// Starts `body`, on `executor` if there is one, and returns its result, or `nil` when it has not ended within `limit`,
+/// or, if the surrounding task is cancelled, until then.
 ///
 /// What is late is cancelled and not awaited, in this one place and for checkers: nothing ends code that does not heed its
 /// cancellation, and whoever has a limit must not wait for it.

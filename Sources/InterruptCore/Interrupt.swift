@@ -18,6 +18,7 @@ public enum Interrupt {
     /// Waits as ``InterruptScope/sleep(for:_:)`` in the current scope; outside of all scopes, where nothing is asked, until
     /// the time is over or the task is cancelled.
     public static func sleep(for duration: Duration, _ name: StaticString = #function) async throws {
+        // Without a scope nobody asks: the cancellation of the task is all that ends it early.
         guard let scope else { return try await Task.sleep(for: duration.clamped, clock: .continuous) }
         try await scope.sleep(for: duration, name)
     }
