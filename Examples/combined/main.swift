@@ -11,6 +11,7 @@ do {
         scope.setChecker(.file(try Name("nightly"), in: "interrupts"))
         scope.setChecker(.resourceLimits(ResourceLimits(memory: 1_000_000_000)))
         for await event in events {
+            if case .accepted = event { break }
             // A source that cannot be asked does not stop the work; here there is no directory.
             guard case .degraded(let source, _) = event else { continue }
             print("watch degraded: \(source)")
