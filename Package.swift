@@ -12,6 +12,11 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),  // SE-0461
 ]
 
+let c: [CSetting] = [
+    .define("_GNU_SOURCE"), .enableWarning("all"), .enableWarning("extra"),
+    .disableWarning("missing-field-initializers"), .treatAllWarnings(as: .error),
+]
+
 /// What every test with a server or a child process uses.
 let testing: [Target.Dependency] = [
     "InterruptCore",
@@ -41,6 +46,7 @@ let package = Package(
         .library(name: "InterruptTesting", targets: ["InterruptTesting"]),
         .executable(name: "interruptd", targets: ["interruptd"]),
         .executable(name: "interruptctl", targets: ["interruptctl"]),
+        .executable(name: "interrupt-launch", targets: ["interrupt-launch"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -95,6 +101,7 @@ let package = Package(
             name: "InterruptWorker",
             dependencies: [
                 "CEpoll",
+                "CLaunch",
                 "InterruptCore",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
@@ -126,6 +133,13 @@ let package = Package(
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict
+        ),
+        .target(name: "CLaunch", cSettings: c),
+        // C, because it forks and because every run may have a copy of it.
+        .executableTarget(
+            name: "interrupt-launch",
+            dependencies: ["CLaunch"],
+            cSettings: c
         ),
         .executableTarget(
             name: "interruptctl",
@@ -181,22 +195,24 @@ let package = Package(
         ),
         .testTarget(
             name: "InterruptWorkerTests",
-            dependencies: ["InterruptWorker"] + testing,
+            dependencies: ["InterruptWorker", "interrupt-launch"] + testing,
             swiftSettings: strict
         ),
         .testTarget(
             name: "InterruptdTests",
-            dependencies: ["InterruptRedis", "InterruptWorker", "interruptd"] + testing,
+            dependencies: ["InterruptRedis", "InterruptWorker", "interrupt-launch", "interruptd"] + testing,
             swiftSettings: strict
         ),
         .testTarget(
             name: "InterruptCtlTests",
-            dependencies: ["InterruptJSON", "InterruptRedis", "interruptctl"] + testing,
+            dependencies: ["InterruptJSON", "InterruptRedis", "interrupt-launch", "interruptctl"] + testing,
             swiftSettings: strict
         ),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["InterruptRedis", "embedded-worker", "interruptctl", "interruptd"] + testing,
+            dependencies: [
+                "InterruptRedis", "embedded-worker", "interrupt-launch", "interruptctl", "interruptd",
+            ] + testing,
             swiftSettings: strict
         ),
     ]

@@ -223,10 +223,8 @@ public final class InMemoryTransport: InterruptTransport {
             guard let entry = state.runs[run], entry.state.canBecome(ending.state) else { return }
             var ending = ending
             // Asked so late that the worker did not see it any more.
-            let endedByItself = ending.survivors.isEmpty && (ending.state == .completed || ending.state == .failed)
-            if entry.inbox.stage.shouldTerminateActiveTasks, endedByItself {
-                ending.isLateInterrupt = true
-            }
+            let endedByItself = ending.state == .completed || ending.state == .failed
+            if entry.inbox.stage.shouldTerminateActiveTasks, endedByItself { ending.isLateInterrupt = true }
             state.runs[run]?.state = ending.state
             state.runs[run]?.ending = ending
         }

@@ -12,8 +12,8 @@ public struct RunEnding: Hashable, Sendable {
     public var isLateInterrupt: Bool
     /// Why a run failed without an exit status.
     public var error: String?
-    /// The processes of the run that SIGKILL did not end. With any, the run does not count as stopped.
-    public var survivors: [Int32]
+    /// Whether the kernel ended a process of it because there was no memory left for it.
+    public var ranOutOfMemory: Bool
     /// What it has written; `nil` when it never ran, or has not stopped writing.
     public var output: RunOutput?
 
@@ -25,7 +25,7 @@ public struct RunEnding: Hashable, Sendable {
         dumpedCore: Bool = false,
         isLateInterrupt: Bool = false,
         error: String? = nil,
-        survivors: [Int32] = [],
+        ranOutOfMemory: Bool = false,
         output: RunOutput? = nil
     ) {
         self.state = state
@@ -34,7 +34,7 @@ public struct RunEnding: Hashable, Sendable {
         self.dumpedCore = dumpedCore
         self.isLateInterrupt = isLateInterrupt
         self.error = error
-        self.survivors = survivors
+        self.ranOutOfMemory = ranOutOfMemory
         self.output = output
     }
 }

@@ -56,6 +56,8 @@ public struct ProgressError: Error, Hashable, CustomStringConvertible {
 
 /// Work that goes on although it was asked to end, and as far as it is known, why.
 public struct Holdout: Hashable, Sendable {
+    /// Processes that outlive SIGKILL: which, why, and what comes next.
+    public var survivors: String?
     /// The section in which it said that it cannot stop; see ``InterruptScope/uninterruptible(_:_:)``.
     public var section: String?
     /// The checkpoint that it has passed last.
@@ -64,12 +66,19 @@ public struct Holdout: Hashable, Sendable {
     public var elapsed: Duration
 
     /// A holdout from its parts.
-    public init(section: String? = nil, lastCheckpoint: String? = nil, elapsed: Duration) {
+    public init(
+        survivors: String? = nil,
+        section: String? = nil,
+        lastCheckpoint: String? = nil,
+        elapsed: Duration
+    ) {
+        self.survivors = survivors
         (self.section, self.lastCheckpoint, self.elapsed) = (section, lastCheckpoint, elapsed)
     }
 
     /// What is said about it. The names are escaped.
     public var text: String {
+        if let survivors { return survivors.escapedForDisplay(limit: 1_000) }
         let place = section.map { "in '\($0.escapedForDisplay(limit: 200))' for \(elapsed.displayText)" }
         let last = lastCheckpoint.map { ", last checkpoint '\($0.escapedForDisplay(limit: 200))'" } ?? ""
         return "cannot be interrupted yet: \(place ?? "asked \(elapsed.displayText) ago")\(last)"

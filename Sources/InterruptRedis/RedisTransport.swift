@@ -263,6 +263,7 @@ public final class RedisTransport: InterruptTransport {
             [
                 .init(run.rawValue), .init(instance), .init(holdout.section ?? ""),
                 .init(holdout.lastCheckpoint ?? ""), .init(holdout.elapsed.milliseconds),
+                .init(holdout.survivors ?? ""),
             ]
         )
         if reply.text == "replaced" { throw .replaced }
@@ -292,7 +293,7 @@ public final class RedisTransport: InterruptTransport {
             .init(ending.exitCode.map { "\($0)" } ?? ""), .init(ending.termSignal.map { "\($0)" } ?? ""),
             .init(ending.dumpedCore ? "1" : ""), .init(ending.isLateInterrupt ? "1" : ""), .init(ending.error ?? ""),
             .init(Self.retention.components.seconds),
-            .init(ending.survivors.map { "\($0)" }.joined(separator: " ")),
+            .init(ending.ranOutOfMemory ? "1" : ""),
             .init(ending.output.map { "\($0.byteCount)" } ?? ""), .init(ending.output?.file ?? ""),
             .init(ending.output?.lastLine ?? ""),
         ]

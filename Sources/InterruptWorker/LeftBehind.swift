@@ -38,7 +38,7 @@ struct LeftBehind<Transport: InterruptTransport>: Sendable {
             return
         }
         // It may have ended before its descriptor was opened, and the number may have gone to another process.
-        if let descriptor = ProcessGroup.openDescriptor(of: process.pid) {
+        if let descriptor = ProcessSession.openDescriptor(of: process.pid) {
             defer { close(descriptor) }
             let watch = DescriptorWatch(descriptor)
             if !isGone(process) {
@@ -65,14 +65,11 @@ struct LeftBehind<Transport: InterruptTransport>: Sendable {
     }
 
     private func kill(_ left: LeftRun) async -> Bool {
-        let sessions = left.process.map { [ProcessSession(leader: $0)] } ?? ProcessSession.carrying(left.run)
-        var areGone = true
-        for session in sessions { areGone = await session.kill(within: .seconds(5)) && areGone }
-        if areGone { return true }
-        let members = sessions.flatMap { $0.members() }.compactMap(ProcessStatus.init(of:))
+        let survivors = await LeftTree(run: left.run, leader: left.process).end(within: .seconds(5))
+        if survivors.isEmpty { return true }
         logger.error(
             "processes of an earlier instance do not end",
-            metadata: ["run": "\(left.run)", "why": "\(Survivor.text(members.map(Survivor.init)))"]
+            metadata: ["run": "\(left.run)", "why": "\(Survivor.text(survivors.map(Survivor.init)))"]
         )
         return false
     }

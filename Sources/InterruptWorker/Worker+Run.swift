@@ -86,7 +86,7 @@ extension Worker {
         // What was asked before the start means that it does not start, whatever the stage.
         if scope.isInterrupted { return RunEnding(state: .interrupted) }
         switch order.work {
-        case .command: return await spawn(order, scope, receipts)
+        case .command: return await spawn(order, scope, receipts, lastCall: lastCall)
         case .handler(let name, let input):
             return await runHandler(
                 name,
@@ -103,8 +103,9 @@ extension Worker {
     private func spawn(
         _ order: RunOrder,
         _ scope: InterruptScope,
-        _ receipts: Receipts<Transport>
-    ) async -> RunEnding {
+        _ receipts: Receipts<Transport>,
+        lastCall: Wakeup
+    ) async -> RunEnding? {
         guard let runner else {
             let text =
                 "worker '\(configuration.description.name)' runs no commands, only handlers: submit with --handler"
@@ -118,6 +119,11 @@ extension Worker {
             // First, so that whoever hears of the start can be sure that it is going on record.
             if let process = ProcessIdentity(pid: pid) { receipts.spawned(process) }
             report(.started(order, pid: pid))
+        } stuck: { holdout in
+            receipts.add(holdout)
+            report(.holdsOut(order, holdout))
+            // The slot is not free before the run's processes are gone. Only a worker that is to end now goes without.
+            await lastCall.wait()
         } output: { chunks in
             do throws(TransportError) {
                 try await transport.append(chunks, of: order.run)

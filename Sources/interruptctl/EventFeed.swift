@@ -16,6 +16,7 @@ struct RunEvent: Decodable, Equatable {
     var progress_message: String?
     var section: String?
     var checkpoint: String?
+    var survivors: String?
     var elapsed_ms: Int64?
 
     /// How far the run is, if that is what is told.
@@ -33,7 +34,12 @@ struct RunEvent: Decodable, Equatable {
     /// Why the run goes on although it was asked to end, if that is what is told.
     var holdout: Holdout? {
         guard event == "holdout" else { return nil }
-        return Holdout(section: section, lastCheckpoint: checkpoint, elapsed: .milliseconds(elapsed_ms ?? 0))
+        return Holdout(
+            survivors: survivors,
+            section: section,
+            lastCheckpoint: checkpoint,
+            elapsed: .milliseconds(elapsed_ms ?? 0)
+        )
     }
 
     /// `nil` for anything that is not such an event.
@@ -55,6 +61,7 @@ struct RunEvent: Decodable, Equatable {
         members["eta_ms"] = remaining.map { .integer($0.milliseconds) }
         members["section"] = section.map(JSONValue.string)
         members["checkpoint"] = checkpoint.map(JSONValue.string)
+        members["survivors"] = survivors.map(JSONValue.string)
         members["elapsed_ms"] = elapsed_ms.map(JSONValue.integer)
         return .object(members)
     }

@@ -91,28 +91,23 @@ import Testing
         )
     }
 
-    @Test(arguments: [RunState.failed, .interrupted, .completed])
-    func `a run of which processes are left is not stopped, whatever its state`(state: RunState) {
+    @Test func `processes that outlive SIGKILL keep the request open, and are named`() {
         var follower = StopFollower(makeReceipt(.accepted), signal: signal)
-        let error = "still there after SIGKILL: 7 (sleep) not permitted: runs as uid 0; root must end it"
-        let record = makeRecord(["survivors": "7 8", "error": error, "term_signal": "15"], state: state)
-        #expect(follower.observe(record, elapsed: .zero) == [.survived(record)])
-        #expect(follower.status(isWaiting: true) == .failed)
+        let survivors = "still there after SIGKILL: 7 (sleep) not permitted: runs as uid 0; root must end it"
+        let record = makeRecord(
+            acknowledged.merging(["survivors": survivors, "holdout_since_ms": "1000"]) { $1 },
+            state: .cancelling
+        )
+        #expect(follower.observe(record, elapsed: .zero).last == .holdsOut(record))
+        #expect(follower.status(isWaiting: true) == .unconfirmed)
         let failure = StopTexts.failure(of: follower, expected: nil, isWaiting: true, now: .now, waited: .zero)
-        #expect(failure?.description == "Failed to interrupt command: \(error)")
-        #expect(failure?.status == 1)
-        let lines = StopTexts.lines(.survived(record), of: follower, isOneOfMany: false, on: Screen())
-        #expect(lines == ["✗ not stopped, still there: 7, 8"])
-        #expect(OutcomeText.exitStatus(makeRecord(["survivors": "7", "exit_code": "0"], state: .failed)) == 125)
-    }
-
-    @Test func `asking again for what has ended names what is left of it`() {
-        var follower = StopFollower(makeReceipt(.ended, state: .failed), signal: signal)
-        _ = follower.begin(now: .now)
-        _ = follower.observe(makeRecord(["survivors": "7"], state: .failed), elapsed: .zero)
-        let failure = StopTexts.failure(of: follower, expected: nil, isWaiting: true, now: .now, waited: .zero)
-        #expect(failure?.description.contains("still there after SIGKILL: 7") == true)
-        #expect(failure?.status == 4)
+        #expect(failure?.description == "Failed to interrupt command: \(survivors)")
+        #expect(failure?.status == 5)
+        let lines = StopTexts.lines(.holdsOut(record), of: follower, isOneOfMany: false, on: Screen(width: 200))
+        #expect(lines == ["✗ not stopped: \(survivors)"])
+        let ended = makeRecord(["survivors": survivors, "term_signal": "9"], state: .interrupted)
+        _ = follower.observe(ended, elapsed: .zero)
+        #expect(follower.status(isWaiting: true) == .done, "they have gone since")
     }
 
     @Test func `a drain is done when the worker knows, for what runs may finish`() {

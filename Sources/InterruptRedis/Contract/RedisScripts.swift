@@ -179,7 +179,8 @@ enum RedisScripts {
 
     /// Records why a run goes on although it was asked to end.
     ///
-    /// Arguments: run, instance, section, checkpoint, for how long in ms. Replies `OK`, `ended` or `replaced`.
+    /// Arguments: run, instance, section, checkpoint, for how long in ms, processes that are left. Replies `OK`, `ended` or
+    /// `replaced`.
     static let holdout = script(
         "holdout",
         using: [history],
@@ -190,10 +191,12 @@ enum RedisScripts {
         if fields[2] ~= ARGV[3] then return 'replaced' end
         local now, elapsed = now_ms(), tonumber(ARGV[6])
         redis.call('HSET', \(key.run) .. run, 'holdout_section', ARGV[4], 'holdout_checkpoint', ARGV[5],
-          'holdout_since_ms', now - elapsed)
-        record(now, 'holdout', fields[3], run, 'section', ARGV[4], 'checkpoint', ARGV[5], 'elapsed_ms', elapsed)
+          'holdout_since_ms', now - elapsed, 'survivors', ARGV[7])
+        record(now, 'holdout', fields[3], run, 'section', ARGV[4], 'checkpoint', ARGV[5], 'elapsed_ms', elapsed,
+          'survivors', ARGV[7])
         publish_event('holdout', fields[3], run, fields[1], now, tonumber(fields[4] or ''), {
-          section = ARGV[4] ~= '' and ARGV[4] or nil, checkpoint = ARGV[5] ~= '' and ARGV[5] or nil, elapsed_ms = elapsed })
+          section = ARGV[4] ~= '' and ARGV[4] or nil, checkpoint = ARGV[5] ~= '' and ARGV[5] or nil, elapsed_ms = elapsed,
+          survivors = ARGV[7] ~= '' and ARGV[7] or nil })
         return 'OK'
         """
     )
@@ -222,8 +225,7 @@ enum RedisScripts {
     /// Records how a run ended. Repeating it changes nothing.
     ///
     /// Arguments: run, instance, state, exit code, Unix signal, core dumped, late interrupt, error, retention in
-    /// seconds, survivors (spaces between), bytes of output, file of the output, last line of output. Replies `OK` or
-    /// `replaced`.
+    /// seconds, out of memory, bytes of output, file of the output, last line of output. Replies `OK` or `replaced`.
     static let end = script(
         "end",
         using: [history, flags, requests, endings],
@@ -238,17 +240,17 @@ enum RedisScripts {
         local changes = {'state', state, 'ended_at_ms', now}
         local function set(name, value) if value ~= '' then changes[#changes + 1] = name; changes[#changes + 1] = value end end
         set('exit_code', ARGV[5]); set('term_signal', ARGV[6]); set('core_dumped', ARGV[7])
-        local late, survivors = ARGV[8], ARGV[11] or ''
-        if survivors == '' and (state == 'completed' or state == 'failed') then
+        local late = ARGV[8]
+        if state == 'completed' or state == 'failed' then
           -- Asked so late that the worker did not see it any more.
           local request = stored_request(run)
           if request and request.stage >= 2 then late = '1' end
         end
-        set('late_interrupt', late); set('error', ARGV[9]); set('survivors', survivors)
+        set('late_interrupt', late); set('error', ARGV[9]); set('oom', ARGV[11] or '')
         set('output_bytes', ARGV[12] or ''); set('output_file', ARGV[13] or '')
         set('last_output', ARGV[14] or '')
         -- Nothing is called stopped that has not ended cleanly.
-        if state == 'interrupted' and ARGV[9] == '' and survivors == '' then set('confirmed_at_ms', now) end
+        if state == 'interrupted' and ARGV[9] == '' then set('confirmed_at_ms', now) end
         redis.call('HSET', \(key.run) .. run, unpack(changes))
         local retention = tonumber(ARGV[10])
         finish_run(job, run, state, now, retention)

@@ -91,6 +91,7 @@ public struct RunRecord: Hashable, Sendable {
     public func holdout(at now: Timestamp) -> Holdout? {
         guard !state.isEnd, let since = instant("holdout_since") else { return nil }
         return Holdout(
+            survivors: text("survivors"),
             section: text("holdout_section"),
             lastCheckpoint: text("holdout_checkpoint"),
             elapsed: max(.zero, now - since)
@@ -118,8 +119,8 @@ public struct RunRecord: Hashable, Sendable {
     public var dumpedCore: Bool { text("core_dumped") == "1" }
     /// Why it failed without an exit status.
     public var error: String? { text("error") }
-    /// The processes that SIGKILL did not end: with any, the run is not stopped, whatever its state.
-    public var survivors: [Int32] { (text("survivors") ?? "").split(separator: " ").compactMap { Int32($0) } }
+    /// Whether the kernel ended a process of it because there was no memory left for it.
+    public var ranOutOfMemory: Bool { text("oom") == "1" }
     /// How much it has written, both streams together; known when it has ended.
     public var outputBytes: Int64? { number("output_bytes") }
     /// The file on the worker that has all of the output; known when it has ended.
@@ -163,11 +164,12 @@ public struct RunRecord: Hashable, Sendable {
     private static let texts = [
         "previous_run", "queue", "cwd", "worker", "instance", "reason", "message", "triggered_by", "request_id", "via",
         "submitted_by", "error", "output_file", "last_output", "handler", "holdout_section", "holdout_checkpoint",
+        "survivors",
     ]
     private static let numbers = [
         "v", "attempt", "pid", "stage", "exit_code", "term_signal", "grace_ms", "timeout_ms", "output_bytes",
     ]
-    private static let booleans = ["save_checkpoint", "core_dumped", "late_interrupt"]
+    private static let booleans = ["save_checkpoint", "core_dumped", "late_interrupt", "oom"]
     private static let instants = [
         "submitted_at", "started_at", "paused_at", "requested_at", "acknowledged_at", "confirmed_at", "ended_at",
         "silent_since", "progress_at", "holdout_since",
@@ -190,7 +192,6 @@ public struct RunRecord: Hashable, Sendable {
         for name in Self.numbers { members[name] = number(name).map(JSONValue.integer) }
         for name in Self.booleans { members[name] = text(name).map { .bool($0 == "1") } }
         for name in Self.instants { members[name] = instant(name).map { .string($0.rfc3339) } }
-        if !survivors.isEmpty { members["survivors"] = .array(survivors.map { .integer(Int64($0)) }) }
         // The scripts wrote it; what they did not write is left out.
         members["escalated_by"] = fields["escalated_by"].flatMap {
             try? JSONDecoder().decode(JSONValue.self, from: Data($0))

@@ -26,18 +26,14 @@ struct JobOutcome: Equatable {
     var sent: SentSignals = []
     /// Whether it had a handler for SIGTERM when that was sent.
     var handledTerminate = false
+    /// How many processes of its tree the kernel killed for want of memory; `nil` where it does not tell.
+    var memoryKills: Int?
     /// Whether an interrupt of stage 2 or harder was asked before the end was known.
     var wasInterruptAsked = false
-    /// What of its group is still there after SIGKILL.
-    var survivors: [Survivor] = []
-
     /// The ending that goes on record.
     var ending: RunEnding {
         var ending = RunEnding(state: state, isLateInterrupt: wasInterruptAsked && !isCausedByInterrupt)
-        if !survivors.isEmpty {
-            ending.error = Survivor.text(survivors)
-            ending.survivors = survivors.map(\.pid)
-        }
+        ending.ranOutOfMemory = (memoryKills ?? 0) > 0
         switch status {
         case .exited(let code):
             ending.exitCode = code
@@ -49,8 +45,7 @@ struct JobOutcome: Equatable {
     }
 
     private var state: RunState {
-        // Nothing is called stopped while a process of it lives.
-        if isCausedByInterrupt { return survivors.isEmpty ? .interrupted : .failed }
+        if isCausedByInterrupt { return .interrupted }
         return status == .exited(code: 0) ? .completed : .failed
     }
 

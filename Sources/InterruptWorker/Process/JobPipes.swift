@@ -1,11 +1,10 @@
 internal import Glibc
 internal import InterruptCore
-internal import Subprocess
 internal import SystemPackage
 
 /// The descriptors of one run: two pipes of our own and `/dev/null`.
 ///
-/// The pipes are not swift-subprocess's, because a grandchild that holds one open must not hold up the run's end.
+/// A grandchild that holds one of the pipes open does not hold up the run's end: nobody waits for theirs.
 struct JobPipes {
     /// `/dev/null`, for the child.
     let input: Int32
@@ -29,6 +28,11 @@ struct JobPipes {
         }
     }
 
+    /// Closes what the child has now.
+    func closeChildEnds() {
+        for descriptor in [input, output.write, error.write] { close(descriptor) }
+    }
+
     private static func pipe() throws(Errno) -> (read: Int32, write: Int32) {
         let ends = try FileDescriptor.pipe(options: .closeOnExec)
         // The two ends have flags of their own: the child's stays blocking.
@@ -43,27 +47,20 @@ struct JobPipes {
 }
 
 extension SpawnFailure {
-    /// Says what swift-subprocess could not do, in terms of the order. The program was there a moment ago.
-    init(_ error: any Error, program: FilePath, directory: FilePath?) {
+    /// Says what the launcher could not do, in terms of the order. The program was there a moment ago.
+    init(_ step: LaunchedTree.Event.Step, _ errno: Errno, program: FilePath, directory: FilePath?) {
         let shown = program.string.escapedForDisplay(limit: 200)
-        guard let error = error as? SubprocessError else {
-            self.init(text: "'\(shown)' could not be started: \(error)")
-            return
-        }
-        switch (error.code, error.underlyingError) {
-        case (.executableNotFound, _):
-            self.init(exitCode: 126, text: "'\(shown)' cannot be run: its interpreter is missing or not executable")
-        case (.failedToChangeWorkingDirectory, let errno):
+        switch (step, errno) {
+        case (.directory, _):
             let directory = (directory?.string ?? "").escapedForDisplay(limit: 200)
-            let why = errno.map { "\($0)" } ?? "it was not accepted"
-            self.init(text: "the working directory '\(directory)' cannot be used: \(why)")
-        case (_, .execFormatError?):
+            self.init(text: "the working directory '\(directory)' cannot be used: \(errno)")
+        case (.exec, .noSuchFileOrDirectory):
+            self.init(exitCode: 126, text: "'\(shown)' cannot be run: its interpreter is missing or not executable")
+        case (.exec, .execFormatError):
             self.init(exitCode: 126, text: "'\(shown)' cannot be run: neither a program nor a script with a '#!' line")
-        case (_, .argListTooLong?), (_, .permissionDenied?), (_, .textFileBusy?):
-            let why = error.underlyingError.map { "\($0)" } ?? ""
-            self.init(exitCode: 126, text: "'\(shown)' cannot be run: \(why)")
-        case (_, let errno):
-            self.init(text: "'\(shown)' could not be started: \(errno.map { "\($0)" } ?? "\(error)")")
+        case (.exec, _): self.init(exitCode: 126, text: "'\(shown)' cannot be run: \(errno)")
+        case (.cgroup, _): self.init(text: "no cgroup could be made for '\(shown)': \(errno)")
+        case (.fork, _), (.spec, _): self.init(text: "'\(shown)' could not be started: \(errno)")
         }
     }
 }

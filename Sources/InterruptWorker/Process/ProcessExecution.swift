@@ -1,34 +1,28 @@
 internal import Glibc
 internal import InterruptCore
 internal import Logging
-internal import Subprocess
+internal import Synchronization
 internal import SystemPackage
 
-/// One run from its pipes to its verified end: the shell around ``RunTeardown``, ``OutputSpool`` and swift-subprocess.
+/// One run from its pipes to its verified end: the shell around ``RunTeardown``, ``OutputSpool`` and ``Launcher``.
 struct ProcessExecution: Sendable {
     let runner: ProcessRunner
     let order: RunOrder
     let command: JobCommand
     let scope: InterruptScope
-    let cancellations: AsyncStream<Void>
     let started: @Sendable (Int32) async -> Void
+    let stuck: @Sendable (Holdout) async -> Void
     let output: @Sendable ([OutputChunk]) async -> Void
 
-    /// What is known when the leader has exited and its group has been sent SIGKILL for what was left.
-    private struct LeaderEnd {
+    /// A tree that runs, or has run.
+    private struct Running {
         let teardown: RunTeardown
-        let group: ProcessGroup
-        let status: JobOutcome.WaitStatus?
+        let leader: pid_t
+        let members: TreeMembers
     }
 
-    private var logger: Logger {
-        var logger = runner.logger
-        logger[metadataKey: "run"] = "\(order.run)"
-        return logger
-    }
-
-    /// Runs it all. A leader that outlives SIGKILL is reported to `early`, and then waited for nevertheless.
-    func run(reportingSurvivors early: EndingPromise) async -> RunEnding {
+    /// Runs it all; `nil` when processes outlive SIGKILL and nobody waits for them any more.
+    func run() async -> RunEnding? {
         let pipes: JobPipes
         do {
             pipes = try JobPipes()
@@ -42,17 +36,17 @@ struct ProcessExecution: Sendable {
             feed: feed,
             output: pipes.output.read,
             error: pipes.error.read,
-            logger: logger
+            logger: runner.logger
         )
         return await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 while let chunks = await feed.next() { await output(chunks) }
             }
-            var ending = await spawn(pipes, early)
+            var ending = await launch(pipes)
             // A consumer that is far behind may hold up an end a little, but who has interrupted the run waits for that.
             let limit: Duration = scope.stage.shouldTerminateActiveTasks ? .seconds(1) : .seconds(3)
             await spool.finish(handingOutWithin: limit)
-            ending.output = spool.summary(path: path.string)
+            ending?.output = spool.summary(path: path.string)
             return ending
         }
     }
@@ -67,41 +61,37 @@ struct ProcessExecution: Sendable {
         return OutputFile(creating: path)
     }
 
-    private func spawn(_ pipes: JobPipes, _ early: EndingPromise) async -> RunEnding {
-        var options = PlatformOptions()
-        options.createSession = true
-        let configuration = Configuration(
-            executable: .path(command.program),
-            arguments: Arguments(
-                executablePathOverride: command.arguments[0],
-                remainingValues: Array(command.arguments.dropFirst())
-            ),
-            environment: .custom(command.environment),
-            workingDirectory: command.directory,
-            platformOptions: options
-        )
-        do {
-            let end = try await Subprocess.run(
-                configuration,
-                input: .fileDescriptor(FileDescriptor(rawValue: pipes.input), closeAfterSpawningProcess: true),
-                output: .fileDescriptor(FileDescriptor(rawValue: pipes.output.write), closeAfterSpawningProcess: true),
-                error: .fileDescriptor(FileDescriptor(rawValue: pipes.error.write), closeAfterSpawningProcess: true)
-            ) { execution in
-                await watch(execution.processIdentifier, early)
-            }.closureResult
-            return await ending(end)
+    private func launch(_ pipes: JobPipes) async -> RunEnding? {
+        let teardown: RunTeardown
+        let containment: Containment
+        do throws(SpawnFailure) {
+            defer { pipes.closeChildEnds() }  // the launcher has its own
+            let launched = try await runner.launcher.start(
+                LaunchSpec(command, leaf: order.run),
+                input: pipes.input,
+                output: pipes.output.write,
+                error: pipes.error.write
+            )
+            teardown = RunTeardown(of: LaunchedTree(socket: launched.socket), giveUpAfter: runner.giveUpAfter)
+            containment = launched.containment
         } catch {
-            return SpawnFailure(error, program: command.program, directory: command.directory).ending
+            return error.ending
+        }
+        switch await teardown.started() {
+        case .failed(let step, let errno):
+            return SpawnFailure(step, errno, program: command.program, directory: command.directory).ending
+        case .abandoned:
+            return await endOrphans()
+        case .running(let leader, let supervisor):
+            let members = TreeMembers(containment, run: order.run, supervisor: supervisor)
+            return await watch(Running(teardown: teardown, leader: leader, members: members))
         }
     }
 
-    /// Returns when the leader has exited and its group has been dealt with. The leader is unreaped all the while, which
-    /// is what makes signalling its group safe.
-    private func watch(_ process: ProcessIdentifier, _ early: EndingPromise) async -> LeaderEnd {
-        let processGroup = ProcessGroup(leader: process.value, leaderDescriptor: process.processDescriptor)
-        let teardown = RunTeardown(of: processGroup, giveUpAfter: runner.giveUpAfter)
-        // Not in the group: it must not be cancelled because the job was short.
-        async let isTold: Void = started(process.value)
+    private func watch(_ running: Running) async -> RunEnding? {
+        let teardown = running.teardown
+        // Not in a group: it must not be cancelled because the job was short.
+        async let isTold: Void = started(running.leader)
         let (deadlines, deadline) = AsyncStream.makeStream(of: ContinuousClock.Instant.self)
         // What was asked since the run was claimed is carried out now, and the rest as it arrives.
         let end = await scope.reacting { signal in
@@ -109,32 +99,40 @@ struct ProcessExecution: Sendable {
             let killAt = teardown.interrupt(stage: signal.stage, gracePeriod: gracePeriod)
             if let killAt { deadline.yield(killAt) }
         } while: {
-            await waitForEnd(of: processGroup, teardown, deadlines, early)
+            await waitForEnd(of: running, deadlines)
         }
         await isTold
-        return end
+        switch end {
+        case .empty: return ending(teardown)
+        case .lost: return lostEnding("its supervisor was ended by somebody")
+        case .abandoned: return await endOrphans()
+        case .letGo: return nil
+        }
     }
 
+    /// Returns when nothing of the tree is left, or when that is not waited for any more.
     private func waitForEnd(
-        of processGroup: ProcessGroup,
-        _ teardown: RunTeardown,
-        _ deadlines: AsyncStream<ContinuousClock.Instant>,
-        _ early: EndingPromise
-    ) async -> LeaderEnd {
-        await withTaskGroup(of: Void.self) { group in
+        of running: Running,
+        _ deadlines: AsyncStream<ContinuousClock.Instant>
+    ) async -> RunTeardown.End {
+        let teardown = running.teardown
+        return await withTaskGroup(of: Void.self) { group in
             group.addTask { await enforce(deadlines, teardown) }
             group.addTask {
-                for await _ in cancellations { _ = teardown.interrupt(stage: .kill, gracePeriod: .zero) }
+                guard await teardown.outlivesKill() else { return }
+                let survivors = running.members.alive().map(Survivor.init)
+                let holdout = Holdout(survivors: Survivor.text(survivors), elapsed: runner.giveUpAfter)
+                runner.logger.error("\(holdout.text)", metadata: ["run": "\(order.run)"])
+                await stuck(holdout)
+                teardown.letGo()
             }
-            if await !teardown.exited(processGroup.leaderDescriptor) {
-                early.fulfil(ending(survivors: processGroup.liveMembers().map(Survivor.init)))
-                await DescriptorWatch(processGroup.leaderDescriptor).readable()
+            let end = await withTaskCancellationHandler {
+                await teardown.ended()
+            } onCancel: {
+                _ = teardown.interrupt(stage: .kill, gracePeriod: .zero)
             }
-            if teardown.leaderExited() { _ = await teardown.waitForMembers(isForced: false) }
-            // Whatever is left: of a job that ended by itself everything, else nothing or what was forked just now.
-            processGroup.send(SIGKILL)
             group.cancelAll()
-            return LeaderEnd(teardown: teardown, group: processGroup, status: processGroup.leaderStatus())
+            return end
         }
     }
 
@@ -146,30 +144,34 @@ struct ProcessExecution: Sendable {
                         try await Task.sleep(until: killAt, clock: .continuous)
                         teardown.deadlineReached()
                     } catch {
-                        // Cancelled: the run is over.
+                        // Cancelled: the run is over, or SIGKILL was sent.
                     }
                 }
             }
         }
     }
 
-    /// Verifies that the group is empty, now that its leader is reaped, and decides the ending.
-    private func ending(_ end: LeaderEnd) async -> RunEnding {
-        guard let status = end.status else {
-            return RunEnding(state: .failed, error: "how the process ended could not be read")
+    private func ending(_ teardown: RunTeardown) -> RunEnding {
+        let wasInterruptAsked = scope.stage.shouldTerminateActiveTasks
+        guard let outcome = teardown.outcome(wasInterruptAsked: wasInterruptAsked) else {
+            return lostEnding("the launcher did not tell how it ended")
         }
-        var outcome = end.teardown.outcome(status, wasInterruptAsked: scope.stage.shouldTerminateActiveTasks)
-        if !end.group.isProvenEmpty {
-            outcome.survivors = await end.teardown.waitForMembers(isForced: true).map(Survivor.init)
-        }
-        if let error = outcome.ending.error { logger.error("\(error)") }
         return outcome.ending
     }
 
-    /// The ending of a run whose leader itself is among the survivors.
-    private func ending(survivors: [Survivor]) -> RunEnding {
-        let error = Survivor.text(survivors)
-        logger.error("\(error)")
-        return RunEnding(state: .failed, error: error, survivors: survivors.map(\.pid))
+    /// The ending of a run whose launcher has gone: nobody holds its processes together any more, so they are looked for.
+    private func endOrphans() async -> RunEnding? {
+        let tree = LeftTree(run: order.run, leader: nil)
+        let survivors = await tree.end(within: runner.giveUpAfter)
+        if survivors.isEmpty { return lostEnding("interrupt-launch was ended by somebody") }
+        let holdout = Holdout(survivors: Survivor.text(survivors.map(Survivor.init)), elapsed: runner.giveUpAfter)
+        runner.logger.error("\(holdout.text)", metadata: ["run": "\(order.run)"])
+        await stuck(holdout)
+        return nil
+    }
+
+    private func lostEnding(_ why: String) -> RunEnding {
+        let isLate = scope.stage.shouldTerminateActiveTasks
+        return RunEnding(state: .failed, isLateInterrupt: isLate, error: "\(why); what was left of it was ended")
     }
 }

@@ -1,6 +1,5 @@
 public import InterruptCore
 public import Logging
-internal import Synchronization
 public import SystemPackage
 
 /// Runs orders as child processes: spawns, keeps the output, carries out interrupts, and sees each tree to its end.
@@ -10,6 +9,7 @@ public struct ProcessRunner: Sendable {
     let baseEnvironment: [String: String]
     let logger: Logger
     let giveUpAfter: Duration
+    let launcher: Launcher
 
     /// A runner of any number of runs at a time.
     ///
@@ -19,42 +19,58 @@ public struct ProcessRunner: Sendable {
     ///   - baseEnvironment: the worker's environment. Of it, only `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL`, `LANG`,
     ///     `LC_*`, `TZ` and `TMPDIR` reach a job.
     ///   - logger: told of what goes wrong beside the job: its file, its survivors.
-    ///   - giveUpAfter: how long processes may outlive SIGKILL before they are reported instead of waited for.
+    ///   - giveUpAfter: how long processes may outlive SIGKILL before that is reported.
+    ///   - usesCgroups: whether each run gets a cgroup of its own where that can be. Without, a small process above each
+    ///     run keeps hold of all that comes of it.
+    ///   - launchProgram: the file of `interrupt-launch`; `nil` looks beside this program, in `../libexec` and in `PATH`.
     public init(
         outputDirectory: FilePath,
         defaultGracePeriod: Duration,
         baseEnvironment: [String: String],
         logger: Logger,
-        giveUpAfter: Duration = StopLimits.survival
+        giveUpAfter: Duration = StopLimits.survival,
+        usesCgroups: Bool = true,
+        launchProgram: FilePath? = nil
     ) {
         self.outputDirectory = outputDirectory
         self.defaultGracePeriod = defaultGracePeriod
         self.baseEnvironment = baseEnvironment
         self.logger = logger
         self.giveUpAfter = giveUpAfter
+        launcher = Launcher(program: launchProgram, usesCgroups: usesCgroups, logger: logger)
     }
 
-    /// Runs `order` and returns how it ended, once no process of its group is left or the survivors of SIGKILL are
-    /// named in `RunEnding.error`.
+    /// Starts what starts the runs, if it does not run yet, and tells how it holds their processes together. The first
+    /// run does the same.
+    ///
+    /// - Throws: an error that says in one sentence why no run can be started here.
+    public func prepare() async throws -> Containment { try await launcher.ready().containment }
+
+    /// Runs `order` and returns how it ended, once no process that came of it is left.
     ///
     /// The run reacts to `scope`: stage 2 sends SIGTERM and, after the grace period, SIGKILL; stage 3 sends SIGKILL;
-    /// stage 1 does nothing. When stage 2 or harder was asked before the call, nothing is spawned. Cancelling the task
-    /// is stage 3. Never throws: what cannot be started has an ending too.
+    /// stage 1 does nothing. Each reaches every process of the tree, also those that have left its group and session. What
+    /// a run leaves behind that ends by itself is killed. When stage 2 or harder was asked before the call, nothing is
+    /// spawned. Cancelling the task is stage 3. Never throws: what cannot be started has an ending too.
     ///
     /// - Parameters:
     ///   - order: what to run.
     ///   - scope: the run's scope.
     ///   - started: called once with the leader's pid when it runs, beside everything else; `run` returns after it.
+    ///   - stuck: called when processes outlive SIGKILL for longer than `giveUpAfter`. As long as it does not return the
+    ///     end of the tree is waited for; its task is cancelled when that has come.
     ///   - output: called with the output, one call at a time: the first bytes at once, then every 50 ms, or as fast as
     ///     it returns when more waits. However long it takes, the job is not slowed down: of one that is more than
     ///     16 MiB ahead, or that goes on flooding, the oldest is left out, which shows as a gap between offsets. `run`
     ///     returns after the last call, at most three seconds and a call after the end of the job.
+    /// - Returns: `nil` when processes are left and `stuck` has returned. They are killed as soon as the kernel lets them.
     public func run(
         _ order: RunOrder,
         scope: InterruptScope,
         started: @escaping @Sendable (_ pid: Int32) async -> Void = { _ in },
+        stuck: @escaping @Sendable (Holdout) async -> Void = { _ in },
         output: @escaping @Sendable ([OutputChunk]) async -> Void
-    ) async -> RunEnding {
+    ) async -> RunEnding? {
         if scope.stage.shouldTerminateActiveTasks || Task.isCancelled { return RunEnding(state: .interrupted) }
         let command: JobCommand
         do {
@@ -62,44 +78,14 @@ public struct ProcessRunner: Sendable {
         } catch {
             return error.ending
         }
-        let (cancellations, cancellation) = AsyncStream.makeStream(of: Void.self)
-        let execution = ProcessExecution(
+        return await ProcessExecution(
             runner: self,
             order: order,
             command: command,
             scope: scope,
-            cancellations: cancellations,
             started: started,
+            stuck: stuck,
             output: output
-        )
-        return await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                let ending = EndingPromise(continuation)
-                // Awaited right here through `ending`. Not a child task: swift-subprocess would end the leader by itself
-                // on cancellation, before we could note that we did, and a leader that outlives SIGKILL must not hold
-                // up its run for ever: only then does this task go on, until the kernel lets the leader go.
-                Task { ending.fulfil(await execution.run(reportingSurvivors: ending)) }
-            }
-        } onCancel: {
-            cancellation.yield()
-        }
-    }
-}
-
-/// The ending that a run's caller waits for. The first one counts.
-final class EndingPromise: Sendable {
-    private let continuation: Mutex<CheckedContinuation<RunEnding, Never>?>
-
-    init(_ continuation: CheckedContinuation<RunEnding, Never>) {
-        self.continuation = Mutex(continuation)
-    }
-
-    /// Resumes the caller, unless it has been already.
-    func fulfil(_ ending: RunEnding) {
-        let continuation = continuation.withLock { continuation in
-            defer { continuation = nil }
-            return continuation
-        }
-        continuation?.resume(returning: ending)
+        ).run()
     }
 }

@@ -27,10 +27,8 @@ struct ProcessSession {
         while ContinuousClock.now < deadline {
             let pids = members()
             if pids.isEmpty { return true }
-            let descriptors = pids.compactMap(ProcessGroup.openDescriptor)
-            defer { for descriptor in descriptors { close(descriptor) } }
             for pid in pids where getsid(pid) == leader.pid { Glibc.kill(pid, SIGKILL) }
-            for descriptor in descriptors { await Self.exit(of: descriptor, before: deadline) }
+            for pid in pids { await Self.exit(of: pid, before: deadline) }
         }
         return members().isEmpty
     }
@@ -51,7 +49,10 @@ struct ProcessSession {
         return leaders.values.map(ProcessSession.init)
     }
 
-    private static func exit(of descriptor: Int32, before deadline: ContinuousClock.Instant) async {
+    /// Waits until the process has exited that has this number now.
+    static func exit(of pid: pid_t, before deadline: ContinuousClock.Instant) async {
+        guard let descriptor = openDescriptor(of: pid) else { return }
+        defer { close(descriptor) }
         let watch = DescriptorWatch(descriptor)
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await watch.readable() }
@@ -63,6 +64,20 @@ struct ProcessSession {
             group.cancelAll()
         }
     }
+
+    /// A descriptor that becomes readable when `pid` exits; `nil` when it has gone already. The caller closes it.
+    static func openDescriptor(of pid: pid_t) -> Int32? {
+        guard let systemCall else { return nil }
+        let descriptor = Int32(truncatingIfNeeded: systemCall(434, Int(pid), 0))  // pidfd_open, the same everywhere
+        return descriptor >= 0 ? descriptor : nil
+    }
+
+    /// `syscall(2)`, which Swift does not import because it is variadic; on x86-64 and arm64 a call with three integers
+    /// is passed the same way. glibc has `pidfd_open` by name only since 2.36.
+    private static let systemCall: (@convention(c) (Int, Int, Int) -> Int)? = {
+        guard let address = dlsym(nil, "syscall") else { return nil }
+        return unsafeBitCast(address, to: (@convention(c) (Int, Int, Int) -> Int).self)
+    }()
 }
 
 extension ProcessIdentity {

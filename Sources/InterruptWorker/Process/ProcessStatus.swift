@@ -10,6 +10,8 @@ struct ProcessStatus {
     let name: String
     /// The kernel's letter: `R`, `S`, `D`, `T`, `Z`, …
     let state: Character
+    /// The process that started it, or took it over.
+    let parent: pid_t
     /// Its process group.
     let group: pid_t
     /// When it started, in clock ticks since the boot.
@@ -22,11 +24,12 @@ struct ProcessStatus {
         guard let open = text.firstIndex(of: "("), let close = text.lastIndex(of: ")"), open < close else { return nil }
         let fields = text[text.index(after: close)...].split(separator: " ", maxSplits: 20)
         guard fields.count > 19, let state = fields[0].first, let group = pid_t(fields[2]),
-            let start = UInt64(fields[19])
+            let parent = pid_t(fields[1]), let start = UInt64(fields[19])
         else { return nil }
         self.pid = pid
         self.name = String(text[text.index(after: open)..<close])
         self.state = state
+        self.parent = parent
         self.group = group
         self.start = start
     }
@@ -85,9 +88,15 @@ struct ProcessStatus {
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         return withUnsafeTemporaryAllocation(of: CChar.self, capacity: limit + 1) { buffer in
-            // One read: the kernel makes each of these files in one piece.
-            let count = Glibc.read(descriptor, buffer.baseAddress, limit)
-            guard count > 0, let start = buffer.baseAddress else { return nil }
+            guard let start = buffer.baseAddress else { return nil }
+            // Most of these files come in one piece; long lists do not.
+            var count = 0
+            while count < limit {
+                let more = Glibc.read(descriptor, start + count, limit - count)
+                if more <= 0 { break }
+                count += more
+            }
+            guard count > 0 else { return nil }
             buffer[count] = 0
             return String(cString: start)
         }

@@ -2,30 +2,67 @@ internal import Dispatch
 internal import Glibc
 internal import InterruptCore
 internal import Synchronization
+internal import SystemPackage
 
-/// Carries out what ``TeardownLadder`` decides on a run's process group, and keeps what ``JobOutcome`` needs to know.
+/// Carries out what ``TeardownLadder`` decides on a run's tree, and keeps what ``JobOutcome`` needs to know.
 final class RunTeardown: Sendable {
-    private struct State: ~Copyable {
-        let leaderHandlers: SignalHandlers
+    /// What became of the start.
+    enum Start: Equatable {
+        case running(leader: pid_t, supervisor: pid_t?)
+        case failed(LaunchedTree.Event.Step, Errno)
+        /// The launcher has gone.
+        case abandoned
+    }
+
+    /// How it is known that nothing of the tree is left.
+    enum End: Equatable {
+        case empty
+        /// The supervisor was killed: what was left was ended, but nobody knows how the leader ended.
+        case lost
+        /// It is not known: the launcher has gone.
+        case abandoned
+        /// It is not known, and not waited for any more.
+        case letGo
+    }
+
+    private struct State {
         var ladder = TeardownLadder<ContinuousClock.Instant>()
         var sent: JobOutcome.SentSignals = []
         var handledTerminate = false
-        var watch: DescriptorWatch?
+        var status: JobOutcome.WaitStatus?
+        var memoryKills: Int?
         var isGiveUpArmed = false
-        var hasGivenUp = false
-
-        init(leader: pid_t) { leaderHandlers = SignalHandlers(of: leader) }
+        var isFrozen = false
+        var freezing: [FirstAnswer<Errno?>] = []
     }
 
-    private let group: ProcessGroup
+    private let tree: LaunchedTree
     private let giveUpAfter: Duration
-    private let state: Mutex<State>
+    private let state = Mutex(State())
+    private let start = FirstAnswer<Start>()
+    private let end = FirstAnswer<End>()
+    private let isStuck = FirstAnswer<Bool>()
 
-    /// The teardown of `group`, which may outlive SIGKILL by `giveUpAfter` before the wait for it ends.
-    init(of group: ProcessGroup, giveUpAfter: Duration) {
-        self.group = group
-        state = Mutex(State(leader: group.leader))
+    /// The teardown of `tree`, which may outlive SIGKILL by `giveUpAfter` before that is said.
+    init(of tree: LaunchedTree, giveUpAfter: Duration) {
+        self.tree = tree
         self.giveUpAfter = giveUpAfter
+        tree.listen { self.handle($0) }  // until the last event
+    }
+
+    /// Waits until the leader runs its program, or cannot.
+    func started() async -> Start { await start.wait() }
+
+    /// Waits until nothing of the tree is left. Not ended by cancellation.
+    func ended() async -> End { await end.wait() }
+
+    /// Waits until SIGKILL has not helped in time, or nothing of the tree is left: then `false`.
+    func outlivesKill() async -> Bool { await isStuck.wait() }
+
+    /// Waits no more for the end of the tree. The launcher does.
+    func letGo() {
+        tree.letGo()
+        end.give(.letGo)
     }
 
     /// Acts on an interrupt at once, and returns the instant at which to call ``deadlineReached()``, if any.
@@ -38,101 +75,97 @@ final class RunTeardown: Sendable {
         _ = act { $0.deadlineReached(now: .now) }
     }
 
-    /// Notes that the leader has exited, and says whether what is left of its tree keeps its grace period.
-    func leaderExited() -> Bool {
+    /// Freezes the tree or lets it go on, and returns when that is so, or why it cannot be. A tree that was asked to end
+    /// is not frozen any more.
+    func setFrozen(_ isFrozen: Bool) async -> Errno? {
+        let answer = FirstAnswer<Errno?>()
+        let isAsked = state.withLock { state in
+            guard state.sent.isEmpty, state.status == nil else { return false }
+            state.freezing.append(answer)
+            tree.ask(isFrozen ? .freeze : .thaw)
+            return true
+        }
+        if !isAsked { return .noSuchProcess }
+        return await answer.wait()
+    }
+
+    /// How the run ended; `nil` when that is not known.
+    func outcome(wasInterruptAsked: Bool) -> JobOutcome? {
         state.withLock { state in
-            if state.sent.isEmpty { state.ladder.treeEnded() }
-            return !state.sent.isEmpty
-        }
-    }
-
-    /// Waits for each member of the group that still runs, until none is left; the survivors of SIGKILL otherwise.
-    ///
-    /// - Parameter isForced: whether SIGKILL was sent, so that the wait is bounded.
-    func waitForMembers(isForced: Bool) async -> [ProcessStatus] {
-        if isForced { armGiveUp() }
-        while true {
-            let members = group.liveMembers()
-            guard let member = members.first else { return [] }
-            guard let descriptor = ProcessGroup.openDescriptor(of: member.pid) else {
-                if state.withLock({ $0.hasGivenUp }) { return members }
-                // Gone meanwhile; or no descriptor is free, when looking again a little later is all that is left.
-                try? await Task.sleep(for: .milliseconds(5))  // cancelled: look again at once
-                continue
-            }
-            defer { close(descriptor) }
-            guard await exited(descriptor) else { return members }
-        }
-    }
-
-    /// Waits until the process behind the pidfd has exited; `false` when SIGKILL did not help in time.
-    func exited(_ descriptor: Int32) async -> Bool {
-        let watch = DescriptorWatch(descriptor)
-        let hasGivenUp = state.withLock { state in
-            state.watch = watch
-            return state.hasGivenUp
-        }
-        if hasGivenUp { watch.stop() }
-        await watch.readable()
-        return state.withLock { state in
-            state.watch = nil
-            return !state.hasGivenUp
-        }
-    }
-
-    /// How the run ended, given how its leader did.
-    func outcome(_ status: JobOutcome.WaitStatus, wasInterruptAsked: Bool) -> JobOutcome {
-        state.withLock { state in
-            JobOutcome(
+            guard let status = state.status else { return nil }
+            return JobOutcome(
                 status: status,
                 sent: state.sent,
                 handledTerminate: state.handledTerminate,
+                memoryKills: state.memoryKills,
                 wasInterruptAsked: wasInterruptAsked
             )
         }
     }
 
-    /// Decides and acts under one lock: no exit may be noted between looking at the leader and signalling it.
     private func act(
         _ decide: (inout TeardownLadder<ContinuousClock.Instant>) -> TeardownLadder<ContinuousClock.Instant>.Action
     ) -> ContinuousClock.Instant? {
-        let (killAt, isKilled) = state.withLock { state in
+        let (killAt, isKilled) = state.withLock { state -> (ContinuousClock.Instant?, Bool) in
             switch decide(&state.ladder) {
-            case .none:
-                return (ContinuousClock.Instant?.none, false)
+            case .none: return (nil, false)
             case .terminate(let killAt):
-                return (terminate(&state) ? killAt : nil, false)
-            case .shorten(let killAt):
+                tree.ask(.terminate)
                 return (killAt, false)
+            case .shorten(let killAt): return (killAt, false)
             case .kill:
-                return (nil, forceEnd(&state))
+                tree.ask(.kill)
+                return (nil, true)
             }
         }
         if isKilled { armGiveUp() }
         return killAt
     }
 
-    private func terminate(_ state: inout State) -> Bool {
-        guard !group.hasLeaderExited else {
-            state.ladder.treeEnded()
-            return false
+    private func handle(_ event: LaunchedTree.Event) {
+        switch event {
+        case .started(let leader, let supervisor): start.give(.running(leader: leader, supervisor: supervisor))
+        case .failed(let step, let errno): start.give(.failed(step, errno))
+        case .terminated(let leaderLived, let isHandled):
+            state.withLock { state in
+                if leaderLived { state.sent.insert(.terminate) }
+                if isHandled { state.handledTerminate = true }
+            }
+        case .killed(let leaderLived):
+            state.withLock { if leaderLived { $0.sent.insert(.kill) } }
+        case .exited(let status, let memoryKills, let isEmpty): leaderExited(status, memoryKills, isEmpty)
+        case .frozen(let errno), .thawed(let errno): answerFreezing(errno)
+        case .empty: finish(.empty)
+        case .lost: finish(.lost)
+        case .abandoned: finish(.abandoned)
         }
-        state.handledTerminate = state.leaderHandlers.contains(SIGTERM)
-        group.send(SIGTERM)
-        group.send(SIGCONT)  // a stopped process notices only now
-        state.sent.insert(.terminate)
-        return true
     }
 
-    private func forceEnd(_ state: inout State) -> Bool {
-        if !group.hasLeaderExited {
-            state.sent.insert(.kill)
-        } else if state.sent.isEmpty {
-            state.ladder.treeEnded()  // ended by itself: what is left of it is ended by the one who waits
-            return false
+    /// What a leader leaves behind that ended by itself is ended at once; else it keeps its grace period.
+    private func leaderExited(_ status: JobOutcome.WaitStatus, _ memoryKills: Int?, _ isEmpty: Bool) {
+        let leavesSome = state.withLock { state in
+            state.status = status
+            state.memoryKills = memoryKills
+            if isEmpty { state.ladder.treeEnded() }
+            guard !isEmpty, state.sent.isEmpty else { return false }
+            state.ladder.treeEnded()
+            tree.ask(.kill)
+            return true
         }
-        group.send(SIGKILL)
-        return true
+        if leavesSome { armGiveUp() }
+        if isEmpty { finish(.empty) }
+    }
+
+    private func answerFreezing(_ errno: Errno?) {
+        let answer = state.withLock { $0.freezing.isEmpty ? nil : $0.freezing.removeFirst() }
+        answer?.give(errno)
+    }
+
+    private func finish(_ how: End) {
+        start.give(.abandoned)  // unless it has started
+        while let answer = state.withLock({ $0.freezing.popLast() }) { answer.give(.noSuchProcess) }
+        isStuck.give(false)
+        end.give(how)
     }
 
     private func armGiveUp() {
@@ -141,17 +174,9 @@ final class RunTeardown: Sendable {
             return !state.isGiveUpArmed
         }
         guard isFirst else { return }
-        DispatchQueue.global().asyncAfter(deadline: .now() + giveUpAfter.dispatchInterval) { [weak self] in
-            self?.giveUp()
+        DispatchQueue.global().asyncAfter(deadline: .now() + giveUpAfter.dispatchInterval) { [isStuck] in
+            isStuck.give(true)
         }
-    }
-
-    private func giveUp() {
-        let watch = state.withLock { state in
-            state.hasGivenUp = true
-            return state.watch
-        }
-        watch?.stop()
     }
 }
 

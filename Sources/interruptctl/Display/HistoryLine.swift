@@ -43,6 +43,7 @@ enum HistoryLine {
         case "holdout":
             let elapsed = field("elapsed_ms").flatMap(Int64.init) ?? 0
             let holdout = Holdout(
+                survivors: entry.fields["survivors"].flatMap { $0.isEmpty ? nil : $0 },
                 section: entry.fields["section"].flatMap { $0.isEmpty ? nil : $0 },
                 lastCheckpoint: entry.fields["checkpoint"].flatMap { $0.isEmpty ? nil : $0 },
                 elapsed: .milliseconds(elapsed)

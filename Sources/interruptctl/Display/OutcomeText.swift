@@ -38,8 +38,12 @@ enum OutcomeText {
             let code = record.exitCode.map { " (exit code \($0))" } ?? ""
             return "Command failed: \(screen.shown(error, limit: 300))\(code)"
         }
-        if let signal = record.termSignal { return "Command failed: ended by \(SignalName.of(signal))\(core(record))" }
-        return record.exitCode.map { "Command failed with exit code \($0)" } ?? "Command failed"
+        if let signal = record.termSignal {
+            let why = record.ranOutOfMemory ? "out of memory, " : ""
+            return "Command failed: \(why)ended by \(SignalName.of(signal))\(core(record))"
+        }
+        let why = record.ranOutOfMemory ? ", a process of it ran out of memory" : ""
+        return record.exitCode.map { "Command failed with exit code \($0)\(why)" } ?? "Command failed"
     }
 
     static func interrupting(on screen: Screen) -> String { "\(screen.sign(.interrupt)) Interrupting..." }

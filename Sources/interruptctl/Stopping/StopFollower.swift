@@ -27,7 +27,6 @@ struct StopFollower {
         /// The run ended by itself first.
         case tooLate(RunRecord)
         /// The run has ended, but not all of its processes: SIGKILL did not help.
-        case survived(RunRecord)
         /// The run is gone, and its outcome is not known.
         case lost(RunRecord)
     }
@@ -114,10 +113,6 @@ struct StopFollower {
                 phase = .ended(.done)
                 return steps + [.willFinish]
             }
-        }
-        if record.state.isEnd, signal.stage > .drain, !record.survivors.isEmpty {
-            phase = .ended(.failed)
-            return steps + [.survived(record)]
         }
         switch record.state {
         case .queued, .running, .paused, .cancelling:

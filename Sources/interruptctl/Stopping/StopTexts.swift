@@ -29,28 +29,19 @@ enum StopTexts {
             let via = way.map { " via \($0.rawValue)" } ?? ""
             return ["acknowledged\(via)" + (after.map { " in \($0.displayText)" } ?? "")]
         case .willFinish: return ["it will finish by itself; nothing new starts"]
-        case .holdsOut(let record): return [record.holdout(at: .now)?.text].compactMap(\.self).map(screen.fitted)
+        case .holdsOut(let record):
+            guard let holdout = record.holdout(at: .now) else { return [] }
+            let text = holdout.survivors == nil ? holdout.text : "\(screen.sign(.failure)) not stopped: \(holdout.text)"
+            return [screen.fitted(text)]
         case .silent(let worker, let silence):
             return [
                 "worker '\(screen.shown(worker))' is silent for \(silence.displayText): "
                     + "the request stays on record and is applied when it is back"
             ]
         case .neverStarted: return ["\(screen.sign(.interrupt)) Command interrupted before it started"]
-        case .survived(let record):
-            return ["\(screen.sign(.failure)) not stopped, still there: \(pids(record))"]
         case .confirmed(let record), .tooLate(let record), .lost(let record):
             return [OutcomeText.line(record, on: screen)]
         }
-    }
-
-    /// What is left of a run that has ended; `nil` when nothing is.
-    private static func survivors(_ record: RunRecord) -> String? {
-        if record.survivors.isEmpty { return nil }
-        return record.error?.escapedForDisplay(limit: 1_000) ?? "still there after SIGKILL: \(pids(record))"
-    }
-
-    private static func pids(_ record: RunRecord) -> String {
-        record.survivors.map { "\($0)" }.joined(separator: ", ")
     }
 
     /// The failure of one run for stderr and for JSON; `nil` when there is none.
@@ -81,16 +72,23 @@ enum StopTexts {
             )
         case .alreadyEnded where follower.outcome == .ended:
             let how = follower.record.map { " (\(OutcomeText.ended($0, now: now)))" } ?? ""
-            let rest = follower.record.flatMap(survivors) ?? nothingRunning
             return CommandFailure(
                 status,
-                "job '\(job)' has already ended\(how). \(rest)",
+                "job '\(job)' has already ended\(how). \(nothingRunning)",
                 hint: "run 'interruptctl history \(job)' to see how"
             )
         case .alreadyEnded:
             let how = follower.record.map { $0.state.rawValue } ?? "ended"
             return CommandFailure(status, "job '\(job)' \(how) by itself before the interrupt could act")
         case .unconfirmed:
+            if let survivors = follower.record?.holdout(at: now), survivors.survivors != nil {
+                return CommandFailure(
+                    status,
+                    "Failed to interrupt command: \(survivors.text)",
+                    hint: "the request stays open and is confirmed once they have ended: "
+                        + "'interruptctl status \(job)' tells"
+                )
+            }
             let known = follower.needsReceipt ? "no worker has acknowledged it" : "it is acknowledged"
             let why = follower.needsReceipt ? "it is applied when the worker is back" : "the worker is still at it"
             let harder = "or harder with 'interruptctl kill \(job)'"
@@ -101,9 +99,6 @@ enum StopTexts {
                 hint: "\(holdout ?? why); ask again with 'interruptctl status \(job)', "
                     + (holdout == nil ? harder : "at the latest it ends with its worker's process")
             )
-        case .failed where follower.record?.survivors.isEmpty == false:
-            let why = follower.record.flatMap(survivors) ?? ""
-            return CommandFailure(status, "Failed to interrupt command: \(why)")
         case .failed:
             let why = follower.record?.error.map { ": " + $0.escapedForDisplay(limit: 300) } ?? ""
             let pid = follower.record?.pid.map { " (pid \($0))" } ?? ""

@@ -159,22 +159,14 @@ import Testing
         }
     }
 
-    @Test func `an end with processes left is not confirmed`() async throws {
+    @Test func `an end for want of memory is on record`() async throws {
         try await withScene { scene in
             let worker = try await ScriptWorker(scene)
             let run = try await scene.running("j", on: worker)
-            let signal = InterruptSignal()
-            _ = try await scene.interrupt(run, signal)
-            _ = try await worker.acknowledge(signal, run)
-            #expect(try await worker.end(run, "interrupted", error: "still there after SIGKILL: 7") == "OK")
+            #expect(try await worker.end(run, "failed", exitCode: "", more: ["1"]) == "OK")
             let record = try #require(try await scene.client.record(of: run))
-            #expect(record.confirmedAt == nil && record.endedAt != nil)
-            let other = try await scene.running("k", on: worker)
-            _ = try await scene.interrupt(other, InterruptSignal())
-            #expect(try await worker.end(other, "failed", exitCode: "", error: "still there", more: ["7 8"]) == "OK")
-            let failed = try #require(try await scene.client.record(of: other))
-            #expect(failed.survivors == [7, 8] && failed.confirmedAt == nil)
-            #expect(!failed.isLateInterrupt, "it was not the interrupt that came too late")
+            #expect(record.ranOutOfMemory)
+            #expect(record.json.line.contains("\"oom\":true"))
         }
     }
 

@@ -93,16 +93,12 @@ import Testing
         ),
     ]
 
-    @Test func `is no interruption while a process of it is left`() {
-        let left = Survivor(pid: 7, name: "sleep", cause: .notPermitted(user: 0))
-        var outcome = JobOutcome(status: Self.term, sent: .terminate, wasInterruptAsked: true, survivors: [left])
-        #expect(outcome.ending.state == .failed && outcome.ending.survivors == [7])
-        #expect(!outcome.ending.isLateInterrupt)
-        #expect(outcome.ending.error?.hasPrefix("still there after SIGKILL: 7 (sleep) not permitted") == true)
-        outcome.status = .exited(code: 0)
-        outcome.sent = []
-        #expect(outcome.ending.state == .completed, "it ended by itself")
-        #expect(outcome.ending.survivors == [7])
+    @Test func `says when the kernel ended something of it for want of memory`() {
+        let killed = JobOutcome.WaitStatus.signalled(signal: SIGKILL, dumpedCore: false)
+        #expect(JobOutcome(status: killed, memoryKills: 1).ending.ranOutOfMemory)
+        #expect(JobOutcome(status: killed, memoryKills: 1).ending.state == .failed)
+        #expect(!JobOutcome(status: killed, memoryKills: 0).ending.ranOutOfMemory)
+        #expect(!JobOutcome(status: killed, memoryKills: nil).ending.ranOutOfMemory)
     }
 
     @Test(arguments: cases) func `is decided by what was seen`(given: Case) {

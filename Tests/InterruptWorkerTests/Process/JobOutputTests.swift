@@ -18,7 +18,7 @@ import Testing
                 total.withLock { $0 += chunks.count }
             }
         }
-        #expect(ending.bare == RunEnding(state: .completed, exitCode: 0))
+        #expect(ending?.bare == RunEnding(state: .completed, exitCode: 0))
         var status = stat()
         #expect(stat("\(job.directory.path)/\(job.order.run).log", &status) == 0)
         #expect(status.st_size == 200_000_000)

@@ -73,6 +73,8 @@ struct JobUnderTest: Sendable {
     var order: RunOrder
     var directory: TemporaryDirectory
     var grace = Duration.seconds(20)
+    var usesCgroups = true
+    var giveUpAfter = StopLimits.survival
     var base = ["PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp"]
     let seen = SeenOutput()
 
@@ -93,7 +95,9 @@ struct JobUnderTest: Sendable {
             outputDirectory: directory.path,
             defaultGracePeriod: grace,
             baseEnvironment: base,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            giveUpAfter: giveUpAfter,
+            usesCgroups: usesCgroups
         )
     }
 
@@ -124,7 +128,7 @@ struct JobUnderTest: Sendable {
                 await output?(chunks)
             }
             await other
-            return ending
+            return ending ?? RunEnding(state: .lost, error: "processes are left")
         }
     }
 

@@ -1,0 +1,64 @@
+// What a worker and interrupt-launch say to each other. Both are of one build, so the numbers may change with it.
+//
+// The worker starts `interrupt-launch MOUNT BASE` with a socket of packets as its standard input. MOUNT is where the
+// cgroup file system is, BASE the cgroup below which each run gets a leaf; both are "-" where there are to be none. The
+// first packet back is LAUNCH_READY. Each packet of the worker on that socket starts one run: the byte LAUNCH_VERSION
+// with five descriptors, see launch_send_run(). All else that concerns the run is said on the run's own socket.
+#ifndef LAUNCH_H
+#define LAUNCH_H
+
+#include <stdint.h>
+
+enum { LAUNCH_VERSION = 1 };
+
+// One byte from the worker, on a run's socket. Closing the socket is LAUNCH_KILL.
+enum launch_request {
+    LAUNCH_TERMINATE = 1,  // SIGTERM and SIGCONT for the whole tree, if the leader lives
+    LAUNCH_KILL,           // SIGKILL for the whole tree, again and again until it is empty
+    LAUNCH_FREEZE,         // no process of the tree runs any more
+    LAUNCH_THAW,           // they go on
+};
+
+enum launch_event_kind {
+    LAUNCH_READY = 1,    // first: whether there are cgroups (1 or 0); else why not, an error number
+    LAUNCH_STARTED,      // first: the leader's pid; second: that of its supervisor, 0 in a cgroup
+    LAUNCH_FAILED,       // first: a launch_step; second: an error number. The last packet
+    LAUNCH_TERMINATED,   // first: whether the leader lived; second: whether it had a handler for SIGTERM
+    LAUNCH_KILLED,       // first: whether the leader lived
+    LAUNCH_FROZEN,       // first: an error number, 0 when the tree stands still
+    LAUNCH_THAWED,       // first: an error number
+    LAUNCH_EXITED,       // the leader ended. first: si_code; second: si_status; third: kills for want of memory, -1
+                         // unknown; fourth: whether nothing of the tree is left, when it is the last packet
+    LAUNCH_EMPTY,        // no process of the tree is left. The last packet
+    LAUNCH_LOST,         // the same, and nobody knows how the leader ended: its supervisor was killed. The last packet
+};
+
+enum launch_step { LAUNCH_STEP_SPEC = 1, LAUNCH_STEP_CGROUP, LAUNCH_STEP_FORK, LAUNCH_STEP_DIRECTORY, LAUNCH_STEP_EXEC };
+
+struct launch_event {
+    int32_t kind, first, second, third, fourth;
+};
+
+// How the file begins that says what to run. After it come strings, each with its NUL: the program's path, the
+// directory or "", the name of the leaf, the arguments, the variables, and for each setting of the leaf its file and
+// its value.
+struct launch_spec {
+    uint32_t version, argument_count, variable_count, setting_count;
+};
+
+// The descriptors that start a run, in this order.
+enum { LAUNCH_SPEC_FD, LAUNCH_CONTROL_FD, LAUNCH_INPUT_FD, LAUNCH_OUTPUT_FD, LAUNCH_ERROR_FD, LAUNCH_FD_COUNT };
+
+// Sends one packet that starts a run. Returns 0 or an error number.
+int launch_send_run(int socket, const int descriptors[LAUNCH_FD_COUNT]);
+
+// Receives such a packet. Returns 1, 0 at the end of the socket, -1 for nothing now or a packet that is no use.
+int launch_receive_run(int socket, int descriptors[LAUNCH_FD_COUNT]);
+
+// A file in memory, not inherited. Returns a descriptor, or -1 with errno.
+int launch_make_file(void);
+
+// A pair of packet sockets, not inherited. Returns 0 or -1 with errno.
+int launch_make_sockets(int sockets[2]);
+
+#endif

@@ -1,0 +1,48 @@
+internal import CLaunch
+internal import Glibc
+internal import InterruptCore
+internal import SystemPackage
+
+/// What `interrupt-launch` is told of a run, as the bytes of a file in memory.
+struct LaunchSpec {
+    private(set) var bytes: [UInt8] = []
+
+    /// - Parameters:
+    ///   - leaf: the name of the run's cgroup, where there is one.
+    ///   - settings: what is written into that cgroup's files before the run begins.
+    init(_ command: JobCommand, leaf: RunID, settings: [(file: String, value: String)] = []) {
+        var head = launch_spec()
+        head.version = UInt32(LAUNCH_VERSION)
+        head.argument_count = UInt32(command.arguments.count)
+        head.variable_count = UInt32(command.environment.count)
+        head.setting_count = UInt32(settings.count)
+        withUnsafeBytes(of: &head) { bytes += $0 }
+        append(command.program.string)
+        append(command.directory?.string ?? "")
+        append(leaf.rawValue)
+        for argument in command.arguments { bytes += argument }
+        for variable in command.environment { bytes += variable }
+        for setting in settings {
+            append(setting.file)
+            append(setting.value)
+        }
+    }
+
+    private mutating func append(_ text: String) {
+        bytes += text.utf8
+        bytes.append(0)
+    }
+
+    /// The file. The caller closes it.
+    func file() throws(Errno) -> FileDescriptor {
+        let descriptor = FileDescriptor(rawValue: launch_make_file())
+        guard descriptor.rawValue >= 0 else { throw Errno(rawValue: errno) }
+        do {
+            try descriptor.writeAll(bytes)
+            return descriptor
+        } catch {
+            try? descriptor.close()  // it holds nothing
+            throw error as? Errno ?? .noMemory
+        }
+    }
+}

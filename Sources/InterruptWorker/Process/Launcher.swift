@@ -1,0 +1,228 @@
+internal import CLaunch
+internal import Glibc
+internal import InterruptCore
+internal import Logging
+internal import Subprocess
+internal import Synchronization
+internal import SystemPackage
+
+/// How the processes of a run are held together, so that none of them gets away.
+public enum Containment: Hashable, Sendable, CustomStringConvertible {
+    /// Each run has a cgroup of its own in this directory.
+    case cgroup(directory: String)
+    /// Each run has a supervisor that is the subreaper of all that is below it, because of what is said here.
+    case supervisor(why: String)
+
+    /// One line: which of the two, and why not the other.
+    public var description: String {
+        switch self {
+        case .cgroup(let directory): "cgroups in \(directory)"
+        case .supervisor(let why): "supervisors, no cgroups: \(why)"
+        }
+    }
+}
+
+/// The worker's end of `interrupt-launch`, the small process that starts all jobs and keeps hold of them. It ends every
+/// tree when this process goes, however it goes.
+///
+/// Unsafe here: descriptors are numbers, and one C function fills a structure. The socket is closed with the last
+/// reference; the guard then ends when its last tree has.
+final class Launcher: Sendable {
+    /// A guard that answers.
+    struct Guard: Sendable {
+        let socket: FileDescriptor
+        let containment: Containment
+    }
+
+    private enum State {
+        /// Then starting.
+        case idle
+        /// Somebody starts it, others wait. Then ready or idle.
+        case starting([CheckedContinuation<Void, Never>])
+        /// Then idle, when it has died.
+        case ready(Guard)
+    }
+
+    private let program: FilePath?
+    private let usesCgroups: Bool
+    private let logger: Logger
+    private let state = Mutex(State.idle)
+
+    /// Starts nothing yet.
+    ///
+    /// - Parameters:
+    ///   - program: the file of `interrupt-launch`; `nil` looks beside this program, in `../libexec` and in `PATH`.
+    ///   - usesCgroups: whether cgroups are used where they can be.
+    init(program: FilePath?, usesCgroups: Bool, logger: Logger) {
+        self.program = program
+        self.usesCgroups = usesCgroups
+        self.logger = logger
+    }
+
+    deinit {
+        if case .ready(let guardian) = state.withLock({ $0 }) { try? guardian.socket.close() }  // only to be let go
+    }
+
+    /// The guard, started if there is none.
+    func ready() async throws(SpawnFailure) -> Guard {
+        while true {
+            let isOurs = await takeTurn()
+            switch isOurs {
+            case .ready(let guardian): return guardian
+            case .wait: continue
+            case .start:
+                let result: Result<Guard, SpawnFailure>
+                do throws(SpawnFailure) {
+                    result = .success(try await start())
+                } catch {
+                    result = .failure(error)
+                }
+                finishTurn(result)
+                return try result.get()
+            }
+        }
+    }
+
+    /// Starts a run. Returns the worker's end of the run's own socket, where all else is told, also that it failed.
+    func start(
+        _ spec: LaunchSpec,
+        input: Int32,
+        output: Int32,
+        error: Int32
+    ) async throws(SpawnFailure) -> (socket: Int32, containment: Containment) {
+        for attempt in 1...2 {
+            let guardian = try await ready()
+            var sockets: (Int32, Int32) = (-1, -1)
+            let made = withUnsafeMutablePointer(to: &sockets) { pair in
+                pair.withMemoryRebound(to: Int32.self, capacity: 2) { launch_make_sockets($0) }
+            }
+            guard made == 0 else { throw SpawnFailure(text: "no socket for the run: \(Errno(rawValue: errno))") }
+            let file: FileDescriptor
+            do throws(Errno) {
+                file = try spec.file()
+            } catch {
+                close(sockets.0)
+                close(sockets.1)
+                throw SpawnFailure(text: "no memory for the command: \(error)")
+            }
+            let problem = launch_send_run(guardian.socket.rawValue, [file.rawValue, sockets.1, input, output, error])
+            try? file.close()  // the guard has its own
+            close(sockets.1)
+            if problem == 0 { return (sockets.0, guardian.containment) }
+            close(sockets.0)
+            logger.error("the guard has ended: starting another", metadata: ["why": "\(Errno(rawValue: problem))"])
+            forget(guardian)
+            if attempt == 2 { throw SpawnFailure(text: "interrupt-launch does not stay: \(Errno(rawValue: problem))") }
+        }
+        throw SpawnFailure(text: "interrupt-launch does not stay")
+    }
+
+    private enum Turn {
+        case ready(Guard)
+        /// Somebody else was starting it, and is done.
+        case wait
+        case start
+    }
+
+    private func takeTurn() async -> Turn {
+        let turn = state.withLock { state -> Turn in
+            switch state {
+            case .ready(let guardian): return .ready(guardian)
+            case .starting: return .wait
+            case .idle:
+                state = .starting([])
+                return .start
+            }
+        }
+        guard case .wait = turn else { return turn }
+        await withCheckedContinuation { continuation in
+            let isOver = state.withLock { state in
+                guard case .starting(let waiters) = state else { return true }
+                state = .starting(waiters + [continuation])
+                return false
+            }
+            if isOver { continuation.resume() }
+        }
+        return .wait
+    }
+
+    private func finishTurn(_ result: Result<Guard, SpawnFailure>) {
+        let waiters = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+            guard case .starting(let waiters) = state else { return [] }
+            state = (try? result.get()).map(State.ready) ?? .idle  // who waits tries for itself
+            return waiters
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+
+    private func forget(_ old: Guard) {
+        state.withLock { state in
+            guard case .ready(let guardian) = state, guardian.socket == old.socket else { return }
+            state = .idle
+            try? old.socket.close()  // nobody is at its other end
+        }
+    }
+
+    private func start() async throws(SpawnFailure) -> Guard {
+        guard let program = program ?? Self.find() else {
+            throw SpawnFailure(text: "interrupt-launch is not installed: it belongs beside this program")
+        }
+        let place = usesCgroups ? CgroupPlace.ofProcess() : .failure(CgroupProblem("switched off"))
+        var sockets: (Int32, Int32) = (-1, -1)
+        let made = withUnsafeMutablePointer(to: &sockets) { pair in
+            pair.withMemoryRebound(to: Int32.self, capacity: 2) { launch_make_sockets($0) }
+        }
+        guard made == 0 else { throw SpawnFailure(text: "no socket for interrupt-launch: \(Errno(rawValue: errno))") }
+        let socket = FileDescriptor(rawValue: sockets.0)
+        let (mount, path) = (try? place.get()).map { ($0.mount, $0.path) } ?? ("-", "-")
+        do {
+            _ = try await Subprocess.run(
+                .path(program),
+                arguments: [mount, path],
+                input: .fileDescriptor(FileDescriptor(rawValue: sockets.1), closeAfterSpawningProcess: true),
+                output: .discarded,
+                error: .discarded
+            )
+            let event = try await Self.firstEvent(of: socket)
+            guard event.third != 0 else {
+                throw SpawnFailure(text: "this kernel does not list children (CONFIG_PROC_CHILDREN)")
+            }
+            let containment: Containment =
+                switch place {
+                case .success(let place) where event.first == 1: .cgroup(directory: place.directory)
+                case .success(let place):
+                    .supervisor(why: "\(place.directory): \(Errno(rawValue: event.second))")
+                case .failure(let problem): .supervisor(why: problem.description)
+                }
+            logger.debug("the guard runs", metadata: ["containment": "\(containment)"])
+            return Guard(socket: socket, containment: containment)
+        } catch {
+            try? socket.close()  // it was never used
+            if let failure = error as? SpawnFailure { throw failure }
+            throw SpawnFailure(text: "'\(program)' cannot be run: \(error)")
+        }
+    }
+
+    private static func firstEvent(of socket: FileDescriptor) async throws(SpawnFailure) -> launch_event {
+        await DescriptorWatch(socket.rawValue).readable()
+        var event = launch_event()
+        let count = recv(socket.rawValue, &event, MemoryLayout<launch_event>.size, Int32(MSG_DONTWAIT))
+        guard count == MemoryLayout<launch_event>.size, event.kind == LAUNCH_READY.rawValue else {
+            throw SpawnFailure(text: "interrupt-launch did not start: it is of another version, or was ended")
+        }
+        return event
+    }
+
+    private static func find() -> FilePath? {
+        let name = "interrupt-launch"
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
+        let own = FilePath(String(decoding: buffer.prefix(max(0, count)).map(UInt8.init(bitPattern:)), as: UTF8.self))
+        let directory = own.removingLastComponent()
+        let path = getenv("PATH").map { String(cString: $0) } ?? ""
+        let places =
+            [directory, directory.removingLastComponent().appending("libexec")]
+            + path.split(separator: ":").map { FilePath(String($0)) }
+        return places.map { $0.appending(name) }.first { $0.isAbsolute && access($0.string, X_OK) == 0 }
+    }
+}

@@ -1,0 +1,55 @@
+internal import Glibc
+internal import InterruptCore
+
+/// Looks up who belongs to a run's tree. For reports and measures only: whoever is named here may be gone already.
+enum TreeMembers: Equatable {
+    /// All in this directory of the cgroup file system, and below it.
+    case leaf(directory: String)
+    /// All below this process.
+    case below(supervisor: pid_t)
+
+    init(_ containment: Containment, run: RunID, supervisor: pid_t?) {
+        switch containment {
+        case .cgroup(let directory): self = .leaf(directory: "\(directory)/\(run)")
+        case .supervisor: self = .below(supervisor: supervisor ?? 0)
+        }
+    }
+
+    /// Those that run, zombies left out.
+    func alive() -> [ProcessStatus] {
+        let all =
+            switch self {
+            case .leaf(let directory): Self.listed(in: directory).compactMap(ProcessStatus.init(of:))
+            case .below(let supervisor): Self.descendants(of: supervisor)
+            }
+        return all.filter(\.isAlive)
+    }
+
+    private static func listed(in directory: String) -> [pid_t] {
+        let text = ProcessStatus.read(directory + "/cgroup.procs", limit: 1 << 20) ?? ""
+        var pids = text.split(separator: "\n").compactMap { pid_t($0) }
+        guard let listing = opendir(directory) else { return pids }
+        defer { closedir(listing) }
+        while let entry = readdir(listing) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if entry.pointee.d_type == DT_DIR, !name.hasPrefix(".") { pids += listed(in: "\(directory)/\(name)") }
+        }
+        return pids
+    }
+
+    private static func descendants(of root: pid_t) -> [ProcessStatus] {
+        let children = Dictionary(
+            grouping: ProcessStatus.allProcesses().compactMap(ProcessStatus.init(of:)),
+            by: \.parent
+        )
+        var found = children[root] ?? []
+        var index = 0
+        while index < found.count {
+            found += children[found[index].pid] ?? []
+            index += 1
+        }
+        return found
+    }
+}

@@ -1,0 +1,105 @@
+#include "cgroup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int cgroup_make(int base, const char *name) {
+    if (mkdirat(base, name, 0755) != 0 && errno != EEXIST) return -1;
+    return openat(base, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+// Calls `visit` for each cgroup right below `directory`.
+static void each_child(int directory, void visit(int directory, const char *name, void *context), void *context) {
+    int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *listing = copy >= 0 ? fdopendir(copy) : NULL;
+    if (!listing) return;
+    for (struct dirent *entry; (entry = readdir(listing));)
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.') visit(directory, entry->d_name, context);
+    closedir(listing);
+}
+
+static void remove_child(int directory, const char *name, void *context) {
+    (void)context;
+    cgroup_remove(directory, name);
+}
+
+int cgroup_remove(int base, const char *name) {
+    if (unlinkat(base, name, AT_REMOVEDIR) == 0 || errno == ENOENT) return 0;
+    int leaf = openat(base, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (leaf < 0) return errno;
+    each_child(leaf, remove_child, NULL);
+    close(leaf);
+    return unlinkat(base, name, AT_REMOVEDIR) == 0 ? 0 : errno;
+}
+
+// The number after `name` in a file of lines "name number"; -1 when there is none.
+static long number(int leaf, const char *file, const char *name) {
+    char text[4096];
+    if (read_file(leaf, file, text, sizeof text) <= 0) return -1;
+    size_t length = strlen(name);
+    for (char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL)
+        if (strncmp(line, name, length) == 0 && line[length] == ' ') return strtol(line + length, NULL, 10);
+    return -1;
+}
+
+bool cgroup_is_empty(int leaf) {
+    if (number(leaf, "cgroup.events", "populated") == 0) return true;
+    // A process that has just ended still counts there for a moment, but is not listed any more.
+    char text[16];
+    return read_file(leaf, "cgroup.procs", text, sizeof text) == 0 && number(leaf, "cgroup.stat", "nr_descendants") == 0;
+}
+
+struct search {
+    const char *path;
+    void (*visit)(const struct process *process, void *context);
+    void *context;
+};
+
+static void search_below(int directory, const char *name, void *context) {
+    struct search *search = context;
+    int leaf = openat(directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (leaf < 0) return;
+    cgroup_each(leaf, search->path, search->visit, search->context);
+    close(leaf);
+}
+
+void cgroup_each(int leaf, const char *path, void visit(const struct process *process, void *context), void *context) {
+    int file = openat(leaf, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    FILE *list = file >= 0 ? fdopen(file, "r") : NULL;
+    if (list) {
+        struct process process;
+        for (int pid; fscanf(list, "%d", &pid) == 1;) {
+            if (!process_open(pid, &process)) continue;
+            // Looked at through its own directory: the number may have gone to somebody else since it was listed.
+            if (cgroup_contains(path, &process)) visit(&process, context);
+            close(process.directory);
+        }
+        fclose(list);
+    }
+    struct search search = {path, visit, context};
+    each_child(leaf, search_below, &search);
+}
+
+bool cgroup_contains(const char *path, const struct process *process) {
+    char text[8192];
+    if (read_file(process->directory, "cgroup", text, sizeof text) <= 0) return false;
+    char *line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+    if (!line) return false;
+    line = strstr(line, "0::") + 3;
+    size_t length = strlen(path);
+    return strncmp(line, path, length) == 0 && strchr("/\n", line[length]);
+}
+
+int cgroup_kill(int leaf) { return write_file(leaf, "cgroup.kill", "1"); }
+
+int cgroup_freeze(int leaf, bool frozen) { return write_file(leaf, "cgroup.freeze", frozen ? "1" : "0"); }
+
+bool cgroup_is_frozen(int leaf) { return number(leaf, "cgroup.events", "frozen") == 1; }
+
+int cgroup_memory_kills(int leaf) { return (int)number(leaf, "memory.events", "oom_kill"); }

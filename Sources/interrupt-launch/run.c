@@ -1,0 +1,284 @@
+#include "run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cgroup.h"
+
+// What the worker's file says, with pointers into it.
+struct spec {
+    const char *program, *directory, *leaf;
+    char **arguments, **variables, **settings;
+    uint32_t setting_count;
+    void *memory;
+    size_t size;
+};
+
+void run_tell(const struct run *run, struct launch_event event) {
+    if (run->control >= 0) send(run->control, &event, sizeof event, MSG_NOSIGNAL);
+}
+
+// Reads `count` strings from `*text` on, and a NULL. Returns NULL when there are fewer.
+static char **strings(const char **text, const char *end, uint32_t count) {
+    char **list = calloc((size_t)count + 1, sizeof *list);
+    for (uint32_t i = 0; list && i < count; i++) {
+        if (*text >= end) {
+            free(list);
+            return NULL;
+        }
+        list[i] = (char *)*text;
+        *text += strlen(*text) + 1;
+    }
+    return list;
+}
+
+static void spec_close(struct spec *spec) {
+    free(spec->arguments);
+    free(spec->variables);
+    free(spec->settings);
+    if (spec->memory) munmap(spec->memory, spec->size);
+}
+
+static bool spec_open(struct spec *spec, int file) {
+    *spec = (struct spec){0};
+    struct stat status;
+    if (fstat(file, &status) != 0 || (size_t)status.st_size <= sizeof(struct launch_spec)) return false;
+    spec->size = (size_t)status.st_size;
+    // Private: what the worker does to the file from now on is nothing to us, and its last byte is checked below.
+    void *memory = mmap(NULL, spec->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_POPULATE, file, 0);
+    if (memory == MAP_FAILED) return false;
+    spec->memory = memory;
+    struct launch_spec head;
+    memcpy(&head, memory, sizeof head);
+    const char *text = (const char *)memory + sizeof head, *end = (const char *)memory + spec->size;
+    if (head.version != LAUNCH_VERSION || end[-1] != 0) return false;
+    if (head.argument_count > spec->size || head.variable_count > spec->size || head.setting_count > spec->size)
+        return false;
+    char **first = strings(&text, end, 3);
+    if (!first) return false;
+    spec->program = first[0];
+    spec->directory = first[1];
+    spec->leaf = first[2];
+    free(first);
+    spec->arguments = strings(&text, end, head.argument_count);
+    spec->variables = spec->arguments ? strings(&text, end, head.variable_count) : NULL;
+    spec->settings = spec->variables ? strings(&text, end, 2 * head.setting_count) : NULL;
+    spec->setting_count = head.setting_count;
+    return spec->settings != NULL && head.argument_count > 0 && spec->leaf[0] && spec->leaf[0] != '.'
+        && !strchr(spec->leaf, '/') && strlen(spec->leaf) < sizeof((struct run *)0)->name;
+}
+
+// The child's part. Nothing here may be that is not allowed after a fork.
+static _Noreturn void become(
+    const struct place *place, const struct spec *spec, const int descriptors[LAUNCH_FD_COUNT], int report) {
+    setsid();
+    for (int i = 1; i < NSIG; i++) signal(i, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = place->files;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    // The three may be any numbers above 2: those of this process below 3 are always in use.
+    dup2(descriptors[LAUNCH_INPUT_FD], 0);
+    dup2(descriptors[LAUNCH_OUTPUT_FD], 1);
+    dup2(descriptors[LAUNCH_ERROR_FD], 2);
+    int32_t failure[2] = {LAUNCH_STEP_DIRECTORY, 0};
+    if (!spec->directory[0] || chdir(spec->directory) == 0) {
+        failure[0] = LAUNCH_STEP_EXEC;
+        execve(spec->program, spec->arguments, spec->variables);
+    }
+    failure[1] = errno;
+    if (write(report, failure, sizeof failure) < 0) _exit(126);
+    _exit(127);
+}
+
+pid_t fork_into(int leaf) {
+    struct clone_args arguments = {.exit_signal = SIGCHLD};
+    if (leaf >= 0) {
+        arguments.flags = CLONE_INTO_CGROUP;
+        arguments.cgroup = (uint64_t)leaf;
+    }
+    return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
+}
+
+// Starts the leader. Returns a launch_step, or 0; errno says more.
+static int start_leader(
+    const struct place *place, struct run *run, const struct spec *spec, const int descriptors[LAUNCH_FD_COUNT]) {
+    int report[2];
+    if (pipe2(report, O_CLOEXEC) != 0) return LAUNCH_STEP_FORK;
+    pid_t pid = fork_into(run->tree.leaf);
+    if (pid == 0) become(place, spec, descriptors, report[1]);
+    int error = errno;
+    close(report[1]);
+    if (pid < 0) {
+        close(report[0]);
+        errno = error;
+        return LAUNCH_STEP_FORK;
+    }
+    run->tree.leader = pid;
+    run->started = report[0];
+    return 0;
+}
+
+static int make_leaf(const struct place *place, struct run *run, const struct spec *spec) {
+    snprintf(run->path, sizeof run->path, "%s/%s", place->path, run->name);
+    run->tree.leaf = cgroup_make(place->base, run->name);
+    if (run->tree.leaf < 0) return LAUNCH_STEP_CGROUP;
+    for (uint32_t i = 0; i < spec->setting_count; i++) {
+        errno = write_file(run->tree.leaf, spec->settings[2 * i], spec->settings[2 * i + 1]);
+        if (errno) return LAUNCH_STEP_CGROUP;
+    }
+    run->watched = openat(run->tree.leaf, "cgroup.events", O_RDONLY | O_CLOEXEC);
+    return run->watched < 0 ? LAUNCH_STEP_CGROUP : 0;
+}
+
+// In the guard's child: takes everything below it as its tree.
+static void become_supervisor(struct place *place, struct run *run) {
+    setsid();
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    prctl(PR_SET_NAME, "interrupt-run");
+    run->supervisor = 0;
+    place->is_supervisor = true;
+}
+
+struct run *run_start(struct place *place, const int descriptors[LAUNCH_FD_COUNT]) {
+    struct run *run = calloc(1, sizeof *run);
+    struct spec spec = {0};
+    int step = LAUNCH_STEP_SPEC;
+    pid_t supervisor = -1;
+    static uint64_t numbers;
+    if (!run) abort();
+    run->number = ++numbers;
+    run->control = descriptors[LAUNCH_CONTROL_FD];
+    run->started = run->watched = run->tree.leaf = -1;
+    run->tree.path = run->path;
+    errno = EINVAL;
+    if (spec_open(&spec, descriptors[LAUNCH_SPEC_FD])) {
+        snprintf(run->name, sizeof run->name, "%s", spec.leaf);
+        step = 0;
+        if (place->base >= 0) {
+            step = make_leaf(place, run, &spec);
+        } else {
+            supervisor = fork();
+            if (supervisor < 0) step = LAUNCH_STEP_FORK;
+            if (supervisor == 0) become_supervisor(place, run);
+            if (supervisor > 0) run->supervisor = supervisor;
+        }
+        if (!step && supervisor <= 0) step = start_leader(place, run, &spec, descriptors);
+    }
+    if (step) run_tell(run, (struct launch_event){LAUNCH_FAILED, step, errno});
+    spec_close(&spec);
+    for (int i = 0; i < LAUNCH_FD_COUNT; i++)
+        if (i != LAUNCH_CONTROL_FD) close(descriptors[i]);
+    run->is_over = step != 0;
+    return run;
+}
+
+bool run_started(struct run *run) {
+    int32_t failure[2];
+    ssize_t count = read(run->started, failure, sizeof failure);
+    close(run->started);
+    run->started = -1;
+    if (count != sizeof failure) {
+        run_tell(run, (struct launch_event){LAUNCH_STARTED, run->tree.leader, run->tree.leaf >= 0 ? 0 : getpid()});
+        return true;
+    }
+    run_tell(run, (struct launch_event){LAUNCH_FAILED, failure[0], failure[1]});
+    waitpid(run->tree.leader, NULL, 0);  // it has nothing left to do but to end
+    run->tree.leader = 0;
+    return false;
+}
+
+// Whether the leader has not ended, reaped or not.
+static bool is_leader_alive(const struct run *run) {
+    siginfo_t info = {0};
+    return run->tree.leader
+        && waitid(P_PID, (id_t)run->tree.leader, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
+}
+
+bool run_asked(struct run *run) {
+    uint8_t request;
+    ssize_t count = recv(run->control, &request, 1, MSG_DONTWAIT);
+    if (count < 0) return errno == EAGAIN || errno == EINTR;
+    if (count == 0) return false;
+    bool is_alive = is_leader_alive(run);
+    switch (request) {
+    case LAUNCH_TERMINATE: {
+        bool is_handled = is_alive && has_handler(run->tree.leader, SIGTERM);
+        if (is_alive) tree_terminate(&run->tree);
+        run->is_frozen = false;
+        run_tell(run, (struct launch_event){LAUNCH_TERMINATED, is_alive, is_handled});
+        break;
+    }
+    case LAUNCH_KILL:
+        run_kill(run);
+        run_tell(run, (struct launch_event){LAUNCH_KILLED, is_alive});
+        break;
+    case LAUNCH_FREEZE: {
+        int error = tree_freeze(&run->tree);
+        // A cgroup stands still a little later, which its file tells.
+        run->is_frozen = error == 0 && run->tree.leaf >= 0 && !cgroup_is_frozen(run->tree.leaf);
+        if (!run->is_frozen) run_tell(run, (struct launch_event){LAUNCH_FROZEN, error});
+        break;
+    }
+    case LAUNCH_THAW:
+        run->is_frozen = false;
+        run_tell(run, (struct launch_event){LAUNCH_THAWED, tree_thaw(&run->tree)});
+        break;
+    }
+    return true;
+}
+
+void run_kill(struct run *run) {
+    run->is_killed = true;
+    tree_kill(&run->tree);
+}
+
+void run_leader_exited(struct run *run, int code, int status) {
+    run->tree.leader = 0;
+    int kills = run->tree.leaf >= 0 ? cgroup_memory_kills(run->tree.leaf) : -1;
+    run->end = (struct launch_event){LAUNCH_EXITED, code, status, kills};
+}
+
+void run_tell_end(struct run *run, bool is_empty) {
+    if (run->end.kind) {
+        run->end.fourth = is_empty;
+        run_tell(run, run->end);
+        run->end.kind = 0;
+    } else if (is_empty) {
+        run_tell(run, (struct launch_event){LAUNCH_EMPTY});
+    }
+}
+
+void run_told(struct run *run) {
+    if (run->control >= 0) close(run->control);
+    run->control = -1;
+}
+
+bool run_free(struct run *run, const struct place *place) {
+    run_told(run);
+    if (run->started >= 0) close(run->started);
+    if (run->watched >= 0) close(run->watched);
+    run->started = run->watched = -1;
+    if (run->tree.leaf >= 0 && cgroup_remove(place->base, run->name) == EBUSY) return false;
+    if (run->tree.leaf >= 0) close(run->tree.leaf);
+    free(run);
+    return true;
+}

@@ -1,0 +1,66 @@
+// One run from the packet that starts it to its last event.
+#ifndef RUN_H
+#define RUN_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "launch.h"
+#include "tree.h"
+
+struct run {
+    struct run *next;
+    uint64_t number;   // from 1 on, never used again
+    struct tree tree;
+    pid_t supervisor;  // the process that has the tree, in the guard; 0 where this process has it
+    int control;       // the worker's end of it is what keeps the tree alive; -1 once that has gone
+    int started;       // becomes readable when the leader runs its program, or cannot; -1 after that
+    int watched;       // the leaf's cgroup.events, or -1
+    bool is_killed;    // SIGKILL was sent, and is sent again until the tree is empty
+    bool is_frozen;    // a freeze was asked and not answered
+    bool is_over;      // its last event was told; what is left of it is to be freed
+    bool is_lost;      // its supervisor was killed: what is left of the tree is the guard's to end
+    struct launch_event end;  // how the leader ended; no kind before that, nor after it was told
+    char name[64];     // the leaf
+    char path[4096];   // of its cgroup
+};
+
+// Where runs are put, and how this process was found.
+struct place {
+    int base;                // the directory of the cgroup for all runs, or -1
+    char path[3072];         // that cgroup
+    unsigned long files;     // how many descriptors a job may have
+    bool is_supervisor;      // this process has one tree: all that is below it
+};
+
+// Forks, right into the cgroup if there is one: no instant in which the child is outside of it.
+pid_t fork_into(int leaf);
+
+// Starts what the packet says; when it cannot, it says so and the run is over. Without a cgroup it returns twice, as
+// fork does: once in the guard, and once in the new supervisor, where `place` says so.
+struct run *run_start(struct place *place, const int descriptors[LAUNCH_FD_COUNT]);
+
+// The leader has begun, or has failed to. Returns whether the run goes on.
+bool run_started(struct run *run);
+
+// Carries out what the worker asks. Returns false when it asks nothing more.
+bool run_asked(struct run *run);
+
+// Sends SIGKILL, now and until the tree is empty.
+void run_kill(struct run *run);
+
+// The leader was reaped. To be told by run_tell_end().
+void run_leader_exited(struct run *run, int code, int status);
+
+// Tells how the leader ended, if that was not told, and whether that was all.
+void run_tell_end(struct run *run, bool is_empty);
+
+void run_tell(const struct run *run, struct launch_event event);
+
+// Closes its socket: nothing more is told.
+void run_told(struct run *run);
+
+// Frees all that belongs to it. Returns false, and is to be called again, while the kernel still holds the leaf.
+bool run_free(struct run *run, const struct place *place);
+
+#endif
