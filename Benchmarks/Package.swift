@@ -20,6 +20,7 @@ let package = Package(
                 .product(name: "InterruptRedis", package: "swift-interrupt-agent"),
                 .product(name: "InterruptTesting", package: "swift-interrupt-agent"),
                 .product(name: "InterruptWorker", package: "swift-interrupt-agent"),
+                .product(name: "interrupt-launch", package: "swift-interrupt-agent"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),

@@ -12,43 +12,63 @@ union launch_descriptors {
     struct cmsghdr header;
 };
 
-int launch_send_run(int socket, const int descriptors[LAUNCH_FD_COUNT]) {
-    uint8_t version = LAUNCH_VERSION;
-    struct iovec bytes = {&version, 1};
+// A file in memory with these bytes. Returns a descriptor, or -1 with errno.
+static int make_file(const char *bytes, size_t size) {
+    int file = memfd_create("interrupt-run", MFD_CLOEXEC);
+    for (size_t done = 0; file >= 0 && done < size;) {
+        ssize_t count = write(file, bytes + done, size - done);
+        if (count < 0 && errno != EINTR) {
+            int error = errno;
+            close(file);
+            errno = error;
+            return -1;
+        }
+        done += count > 0 ? (size_t)count : 0;
+    }
+    return file;
+}
+
+int launch_send_run(int socket, const void *spec, size_t size, const int descriptors[LAUNCH_SPEC_FD]) {
+    int all[LAUNCH_FD_COUNT];
+    memcpy(all, descriptors, LAUNCH_SPEC_FD * sizeof(int));
+    size_t count = LAUNCH_SPEC_FD;
+    struct iovec bytes = {(void *)spec, size};
+    if (size > LAUNCH_LONGEST_PACKET) {
+        all[count++] = make_file(spec, size);
+        if (all[LAUNCH_SPEC_FD] < 0) return errno;
+        bytes.iov_len = 1;
+    }
     union launch_descriptors control;
-    struct msghdr message = {
-        .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
     memset(&control, 0, sizeof control);
+    struct msghdr message = {
+        .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control.bytes,
+        .msg_controllen = CMSG_SPACE(count * sizeof(int))};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(LAUNCH_FD_COUNT * sizeof(int));
-    memcpy(CMSG_DATA(header), descriptors, LAUNCH_FD_COUNT * sizeof(int));
-    while (sendmsg(socket, &message, MSG_NOSIGNAL) < 0)
-        if (errno != EINTR) return errno;
-    return 0;
+    header->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(header), all, count * sizeof(int));
+    int error = 0;
+    while (sendmsg(socket, &message, MSG_NOSIGNAL) < 0 && (error = errno) == EINTR) error = 0;
+    if (count == LAUNCH_FD_COUNT) close(all[LAUNCH_SPEC_FD]);
+    return error;
 }
 
-int launch_receive_run(int socket, int descriptors[LAUNCH_FD_COUNT]) {
-    uint8_t version = 0;
-    struct iovec bytes = {&version, 1};
+ptrdiff_t launch_receive_run(int socket, void *spec, int descriptors[LAUNCH_FD_COUNT]) {
+    struct iovec bytes = {spec, LAUNCH_LONGEST_PACKET};
     union launch_descriptors control;
     struct msghdr message = {
         .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
-    ssize_t count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    if (count == 0) return 0;
-    if (count < 0) return -1;
+    ssize_t size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (size <= 0) return size;
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (!header || header->cmsg_type != SCM_RIGHTS) return -1;
-    size_t got = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    memcpy(descriptors, CMSG_DATA(header), (got < LAUNCH_FD_COUNT ? got : LAUNCH_FD_COUNT) * sizeof(int));
-    if (version == LAUNCH_VERSION && got == LAUNCH_FD_COUNT) return 1;
-    for (size_t i = 0; i < got && i < LAUNCH_FD_COUNT; i++) close(descriptors[i]);
+    size_t count = 0;
+    if (header && header->cmsg_type == SCM_RIGHTS) count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    descriptors[LAUNCH_SPEC_FD] = -1;
+    memcpy(descriptors, header ? (const void *)CMSG_DATA(header) : spec, count * sizeof(int));
+    if (count >= LAUNCH_SPEC_FD && !(message.msg_flags & MSG_TRUNC)) return size;
+    for (size_t i = 0; i < count; i++) close(descriptors[i]);
     return -1;
 }
 
-int launch_make_file(void) { return memfd_create("interrupt-run", MFD_CLOEXEC); }
-
-int launch_make_sockets(int sockets[2]) {
-    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets);
-}
+int launch_make_sockets(int sockets[2]) { return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets); }

@@ -15,6 +15,8 @@ public struct WorkerDescription: Hashable, Sendable {
     /// The queues it takes from, the first one first.
     public var queues: [Name]
 
+    /// How it holds the processes of a run together, for people; empty when it runs none.
+    public var containment: String
     /// The longest time between two of its signs of life after which it counts as silent.
     public var lease: Duration
 
@@ -27,7 +29,8 @@ public struct WorkerDescription: Hashable, Sendable {
         slots: Int,
         version: String,
         queues: [Name],
-        lease: Duration
+        lease: Duration,
+        containment: String = ""
     ) {
         self.name = name
         self.instance = instance
@@ -37,6 +40,7 @@ public struct WorkerDescription: Hashable, Sendable {
         self.version = version
         self.queues = queues
         self.lease = lease
+        self.containment = containment
     }
 }
 

@@ -19,6 +19,8 @@ public struct WorkerRecord: Hashable, Sendable {
     public var version: String
     /// The queues it takes from.
     public var queues: String
+    /// How it holds the processes of a run together; empty when it runs none.
+    public var containment: String
     /// Counts its signs of life.
     public var heartbeat: Int64
     /// How many messages, flags and records it could not read as interrupts.
@@ -50,6 +52,7 @@ public struct WorkerRecord: Hashable, Sendable {
         running = Int(number("running"))
         version = fields["version"] ?? ""
         queues = fields["queues"] ?? ""
+        containment = fields["containment"] ?? ""
         heartbeat = number("heartbeat")
         malformed = Int(number("malformed"))
         seenAt = Timestamp(milliseconds: number("seen_at_ms"))

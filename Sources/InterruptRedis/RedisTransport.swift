@@ -90,6 +90,7 @@ public final class RedisTransport: InterruptTransport {
             ("boot", .init(process.boot)), ("slots", .init(description.slots)),
             ("version", .init(description.version)), ("lease_ms", .init(description.lease.milliseconds)),
             ("queues", .init(description.queues.map(\.description).joined(separator: " "))),
+            ("containment", .init(description.containment)),
         ]
         let arguments = [RedisArgument(worker.description), .init(instance), .init(dead ?? "")]
         let reply = try await evaluate(

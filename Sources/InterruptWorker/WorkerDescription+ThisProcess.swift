@@ -9,12 +9,14 @@ extension WorkerDescription {
     /// - `queues`: taken from in this order, the first one first.
     /// - `version`: that of the program, for people.
     /// - `lease`: how long it may be silent.
+    /// - `containment`: how it holds the processes of a run together; ask ``ProcessRunner/prepare()``.
     public init?(
         name: Name,
         slots: Int,
         queues: [Name],
         version: String = "",
-        lease: Duration = .seconds(30)
+        lease: Duration = .seconds(30),
+        containment: Containment? = nil
     ) {
         guard let process = ProcessIdentity(pid: getpid()) else { return nil }
         self.init(
@@ -25,7 +27,8 @@ extension WorkerDescription {
             slots: slots,
             version: version,
             queues: queues,
-            lease: lease
+            lease: lease,
+            containment: containment?.description ?? ""
         )
     }
 

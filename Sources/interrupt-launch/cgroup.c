@@ -38,21 +38,34 @@ int cgroup_remove(int base, const char *name) {
     return unlinkat(base, name, AT_REMOVEDIR) == 0 ? 0 : errno;
 }
 
-// The number after `name` in a file of lines "name number"; -1 when there is none.
-static long number(int leaf, const char *file, const char *name) {
-    char text[4096];
-    if (read_file(leaf, file, text, sizeof text) <= 0) return -1;
+// The number after `name` in lines of "name number"; -1 when there is none.
+static long number(const char *text, const char *name) {
     size_t length = strlen(name);
-    for (char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL)
+    for (const char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL)
         if (strncmp(line, name, length) == 0 && line[length] == ' ') return strtol(line + length, NULL, 10);
     return -1;
 }
 
-bool cgroup_is_empty(int leaf) {
-    if (number(leaf, "cgroup.events", "populated") == 0) return true;
+// The same in a file of the leaf.
+static long file_number(int leaf, const char *file, const char *name) {
+    char text[4096];
+    return read_file(leaf, file, text, sizeof text) > 0 ? number(text, name) : -1;
+}
+
+// The same in its cgroup.events. Reading it is what makes the next change an event.
+static long event_number(int events, const char *name) {
+    char text[256];
+    ssize_t count = pread(events, text, sizeof text - 1, 0);
+    text[count > 0 ? count : 0] = 0;
+    return number(text, name);
+}
+
+bool cgroup_is_empty(int leaf, int events) {
+    if (event_number(events, "populated") == 0) return true;
     // A process that has just ended still counts there for a moment, but is not listed any more.
     char text[16];
-    return read_file(leaf, "cgroup.procs", text, sizeof text) == 0 && number(leaf, "cgroup.stat", "nr_descendants") == 0;
+    return read_file(leaf, "cgroup.procs", text, sizeof text) == 0
+        && file_number(leaf, "cgroup.stat", "nr_descendants") == 0;
 }
 
 struct search {
@@ -100,6 +113,6 @@ int cgroup_kill(int leaf) { return write_file(leaf, "cgroup.kill", "1"); }
 
 int cgroup_freeze(int leaf, bool frozen) { return write_file(leaf, "cgroup.freeze", frozen ? "1" : "0"); }
 
-bool cgroup_is_frozen(int leaf) { return number(leaf, "cgroup.events", "frozen") == 1; }
+bool cgroup_is_frozen(int events) { return event_number(events, "frozen") == 1; }
 
-int cgroup_memory_kills(int leaf) { return (int)number(leaf, "memory.events", "oom_kill"); }
+int cgroup_memory_kills(int leaf) { return (int)file_number(leaf, "memory.events", "oom_kill"); }

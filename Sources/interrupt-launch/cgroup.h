@@ -10,8 +10,8 @@ int cgroup_make(int base, const char *name);
 // Removes the leaf and the cgroups that the run made below it. Returns 0, or EBUSY while a process is left.
 int cgroup_remove(int base, const char *name);
 
-// Whether no process is left in the leaf and below it.
-bool cgroup_is_empty(int leaf);
+// Whether no process is left in the leaf and below it. `events` is its open cgroup.events.
+bool cgroup_is_empty(int leaf, int events);
 
 // Calls `visit` for each process of the leaf and below it whose cgroup is below `path`.
 void cgroup_each(int leaf, const char *path, void visit(const struct process *process, void *context), void *context);
@@ -25,7 +25,7 @@ int cgroup_kill(int leaf);
 int cgroup_freeze(int leaf, bool frozen);
 
 // Whether a freeze is complete.
-bool cgroup_is_frozen(int leaf);
+bool cgroup_is_frozen(int events);
 
 // How many processes of it were killed for want of memory; -1 where the kernel does not count.
 int cgroup_memory_kills(int leaf);

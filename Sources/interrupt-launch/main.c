@@ -45,10 +45,21 @@ static void kill_run(struct run *run) {
     tick = SHORTEST_TICK;
 }
 
+static bool is_leader(pid_t pid) {
+    for (struct run *run = runs; run; run = run->next)
+        if (pid == run->tree.leader || pid == run->supervisor) return true;
+    return false;
+}
+
+static int open_own_children(void) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 static bool is_in_its_place(const struct process *child, void *context) {
     (void)context;
-    for (struct run *run = runs; run; run = run->next)
-        if (child->pid == run->tree.leader || child->pid == run->supervisor) return true;
+    if (is_leader(child->pid)) return true;
     return place.base >= 0 && cgroup_contains(place.path, child);
 }
 
@@ -59,8 +70,17 @@ static void kill_stray(const struct process *process, void *context) {
 
 // Ends who has left its cgroup or lost its supervisor. Returns whether there was anybody.
 static bool kill_strays(void) {
+    static int list = -1;
+    char text[4096], *rest = text;
     bool found = false;
-    descendants_each(is_in_its_place, kill_stray, &found);
+    // Most of the time the children are all leaders, which one read tells.
+    if (list < 0) list = open_own_children();
+    ssize_t count = pread(list, text, sizeof text - 1, 0);
+    text[count > 0 ? count : 0] = 0;
+    bool is_whole = count >= 0 && count < (ssize_t)sizeof text - 1;
+    for (long pid; is_whole && (pid = strtol(rest, &rest, 10)) > 0;)
+        if (!is_leader((pid_t)pid)) is_whole = false;
+    if (!is_whole) descendants_each(is_in_its_place, kill_stray, &found);
     return found;
 }
 
@@ -111,7 +131,13 @@ static void watch_run(struct run *run) {
         watch(run->control, EPOLLIN, run, CONTROL);
         watch(run->started, EPOLLIN, run, STARTED);
     }
-    if (run->watched >= 0) watch(run->watched, EPOLLPRI, run, WATCHED);
+}
+
+// Has changes of the run's leaf told from now on: whether it is empty, whether it stands still.
+static void watch_leaf(struct run *run) {
+    if (run->is_watched || run->tree.events < 0) return;
+    run->is_watched = true;
+    watch(run->tree.events, EPOLLPRI, run, WATCHED);
 }
 
 // Leaves behind what is the guard's: above all the other runs' sockets, which must end when the guard does.
@@ -132,15 +158,16 @@ static void leave_guard(struct run *own) {
 }
 
 static void take_packets(void) {
+    static char spec[LAUNCH_LONGEST_PACKET];
     int descriptors[LAUNCH_FD_COUNT];
     for (;;) {
-        int result = launch_receive_run(WORKER, descriptors);
-        if (result == 0) {
+        ptrdiff_t size = launch_receive_run(WORKER, spec, descriptors);
+        if (size == 0) {
             is_closing = true;
             epoll_ctl(events, EPOLL_CTL_DEL, WORKER, NULL);
         }
-        if (result <= 0) return;
-        struct run *run = run_start(&place, descriptors);
+        if (size <= 0) return;
+        struct run *run = run_start(&place, spec, (size_t)size, descriptors);
         if (place.is_supervisor) {
             leave_guard(run);
             watch_run(run);
@@ -171,17 +198,15 @@ static void handle(const struct epoll_event *event) {
         } else if (run->is_killed) {
             tick = SHORTEST_TICK;
         }
+        if (run->is_frozen) watch_leaf(run);
         break;
-    case WATCHED: {
-        char text[256];
-        lseek(run->watched, 0, SEEK_SET);
-        if (read(run->watched, text, sizeof text) < 0) break;  // read, so that the next change is told
-        if (run->is_frozen && cgroup_is_frozen(run->tree.leaf)) {
+    case WATCHED:
+        // Read in any case, so that the next change is told.
+        if (cgroup_is_frozen(run->tree.events) && run->is_frozen) {
             run->is_frozen = false;
             run_tell(run, (struct launch_event){LAUNCH_FROZEN});
         }
         break;
-    }
     default: break;
     }
 }
@@ -195,7 +220,8 @@ static bool ends(struct run *run) {
     }
     if (run->supervisor || run->tree.leader) return false;
     bool is_empty = tree_is_empty(&run->tree) && (place.is_supervisor || !kill_strays());
-    run_tell_end(run, is_empty);
+    run_tell_end(run, &place, is_empty);
+    if (!is_empty) watch_leaf(run);
     return is_empty;
 }
 
@@ -231,6 +257,7 @@ static int open_base(const char *mount, const char *path) {
     if (pid == 0) _exit(0);
     if (pid < 0 && !error) error = errno;
     if (pid > 0) waitpid(pid, NULL, 0);
+    place.counts_memory = leaf >= 0 && faccessat(leaf, "memory.events", R_OK, 0) == 0;
     if (leaf >= 0) close(leaf);
     while (pid > 0 && cgroup_remove(place.base, name) == EBUSY) sched_yield();  // its last process is being freed
     if (pid < 0) cgroup_remove(place.base, name);
@@ -261,10 +288,10 @@ int main(int count, char **arguments) {
     int error = arguments[1][0] == '/' ? open_base(arguments[1], arguments[2]) : 0;
     begin_events();
     watch(WORKER, EPOLLIN, NULL, PACKETS);
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
+    int list = open_own_children();
     struct run worker = {.control = WORKER};
-    run_tell(&worker, (struct launch_event){LAUNCH_READY, place.base >= 0, error, access(path, R_OK) == 0});
+    run_tell(&worker, (struct launch_event){LAUNCH_READY, place.base >= 0, error, list >= 0});
+    close(list);
     for (bool is_waiting = false; runs || !(is_closing || place.is_supervisor);) {
         struct epoll_event list[64];
         int number = epoll_wait(events, list, place.is_supervisor ? 8 : 64, is_waiting ? tick : -1);

@@ -19,12 +19,12 @@
 
 #include "cgroup.h"
 
-// What the worker's file says, with pointers into it.
+// What the worker says is to run, with pointers into its text.
 struct spec {
     const char *program, *directory, *leaf;
     char **arguments, **variables, **settings;
     uint32_t setting_count;
-    void *memory;
+    void *memory;  // the file that it came in, if it did
     size_t size;
 };
 
@@ -53,21 +53,30 @@ static void spec_close(struct spec *spec) {
     if (spec->memory) munmap(spec->memory, spec->size);
 }
 
-static bool spec_open(struct spec *spec, int file) {
-    *spec = (struct spec){0};
+static bool spec_map(struct spec *spec, int file) {
     struct stat status;
-    if (fstat(file, &status) != 0 || (size_t)status.st_size <= sizeof(struct launch_spec)) return false;
-    spec->size = (size_t)status.st_size;
-    // Private: what the worker does to the file from now on is nothing to us, and its last byte is checked below.
-    void *memory = mmap(NULL, spec->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_POPULATE, file, 0);
+    if (fstat(file, &status) != 0) return false;
+    void *memory = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0);
     if (memory == MAP_FAILED) return false;
     spec->memory = memory;
+    spec->size = (size_t)status.st_size;
+    return true;
+}
+
+static bool spec_open(struct spec *spec, const char *text, size_t size, int file) {
+    *spec = (struct spec){0};
+    if (file >= 0) {
+        if (!spec_map(spec, file)) return false;
+        text = spec->memory;
+        size = spec->size;
+    }
     struct launch_spec head;
-    memcpy(&head, memory, sizeof head);
-    const char *text = (const char *)memory + sizeof head, *end = (const char *)memory + spec->size;
+    if (size <= sizeof head) return false;
+    memcpy(&head, text, sizeof head);
+    const char *end = text + size;
+    text += sizeof head;
     if (head.version != LAUNCH_VERSION || end[-1] != 0) return false;
-    if (head.argument_count > spec->size || head.variable_count > spec->size || head.setting_count > spec->size)
-        return false;
+    if (head.argument_count > size || head.variable_count > size || head.setting_count > size) return false;
     char **first = strings(&text, end, 3);
     if (!first) return false;
     spec->program = first[0];
@@ -145,8 +154,8 @@ static int make_leaf(const struct place *place, struct run *run, const struct sp
         errno = write_file(run->tree.leaf, spec->settings[2 * i], spec->settings[2 * i + 1]);
         if (errno) return LAUNCH_STEP_CGROUP;
     }
-    run->watched = openat(run->tree.leaf, "cgroup.events", O_RDONLY | O_CLOEXEC);
-    return run->watched < 0 ? LAUNCH_STEP_CGROUP : 0;
+    run->tree.events = openat(run->tree.leaf, "cgroup.events", O_RDONLY | O_CLOEXEC);
+    return run->tree.events < 0 ? LAUNCH_STEP_CGROUP : 0;
 }
 
 // In the guard's child: takes everything below it as its tree.
@@ -158,7 +167,8 @@ static void become_supervisor(struct place *place, struct run *run) {
     place->is_supervisor = true;
 }
 
-struct run *run_start(struct place *place, const int descriptors[LAUNCH_FD_COUNT]) {
+struct run *run_start(
+    struct place *place, const char *text, size_t size, const int descriptors[LAUNCH_FD_COUNT]) {
     struct run *run = calloc(1, sizeof *run);
     struct spec spec = {0};
     int step = LAUNCH_STEP_SPEC;
@@ -167,10 +177,10 @@ struct run *run_start(struct place *place, const int descriptors[LAUNCH_FD_COUNT
     if (!run) abort();
     run->number = ++numbers;
     run->control = descriptors[LAUNCH_CONTROL_FD];
-    run->started = run->watched = run->tree.leaf = -1;
+    run->started = run->tree.leaf = run->tree.events = -1;
     run->tree.path = run->path;
     errno = EINVAL;
-    if (spec_open(&spec, descriptors[LAUNCH_SPEC_FD])) {
+    if (spec_open(&spec, text, size, descriptors[LAUNCH_SPEC_FD])) {
         snprintf(run->name, sizeof run->name, "%s", spec.leaf);
         step = 0;
         if (place->base >= 0) {
@@ -186,7 +196,7 @@ struct run *run_start(struct place *place, const int descriptors[LAUNCH_FD_COUNT
     if (step) run_tell(run, (struct launch_event){LAUNCH_FAILED, step, errno});
     spec_close(&spec);
     for (int i = 0; i < LAUNCH_FD_COUNT; i++)
-        if (i != LAUNCH_CONTROL_FD) close(descriptors[i]);
+        if (i != LAUNCH_CONTROL_FD && descriptors[i] >= 0) close(descriptors[i]);
     run->is_over = step != 0;
     return run;
 }
@@ -234,7 +244,7 @@ bool run_asked(struct run *run) {
     case LAUNCH_FREEZE: {
         int error = tree_freeze(&run->tree);
         // A cgroup stands still a little later, which its file tells.
-        run->is_frozen = error == 0 && run->tree.leaf >= 0 && !cgroup_is_frozen(run->tree.leaf);
+        run->is_frozen = error == 0 && run->tree.leaf >= 0 && !cgroup_is_frozen(run->tree.events);
         if (!run->is_frozen) run_tell(run, (struct launch_event){LAUNCH_FROZEN, error});
         break;
     }
@@ -253,12 +263,12 @@ void run_kill(struct run *run) {
 
 void run_leader_exited(struct run *run, int code, int status) {
     run->tree.leader = 0;
-    int kills = run->tree.leaf >= 0 ? cgroup_memory_kills(run->tree.leaf) : -1;
-    run->end = (struct launch_event){LAUNCH_EXITED, code, status, kills};
+    run->end = (struct launch_event){LAUNCH_EXITED, code, status, -1};
 }
 
-void run_tell_end(struct run *run, bool is_empty) {
+void run_tell_end(struct run *run, const struct place *place, bool is_empty) {
     if (run->end.kind) {
+        if (place->counts_memory) run->end.third = cgroup_memory_kills(run->tree.leaf);
         run->end.fourth = is_empty;
         run_tell(run, run->end);
         run->end.kind = 0;
@@ -275,8 +285,8 @@ void run_told(struct run *run) {
 bool run_free(struct run *run, const struct place *place) {
     run_told(run);
     if (run->started >= 0) close(run->started);
-    if (run->watched >= 0) close(run->watched);
-    run->started = run->watched = -1;
+    if (run->tree.events >= 0) close(run->tree.events);
+    run->started = run->tree.events = -1;
     if (run->tree.leaf >= 0 && cgroup_remove(place->base, run->name) == EBUSY) return false;
     if (run->tree.leaf >= 0) close(run->tree.leaf);
     free(run);

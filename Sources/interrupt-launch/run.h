@@ -15,7 +15,7 @@ struct run {
     pid_t supervisor;  // the process that has the tree, in the guard; 0 where this process has it
     int control;       // the worker's end of it is what keeps the tree alive; -1 once that has gone
     int started;       // becomes readable when the leader runs its program, or cannot; -1 after that
-    int watched;       // the leaf's cgroup.events, or -1
+    bool is_watched;   // the changes of its leaf are waited for
     bool is_killed;    // SIGKILL was sent, and is sent again until the tree is empty
     bool is_frozen;    // a freeze was asked and not answered
     bool is_over;      // its last event was told; what is left of it is to be freed
@@ -30,6 +30,7 @@ struct place {
     int base;                // the directory of the cgroup for all runs, or -1
     char path[3072];         // that cgroup
     unsigned long files;     // how many descriptors a job may have
+    bool counts_memory;      // leaves tell who was killed for want of memory
     bool is_supervisor;      // this process has one tree: all that is below it
 };
 
@@ -38,7 +39,8 @@ pid_t fork_into(int leaf);
 
 // Starts what the packet says; when it cannot, it says so and the run is over. Without a cgroup it returns twice, as
 // fork does: once in the guard, and once in the new supervisor, where `place` says so.
-struct run *run_start(struct place *place, const int descriptors[LAUNCH_FD_COUNT]);
+struct run *run_start(
+    struct place *place, const char *text, size_t size, const int descriptors[LAUNCH_FD_COUNT]);
 
 // The leader has begun, or has failed to. Returns whether the run goes on.
 bool run_started(struct run *run);
@@ -53,7 +55,7 @@ void run_kill(struct run *run);
 void run_leader_exited(struct run *run, int code, int status);
 
 // Tells how the leader ended, if that was not told, and whether that was all.
-void run_tell_end(struct run *run, bool is_empty);
+void run_tell_end(struct run *run, const struct place *place, bool is_empty);
 
 void run_tell(const struct run *run, struct launch_event event);
 

@@ -73,7 +73,7 @@ int tree_thaw(const struct tree *tree) {
 
 bool tree_is_empty(const struct tree *tree) {
     if (tree->leader) return false;
-    if (tree->leaf >= 0) return cgroup_is_empty(tree->leaf);
+    if (tree->leaf >= 0) return cgroup_is_empty(tree->leaf, tree->events);
     siginfo_t info;
     return waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) < 0 && errno == ECHILD;
 }

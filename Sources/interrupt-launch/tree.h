@@ -7,6 +7,7 @@
 struct tree {
     pid_t leader;      // 0 when it has been reaped; its number is nobody else's until then
     int leaf;          // the cgroup, or -1: everything below this process is the tree
+    int events;        // its cgroup.events
     const char *path;  // of the cgroup
 };
 

@@ -18,7 +18,9 @@ struct Daemon {
 
     func run() async throws {
         try await checkRedis()
-        let description = try describeWorker()
+        let runner = makeRunner(outputDirectory: FilePath(try state.directory("output")))
+        let description = try describeWorker(try await containment(of: runner))
+        let notifier = ServiceNotifier(environment: ProcessInfo.processInfo.environment)
         let reporter = Reporter(
             logger: logger,
             description: description,
@@ -27,7 +29,11 @@ struct Daemon {
             isPlain: DisplayEnvironment.isPlain(ProcessInfo.processInfo.environment)
         )
         let transport = makeTransport(description)
-        let worker = try makeWorker(description, transport, reporter)
+        let worker = makeWorker(description, transport, runner) { event in
+            reporter.report(event)
+            notifier?.report(event)
+        }
+        notifier?.ready()
         let result = await withTaskGroup(of: Result<Void, WorkerError>?.self) { group in
             group.addTask {
                 do throws(WorkerError) {
@@ -44,10 +50,14 @@ struct Daemon {
                 await policy.apply(signals)
                 return nil
             }
-            // The signals end only when the worker has: whichever child is first, the worker's result is the answer.
-            while let result = await group.next() {
+            group.addTask {
+                await notifier?.beat()
+                return nil
+            }
+            // The others end only when the worker has.
+            for await case let result? in group {
                 group.cancelAll()
-                if let result { return result }
+                return result
             }
             return .success(())
         }
@@ -69,13 +79,24 @@ struct Daemon {
         return (try? Name(text)) ?? (try! Name("worker"))
     }
 
-    private func describeWorker() throws -> WorkerDescription {
+    private func containment(of runner: ProcessRunner) async throws -> Containment {
+        do {
+            let containment = try await runner.prepare()
+            logger.debug("trees of processes", metadata: ["held_by": "\(containment)"])
+            return containment
+        } catch {
+            throw StartFailure(status: 1, message: "\(error)", hint: "install interrupt-launch beside interruptd")
+        }
+    }
+
+    private func describeWorker(_ containment: Containment) throws -> WorkerDescription {
         let description = WorkerDescription(
             name: name,
             slots: settings.concurrency,
             queues: settings.queues,
             version: Interruptd.version,
-            lease: settings.lease
+            lease: settings.lease,
+            containment: containment
         )
         guard let description else {
             throw StartFailure(status: 1, message: "/proc is not mounted: no process can be identified")
@@ -97,11 +118,22 @@ struct Daemon {
         )
     }
 
+    private func makeRunner(outputDirectory: FilePath) -> ProcessRunner {
+        ProcessRunner(
+            outputDirectory: outputDirectory,
+            defaultGracePeriod: settings.gracePeriod,
+            baseEnvironment: ProcessInfo.processInfo.environment,
+            logger: logger,
+            usesCgroups: settings.usesCgroups
+        )
+    }
+
     private func makeWorker(
         _ description: WorkerDescription,
         _ transport: RedisTransport,
-        _ reporter: Reporter
-    ) throws -> Worker<RedisTransport> {
+        _ runner: ProcessRunner,
+        report: @escaping @Sendable (WorkerEvent) -> Void
+    ) -> Worker<RedisTransport> {
         var configuration = Worker<RedisTransport>.Configuration(description: description)
         configuration.drainWarning = settings.drainWarning
         configuration.strategies = { [current] in current.policy.strategies(for: $0.queue) }
@@ -114,14 +146,9 @@ struct Daemon {
         return Worker(
             configuration: configuration,
             transport: transport,
-            runner: ProcessRunner(
-                outputDirectory: FilePath(try state.directory("output")),
-                defaultGracePeriod: settings.gracePeriod,
-                baseEnvironment: ProcessInfo.processInfo.environment,
-                logger: logger
-            ),
+            runner: runner,
             logger: logger,
-            report: reporter.report
+            report: report
         )
     }
 

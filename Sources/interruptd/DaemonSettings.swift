@@ -14,6 +14,7 @@ struct DaemonSettings {
     var pollInterval: Duration
     var lease: Duration
     var allowsAnyCommand: Bool
+    var usesCgroups: Bool
     var stateDirectory: String?
     var policy: InterruptPolicy
     var logFormat: LogFormat
@@ -50,6 +51,7 @@ struct DaemonSettings {
         pollInterval = try settings.duration(.pollInterval, in: .milliseconds(100) ... .seconds(3_600)) ?? .seconds(1)
         lease = try settings.duration(.lease, in: .seconds(3) ... .seconds(3_600)) ?? .seconds(30)
         allowsAnyCommand = try settings.flag(.allowAnyCommand) ?? false
+        usesCgroups = try !(settings.flag(.withoutCgroups) ?? false)
         stateDirectory = try settings.text(.stateDirectory)
         policy = try settings.text(.policy).map(InterruptPolicy.init(path:)) ?? InterruptPolicy()
         logFormat = try settings.choice(.logFormat) ?? .text

@@ -59,6 +59,8 @@ struct Interruptd: AsyncParsableCommand {
     var lease: String?
     @Flag(help: "Run any command that is submitted, also on a Redis that others can reach.")
     var allowAnyCommand = false
+    @Flag(help: "Hold the processes of a job together without cgroups, also where they can be used.")
+    var withoutCgroups = false
     @Option(help: "Directory for output files and the embedded Redis.")
     var stateDir: String?
     @Option(help: "YAML file that says for each queue what an interrupt means. Default: none.")
@@ -112,6 +114,7 @@ struct Interruptd: AsyncParsableCommand {
         for (key, value) in single { if let value { flags[key] = [value] } }
         if !queue.isEmpty { flags[.queue] = queue }
         if allowAnyCommand { flags[.allowAnyCommand] = ["true"] }
+        if withoutCgroups { flags[.withoutCgroups] = ["true"] }
         if detailed { flags[.detailed] = ["true"] }
         return SettingsSource(flags: flags)
     }

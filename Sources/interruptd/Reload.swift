@@ -32,6 +32,7 @@ struct SettingsChange: Equatable {
         note(.pollInterval, \.pollInterval)
         note(.lease, \.lease)
         note(.allowAnyCommand, \.allowsAnyCommand)
+        note(.withoutCgroups, \.usesCgroups)
         note(.stateDirectory, \.stateDirectory)
         note(.logFormat, \.logFormat)
         note(.detailed, \.isDetailed)

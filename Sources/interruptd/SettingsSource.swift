@@ -21,6 +21,7 @@ struct SettingsSource {
         case pollInterval = "poll_interval"
         case lease
         case allowAnyCommand = "allow_any_command"
+        case withoutCgroups = "without_cgroups"
         case stateDirectory = "state_dir"
         case policy
         case logFormat = "log_format"

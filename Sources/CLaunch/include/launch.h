@@ -2,11 +2,12 @@
 //
 // The worker starts `interrupt-launch MOUNT BASE` with a socket of packets as its standard input. MOUNT is where the
 // cgroup file system is, BASE the cgroup below which each run gets a leaf; both are "-" where there are to be none. The
-// first packet back is LAUNCH_READY. Each packet of the worker on that socket starts one run: the byte LAUNCH_VERSION
-// with five descriptors, see launch_send_run(). All else that concerns the run is said on the run's own socket.
+// first packet back is LAUNCH_READY. Each packet of the worker on that socket starts one run, see launch_send_run(). All
+// else that concerns the run is said on the run's own socket.
 #ifndef LAUNCH_H
 #define LAUNCH_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum { LAUNCH_VERSION = 1 };
@@ -39,24 +40,25 @@ struct launch_event {
     int32_t kind, first, second, third, fourth;
 };
 
-// How the file begins that says what to run. After it come strings, each with its NUL: the program's path, the
+// How a text begins that says what to run. After it come strings, each with its NUL: the program's path, the
 // directory or "", the name of the leaf, the arguments, the variables, and for each setting of the leaf its file and
 // its value.
 struct launch_spec {
     uint32_t version, argument_count, variable_count, setting_count;
 };
 
-// The descriptors that start a run, in this order.
-enum { LAUNCH_SPEC_FD, LAUNCH_CONTROL_FD, LAUNCH_INPUT_FD, LAUNCH_OUTPUT_FD, LAUNCH_ERROR_FD, LAUNCH_FD_COUNT };
+// The descriptors that start a run, in this order. The last is there only for what is too long for a packet: a file that
+// holds it.
+enum { LAUNCH_CONTROL_FD, LAUNCH_INPUT_FD, LAUNCH_OUTPUT_FD, LAUNCH_ERROR_FD, LAUNCH_SPEC_FD, LAUNCH_FD_COUNT };
+
+enum { LAUNCH_LONGEST_PACKET = 65536 };
 
 // Sends one packet that starts a run. Returns 0 or an error number.
-int launch_send_run(int socket, const int descriptors[LAUNCH_FD_COUNT]);
+int launch_send_run(int socket, const void *spec, size_t size, const int descriptors[LAUNCH_SPEC_FD]);
 
-// Receives such a packet. Returns 1, 0 at the end of the socket, -1 for nothing now or a packet that is no use.
-int launch_receive_run(int socket, int descriptors[LAUNCH_FD_COUNT]);
-
-// A file in memory, not inherited. Returns a descriptor, or -1 with errno.
-int launch_make_file(void);
+// Receives such a packet into `spec`. Returns the spec's size, 0 at the end of the socket, -1 for nothing now or a packet
+// that is no use. A spec that came in a file has size 1, and its descriptor is not -1.
+ptrdiff_t launch_receive_run(int socket, void *spec, int descriptors[LAUNCH_FD_COUNT]);
 
 // A pair of packet sockets, not inherited. Returns 0 or -1 with errno.
 int launch_make_sockets(int sockets[2]);

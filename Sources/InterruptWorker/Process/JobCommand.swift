@@ -3,11 +3,13 @@ internal import InterruptCore
 internal import SystemPackage
 
 /// Why a run could not be started.
-struct SpawnFailure: Error, Equatable {
+struct SpawnFailure: Error, Equatable, CustomStringConvertible {
     /// What a shell would answer: 127 not found, 126 found but not executable; `nil` for what has no such number.
     var exitCode: Int32?
     /// One sentence: what failed, with which value, why.
     var text: String
+
+    var description: String { text }
 
     /// The ending that goes on record.
     var ending: RunEnding { RunEnding(state: .failed, exitCode: exitCode, error: text) }

@@ -1,9 +1,8 @@
 internal import CLaunch
-internal import Glibc
 internal import InterruptCore
 internal import SystemPackage
 
-/// What `interrupt-launch` is told of a run, as the bytes of a file in memory.
+/// What `interrupt-launch` is told of a run, as bytes.
 struct LaunchSpec {
     private(set) var bytes: [UInt8] = []
 
@@ -31,18 +30,5 @@ struct LaunchSpec {
     private mutating func append(_ text: String) {
         bytes += text.utf8
         bytes.append(0)
-    }
-
-    /// The file. The caller closes it.
-    func file() throws(Errno) -> FileDescriptor {
-        let descriptor = FileDescriptor(rawValue: launch_make_file())
-        guard descriptor.rawValue >= 0 else { throw Errno(rawValue: errno) }
-        do {
-            try descriptor.writeAll(bytes)
-            return descriptor
-        } catch {
-            try? descriptor.close()  // it holds nothing
-            throw error as? Errno ?? .noMemory
-        }
     }
 }

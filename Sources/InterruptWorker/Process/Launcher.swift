@@ -97,16 +97,12 @@ final class Launcher: Sendable {
                 pair.withMemoryRebound(to: Int32.self, capacity: 2) { launch_make_sockets($0) }
             }
             guard made == 0 else { throw SpawnFailure(text: "no socket for the run: \(Errno(rawValue: errno))") }
-            let file: FileDescriptor
-            do throws(Errno) {
-                file = try spec.file()
-            } catch {
-                close(sockets.0)
-                close(sockets.1)
-                throw SpawnFailure(text: "no memory for the command: \(error)")
-            }
-            let problem = launch_send_run(guardian.socket.rawValue, [file.rawValue, sockets.1, input, output, error])
-            try? file.close()  // the guard has its own
+            let problem = launch_send_run(
+                guardian.socket.rawValue,
+                spec.bytes,
+                spec.bytes.count,
+                [sockets.1, input, output, error]
+            )
             close(sockets.1)
             if problem == 0 { return (sockets.0, guardian.containment) }
             close(sockets.0)

@@ -12,7 +12,7 @@ struct WorkerTable {
     }
 
     func lines(on screen: Screen) -> [String] {
-        var table = Table(titles: ["WORKER", "HOST", "PID", "RUNS", "SEEN", "UP", "VERSION", "QUEUES"])
+        var table = Table(titles: ["WORKER", "HOST", "PID", "RUNS", "SEEN", "UP", "VERSION", "QUEUES", "TREES"])
         table.rows = workers.map { worker in
             let seen = "\((now - worker.seenAt).displayText) ago"
             return [
@@ -20,7 +20,7 @@ struct WorkerTable {
                 "\(worker.running)/\(worker.slots)",
                 Self.isSilent(worker, now: now) ? "silent, \(seen)" : seen,
                 (now - worker.startedAt).displayText, screen.shown(worker.version, limit: 40),
-                screen.shown(worker.queues, limit: 200),
+                screen.shown(worker.queues, limit: 200), screen.shown(worker.containment, limit: 200),
             ]
         }
         return table.lines(on: screen)
@@ -36,7 +36,7 @@ struct WorkerTable {
             "heartbeat": .integer(worker.heartbeat), "malformed": .integer(Int64(worker.malformed)),
             "seen_at": .string(worker.seenAt.rfc3339),
             "started_at": .string(worker.startedAt.rfc3339), "lease_ms": .integer(worker.lease.milliseconds),
-            "silent": .bool(isSilent(worker, now: now)),
+            "containment": .string(worker.containment), "silent": .bool(isSilent(worker, now: now)),
         ])
     }
 }
