@@ -89,6 +89,7 @@ func withDaemon(
     in directory: String,
     path: String? = nil,
     ignoring signals: String? = nil,
+    environment: [Environment.Key: String] = [:],
     waitsUntilReady: Bool = true,
     _ body: @escaping @Sendable (RunningDaemon) async throws -> Void
 ) async throws -> (status: TerminationStatus, lines: [String]) {
@@ -100,6 +101,7 @@ func withDaemon(
     let client = InterruptClient(commands: redis, keys: try RedisKeys(namespace: "interrupt"))
     var variables: [Environment.Key: String] = ["XDG_RUNTIME_DIR": directory, "HOME": directory]
     let inherited = ProcessInfo.processInfo.environment
+    variables.merge(environment) { _, asked in asked }
     variables["PATH"] = path ?? inherited["PATH"] ?? "/usr/bin:/bin"
     variables["TSAN_OPTIONS"] = inherited["TSAN_OPTIONS"]  // where a sanitized daemon writes its reports
     var options = PlatformOptions()

@@ -1,0 +1,82 @@
+import Foundation
+import Glibc
+import InterruptTesting
+import Subprocess
+import Testing
+
+@testable import interruptd
+
+/// A socket on which a service manager listens.
+private final class ManagerSocket: Sendable {
+    let descriptor: Int32
+
+    init(path: String) throws {
+        descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let length = socklen_t(MemoryLayout<sockaddr_un>.size)
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) }
+        }
+        try #require(result == 0)
+    }
+
+    deinit { close(descriptor) }
+
+    /// The lines of all that has been sent.
+    func lines() -> [String] {
+        var lines: [String] = []
+        var buffer = [UInt8](repeating: 0, count: 4_096)
+        while true {
+            let count = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
+            if count <= 0 { return lines }
+            lines += String(decoding: buffer[..<count], as: UTF8.self).split(separator: "\n").map(String.init)
+        }
+    }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct `interruptd as a service` {
+    @Test func `says when it can be used, that it is well, and that it stops`() async throws {
+        try await withTemporaryDirectory { directory in
+            let manager = try ManagerSocket(path: "\(directory)/notify")
+            let environment: [Environment.Key: String] = [
+                "NOTIFY_SOCKET": "\(directory)/notify", "WATCHDOG_USEC": "200000",
+            ]
+            let (status, _) = try await withDaemon(in: directory, environment: environment) { daemon in
+                var told = manager.lines()
+                #expect(told.first == "READY=1")
+                try await eventually("it has said three times that it is well") {
+                    told += manager.lines()
+                    return told.count { $0 == "WATCHDOG=1" } >= 3 && told.contains("STATUS=Taking jobs")
+                }
+                #expect(!told.contains("STOPPING=1"))
+                daemon.send(SIGTERM)
+            }
+            #expect(status == .exited(0))
+            #expect(manager.lines().contains("STOPPING=1"))
+        }
+    }
+
+    @Test func `does not tell anybody where there is no manager, or the watchdog is not for it`() {
+        #expect(ServiceNotifier(environment: [:]) == nil)
+        #expect(ServiceNotifier(environment: ["NOTIFY_SOCKET": "relative"]) == nil)
+        let other = ServiceNotifier(
+            environment: ["NOTIFY_SOCKET": "/x", "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"]
+        )
+        #expect(other != nil && other?.watchdogInterval == nil)
+        let own = ServiceNotifier(
+            environment: ["NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "3000", "WATCHDOG_PID": "\(getpid())"]
+        )
+        #expect(own?.watchdogInterval == .microseconds(1_500))
+    }
+
+    @Test func `has a unit that systemd understands`() throws {
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let unit = try String(contentsOf: root.appending(path: "Docs/interruptd.service"), encoding: .utf8)
+        for line in ["Type=notify", "Delegate=yes", "KillMode=mixed", "TimeoutStopSec=45s", "WatchdogSec=30s"] {
+            #expect(unit.split(separator: "\n").contains(Substring(line)))
+        }
+    }
+}
