@@ -1,6 +1,7 @@
 # Both programs in one small image. Build: docker build -t interrupt .
 FROM swift:6.2-bookworm AS build
-RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libhiredis-dev && rm -rf /var/lib/apt/lists/*
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libhiredis-dev libyaml-dev \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Package.swift ./
 COPY Sources Sources
@@ -13,7 +14,7 @@ RUN swift build -c release --static-swift-stdlib --product interruptd \
 
 FROM debian:bookworm-slim
 RUN apt-get update -qq \
-    && apt-get install -y -qq --no-install-recommends libhiredis0.14 ca-certificates redis-server \
+    && apt-get install -y -qq --no-install-recommends libhiredis0.14 libyaml-0-2 ca-certificates redis-server \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --shell /usr/sbin/nologin interrupt \
     && install -d -o interrupt -g interrupt -m 0700 /var/lib/interrupt

@@ -1,5 +1,4 @@
 import InterruptCore
-import Yams
 
 /// What an interrupt means for the jobs of each kind: the file of `--policy`.
 ///
@@ -26,11 +25,12 @@ struct InterruptPolicy: Equatable {
     /// - Parameter file: as messages call it.
     /// - Throws: ``InvalidSetting`` with file, line and column.
     init(yaml: String, file: String) throws(InvalidSetting) {
-        for (kind, node, place) in try Node.mapping(of: yaml, file: file) {
+        for entry in try YAMLNode.entries(of: yaml, file: file) {
+            let (kind, place) = (entry.name, entry.place)
             if kind != "*" {
                 do throws(NameError) { _ = try Name(kind) } catch { throw InvalidSetting("\(place): \(error)") }
             }
-            rules[kind] = try Rule(node, kind: kind, file: file, place: place)
+            rules[kind] = try Rule(entry.value, kind: kind, place: place)
         }
     }
 
@@ -52,9 +52,9 @@ struct InterruptPolicy: Equatable {
 }
 
 extension InterruptPolicy.Rule {
-    fileprivate init(_ node: Node, kind: String, file: String, place: String) throws(InvalidSetting) {
-        for (name, value, place) in try node.entries(file: file) {
-            let text = value.scalar?.string ?? ""
+    fileprivate init(_ node: YAMLNode, kind: String, place: String) throws(InvalidSetting) {
+        for entry in try node.entries() {
+            let (name, place, text) = (entry.name, entry.place, entry.value.text ?? "")
             switch name {
             case "finish_within": finishLimit = try Self.duration(text, place)
             case "drain_limit": drainLimit = try Self.duration(text, place)

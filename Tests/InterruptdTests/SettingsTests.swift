@@ -96,7 +96,7 @@ import Testing
         ("- a\n- b\n", "d.yaml:1:1: expected 'name: value' lines"),
         ("just text\n", "d.yaml:1:1: expected"), ("state_dir: ''\n", "d.yaml:1:1: has no value"),
         ("redis:\n", "has no value"),
-        ("grace: 1s\ngrace: 2s\n", "d.yaml:1:1: 'grace' is given more than once"),
+        ("grace: 1s\ngrace: 2s\n", "d.yaml:2:1: 'grace' is given more than once"),
         ("grace: [1s\n", "d.yaml:2:1: not YAML: "), ("\tgrace: 1s\n", "d.yaml:1:1: not YAML: "),
         ("\"\\e[2J\": 1\n", "'\\x1b[2J'"),
     ])
