@@ -20,7 +20,6 @@ extension Worker {
                 """
             return SpawnFailure(exitCode: 127, text: text).ending
         }
-        if let refusal = configuration.refusal(order) { return RunEnding(state: .failed, error: refusal) }
         let process = configuration.description.process
         receipts.spawned(process)
         report(.started(order, pid: process.pid))

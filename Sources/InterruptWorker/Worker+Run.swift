@@ -85,6 +85,13 @@ extension Worker {
     ) async -> RunEnding? {
         // What was asked before the start means that it does not start, whatever the stage.
         if scope.isInterrupted { return RunEnding(state: .interrupted) }
+        var order = order
+        switch configuration.admission(order) {
+        case .asItIs: break
+        case .run(let admitted):
+            (order.work, order.directory, order.environment) = (admitted.work, admitted.directory, admitted.environment)
+        case .refused(let why): return RunEnding(state: .failed, error: why)
+        }
         switch order.work {
         case .command: return await spawn(order, scope, receipts, lastCall: lastCall)
         case .handler(let name, let input):
@@ -111,7 +118,6 @@ extension Worker {
                 "worker '\(configuration.description.name)' runs no commands, only handlers: submit with --handler"
             return SpawnFailure(exitCode: 126, text: text).ending
         }
-        if let refusal = configuration.refusal(order) { return RunEnding(state: .failed, error: refusal) }
         let transport = transport
         let report = report
         let logger = logger

@@ -15,8 +15,9 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
         /// How long a job of this process may go on after it was forced before it is reported as one that cannot be
         /// interrupted yet; and, when the worker itself is at stage 3, before that goes without it.
         public var giveUpAfter = StopLimits.survival
-        /// Says why a run must not be started here; `nil` lets it.
-        public var refusal: @Sendable (RunOrder) -> String? = { _ in nil }
+        /// Says whether a run may be started here, and as what; asked once, right before the start. It may look at the
+        /// file system, and must not wait for anything else.
+        public var admission: @Sendable (RunOrder) -> Admission = { _ in .asItIs }
         /// What an interrupt means for a run, asked when it starts; none is what it says.
         public var strategies: @Sendable (RunOrder) -> [any InterruptStrategy] = { _ in [] }
 

@@ -138,10 +138,15 @@ struct Daemon {
         configuration.drainWarning = settings.drainWarning
         configuration.strategies = { [current] in current.policy.strategies(for: $0.queue) }
         configuration.isOnlyMachine = settings.endpoint.usesEmbeddedServer
-        if !settings.endpoint.usesEmbeddedServer, !settings.allowsAnyCommand {
-            configuration.refusal = { _ in
-                "this worker takes no free-form commands: it was started without --allow-any-command"
-            }
+        let runner = ProcessRunner(
+            outputDirectory: FilePath(try state.directory("output")),
+            defaultGracePeriod: settings.gracePeriod,
+            baseEnvironment: ProcessInfo.processInfo.environment,
+            logger: logger
+        )
+        configuration.admission = { [current] order in
+            CommandRules(current.all, worker: description.name) { runner.program(of: $0).map { Array($0.string.utf8) } }
+                .admit(order)
         }
         return Worker(
             configuration: configuration,

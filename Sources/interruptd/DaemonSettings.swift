@@ -15,6 +15,10 @@ struct DaemonSettings {
     var lease: Duration
     var allowsAnyCommand: Bool
     var usesCgroups: Bool
+    /// Commands that may run, and variables that may be set for them.
+    var allowed: [CommandPattern]
+    var allowedVariables: Set<String>
+    var jobs: JobsFile?
     var stateDirectory: String?
     var policy: InterruptPolicy
     var logFormat: LogFormat
@@ -52,6 +56,11 @@ struct DaemonSettings {
         lease = try settings.duration(.lease, in: .seconds(3) ... .seconds(3_600)) ?? .seconds(30)
         allowsAnyCommand = try settings.flag(.allowAnyCommand) ?? false
         usesCgroups = try !(settings.flag(.withoutCgroups) ?? false)
+        allowed = try settings.values(.allow).map { value throws(InvalidSetting) in
+            try CommandPattern(value.text, origin: value.origin)
+        }
+        allowedVariables = try settings.variables(.allowEnv)
+        jobs = try settings.text(.jobs).map(JobsFile.init(path:))
         stateDirectory = try settings.text(.stateDirectory)
         policy = try settings.text(.policy).map(InterruptPolicy.init(path:)) ?? InterruptPolicy()
         logFormat = try settings.choice(.logFormat) ?? .text
@@ -89,6 +98,13 @@ private struct Layers {
                 throw InvalidSetting("\(value.origin): \(error)")
             }
         }
+    }
+
+    func variables(_ key: SettingsSource.Key) throws(InvalidSetting) -> Set<String> {
+        for value in values(key) {
+            if let why = VariableRules.problem(allowing: value.text) { throw InvalidSetting("\(value.origin): \(why)") }
+        }
+        return Set(values(key).map(\.text))
     }
 
     func number(_ key: SettingsSource.Key, in range: ClosedRange<Int>) throws(InvalidSetting) -> Int? {

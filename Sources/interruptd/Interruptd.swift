@@ -20,13 +20,18 @@ struct Interruptd: AsyncParsableCommand {
 
               interruptd                                        one machine, no set-up
               interruptd --concurrency 8 --grace 30s            more at a time, more time to end
-              interruptd --redis redis://db:6379 --allow-any-command
-                                                                a worker of a fleet
+              interruptd --redis redis://db:6379 --jobs jobs.yaml
+                                                                a worker of a fleet, for the commands in a file
+              interruptd --redis redis://db:6379 --allow 'ffmpeg -i /srv/media/* **'
+                                                                and for those that match
+
+            A pattern of --allow is made of words, as a command is: * stands for any text in one argument, ** at the end
+            for any further arguments. See Docs/Operations.md, "What may run".
 
             Unix signals:
               SIGINT    one stage up a press: finishes what runs, ends it, kills it
               SIGTERM   finishes what runs for half of the grace period, then ends it
-              SIGHUP    reads the settings and the policy file again
+              SIGHUP    reads the settings, the policy file and the jobs file again
             """,
         version: version
     )
@@ -61,6 +66,12 @@ struct Interruptd: AsyncParsableCommand {
     var allowAnyCommand = false
     @Flag(help: "Hold the processes of a job together without cgroups, also where they can be used.")
     var withoutCgroups = false
+    @Option(help: "YAML file with commands that may be submitted by name. Default: none.")
+    var jobs: String?
+    @Option(help: "Command that may be submitted, with * for any text and ** for any further arguments; repeated.")
+    var allow: [String] = []
+    @Option(help: "Variable that a submission may set for a command of --allow; repeated.")
+    var allowEnv: [String] = []
     @Option(help: "Directory for output files and the embedded Redis.")
     var stateDir: String?
     @Option(help: "YAML file that says for each queue what an interrupt means. Default: none.")
@@ -109,10 +120,13 @@ struct Interruptd: AsyncParsableCommand {
             (.redis, redis), (.redisPasswordFile, redisPasswordFile), (.tlsCA, tlsCa), (.tlsCert, tlsCert),
             (.tlsKey, tlsKey), (.namespace, namespace), (.concurrency, concurrency), (.name, name), (.grace, grace),
             (.drainWarning, drainWarning), (.pollInterval, pollInterval), (.lease, lease),
-            (.stateDirectory, stateDir), (.policy, policy), (.logFormat, logFormat), (.logLevel, logLevel),
+            (.stateDirectory, stateDir), (.policy, policy), (.jobs, jobs), (.logFormat, logFormat),
+            (.logLevel, logLevel),
         ]
         for (key, value) in single { if let value { flags[key] = [value] } }
         if !queue.isEmpty { flags[.queue] = queue }
+        if !allow.isEmpty { flags[.allow] = allow }
+        if !allowEnv.isEmpty { flags[.allowEnv] = allowEnv }
         if allowAnyCommand { flags[.allowAnyCommand] = ["true"] }
         if withoutCgroups { flags[.withoutCgroups] = ["true"] }
         if detailed { flags[.detailed] = ["true"] }

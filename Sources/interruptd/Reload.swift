@@ -19,6 +19,9 @@ struct SettingsChange: Equatable {
         note(.grace, \.gracePeriod, atOnce: true)
         note(.logLevel, \.logLevel, atOnce: true)
         note(.policy, \.policy, atOnce: true)
+        note(.jobs, \.jobs, atOnce: true)
+        note(.allow, \.allowed, atOnce: true)
+        note(.allowEnv, \.allowedVariables, atOnce: true)
         note(.redis, \.endpoint.redisURL)
         note(.redisPasswordFile, \.endpoint.passwordFile)
         note(.tlsCA, \.endpoint.tlsCA)
@@ -48,12 +51,12 @@ struct SettingsChange: Equatable {
     }
 }
 
-/// The settings in force. SIGHUP reads them again: the grace period and the policy (of runs that start from then on,
-/// the former also of a shutdown) and the log level change at once, the rest needs a restart.
+/// The settings in force. SIGHUP reads them again: the grace period, the policy and what may run (of runs that start from
+/// then on, the first also of a shutdown) and the log level change at once, the rest needs a restart.
 final class CurrentSettings: Sendable {
-    /// What the daemon was started with, and what of it has been changed since.
+    /// What the daemon was started with, and what of it has been changed since. What needs a restart stays as it runs, so
+    /// that it is said again until then.
     private let settings: Mutex<DaemonSettings>
-    private let started: DaemonSettings
     private let level: LogLevel
     private let read: @Sendable () throws(InvalidSetting) -> DaemonSettings
 
@@ -64,23 +67,25 @@ final class CurrentSettings: Sendable {
         read: @escaping @Sendable () throws(InvalidSetting) -> DaemonSettings
     ) {
         self.settings = Mutex(settings)
-        started = settings
         self.level = level
         self.read = read
     }
 
     var gracePeriod: Duration { settings.withLock { $0.gracePeriod } }
     var policy: InterruptPolicy { settings.withLock { $0.policy } }
+    /// All of them, as they are in force.
+    var all: DaemonSettings { settings.withLock { $0 } }
 
     /// Reads the settings again and applies what can be. Settings that cannot be used change nothing.
     func reload() throws(InvalidSetting) -> SettingsChange {
         let new = try read()
         let change = settings.withLock { settings in
             // What needs a restart is compared with what runs, so that it is said again until the restart.
-            var old = started
-            (old.gracePeriod, old.logLevel, old.policy) = (settings.gracePeriod, settings.logLevel, settings.policy)
+            let change = SettingsChange(from: settings, to: new)
             (settings.gracePeriod, settings.logLevel, settings.policy) = (new.gracePeriod, new.logLevel, new.policy)
-            return SettingsChange(from: old, to: new)
+            (settings.jobs, settings.allowed) = (new.jobs, new.allowed)
+            settings.allowedVariables = new.allowedVariables
+            return change
         }
         level.current = new.logLevel
         return change

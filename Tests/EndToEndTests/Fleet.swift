@@ -126,6 +126,13 @@ struct Fleet: Sendable {
         return try #require(try await client.newestRun(of: name))
     }
 
+    /// Waits until a worker has said `text`.
+    func log(of worker: String, has text: String) async throws {
+        try await eventually("worker \(worker) says '\(text)'") {
+            try String(contentsOfFile: "\(directory)/\(worker).log", encoding: .utf8).contains(text)
+        }
+    }
+
     /// What the job has written so far.
     func output(of job: String) async throws -> String {
         try await control("logs", job).text

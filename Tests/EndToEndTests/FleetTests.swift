@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import InterruptCore
 import InterruptRedis
@@ -170,6 +171,72 @@ struct `A fleet of workers` {
                 #expect(access("\(fleet.directory)/ran", F_OK) != 0)
             }
         }
+    }
+
+    @Test
+    func `takes named jobs and allowed commands only, and SIGHUP reads both again`() async throws {
+        try await withFleet { fleet in
+            let (media, jobs, config) =
+                ("\(fleet.directory)/media", "\(fleet.directory)/jobs.yaml", "\(fleet.directory)/d.yaml")
+            mkdir(media, 0o700)
+            try write(
+                "jobs: {show: {command: [printf, '%s|', '{p}', '{n}'], parameters: \(Self.parameters(media))}}",
+                to: jobs
+            )
+            try write("allow: ['echo hello *', 'pwd']\n", to: config)
+            try await fleet.worker("strict", ["--jobs", jobs, "--config", config], takesAnyCommand: false) { pid in
+                let named = try await fleet.control("run", "--", "show", "p=\(media)/a b;$(id)", "n=7")
+                #expect(named.text == "\(media)/a b;$(id)|7|" && named.exitCode == 0, "\(named)")
+                let hello = try await fleet.control("run", "--", "echo", "hello", "you and me")
+                #expect(hello.text == "hello you and me\n", "\(hello)")
+                for (words, why) in [
+                    (
+                        ["show", "p=/etc/passwd", "n=7"],
+                        "refused by jobs.yaml: show: p '/etc/passwd' is not under \(media)"
+                    ),
+                    (["show", "p=\(media)", "n=9999"], "refused by jobs.yaml: show: n '9999' is not from 0 to 10"),
+                    (["rm", "-rf", "\(fleet.directory)/none"], "no --allow pattern matches 'rm -rf "),
+                    (["echo", "hello"], "worker strict allows: echo hello *, pwd; jobs.yaml has the jobs show"),
+                ] {
+                    let refused = try await fleet.control(["run", "--"] + words)
+                    #expect(refused.errors.contains(why) && refused.text.isEmpty && refused.exitCode != 0, "\(refused)")
+                }
+                let loaded = try await fleet.control("run", "--env", "LD_PRELOAD=/x.so", "--", "pwd")
+                #expect(loaded.errors.contains("--allow takes no variable 'LD_PRELOAD'"), "\(loaded)")
+                // A file that cannot be used changes nothing; one that can does.
+                try write("jobs: {show: {}}", to: jobs)
+                kill(pid, SIGHUP)
+                try await fleet.log(of: "strict", has: "the settings stay as they are")
+                #expect(try await fleet.control("run", "--", "show", "p=\(media)", "n=1").exitCode == 0)
+                try write("jobs: {other: {command: [echo, other]}}", to: jobs)
+                try write("allow: ['true']\n", to: config)
+                kill(pid, SIGHUP)
+                try await fleet.log(of: "strict", has: "applied jobs, allow")
+                #expect(try await fleet.control("run", "--", "other").text == "other\n")
+                #expect(try await fleet.control("run", "--", "true").exitCode == 0)
+                let gone = try await fleet.control("run", "--", "show", "p=\(media)", "n=1")
+                #expect(gone.errors.contains("no --allow pattern matches 'show "), "\(gone)")
+            }
+            try write("jobs: {show: {}}", to: jobs)
+            let broken = try await fleet.daemon("--jobs", jobs)
+            #expect(broken.exitCode == 64 && broken.errors.contains("jobs.yaml:1:8: job show: command: is missing"))
+            let everything = try await fleet.daemon("--allow", "*")
+            #expect(
+                everything.exitCode == 64 && everything.errors.contains("pass --allow-any-command"),
+                "\(everything)"
+            )
+            let loader = try await fleet.daemon("--allow", "ls", "--allow-env", "LD_PRELOAD")
+            #expect(loader.exitCode == 64 && loader.errors.contains("--allow-env: 'LD_PRELOAD' would let"), "\(loader)")
+        }
+    }
+
+    private static func parameters(_ media: String) -> String {
+        "{p: {type: path, under: \(media)}, n: {type: integer, max: 10}}"
+    }
+
+    private func write(_ text: String, to path: String) throws {
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+        chmod(path, 0o600)
     }
 
     @Test

@@ -40,6 +40,33 @@ import Testing
         #expect(access("\(test.directory.path)/ran", F_OK) != 0)
     }
 
+    @Test func `admission decides what runs: another command, or none and why`() async throws {
+        let test = try WorkerUnderTest { order in
+            guard case .command(let words) = order.work else { return .asItIs }
+            var order = order
+            switch String(decoding: words[0], as: UTF8.self) {
+            case "named":
+                order.work = .command(["sh", "-c", "echo $NAMED; pwd"].map { Array($0.utf8) })
+                (order.directory, order.environment) = ("/", ["NAMED": Array("yes".utf8)])
+                return .run(order)
+            case "touch": return .refused("not here")
+            default: return .asItIs
+            }
+        }
+        let free = try test.submit("echo", "free")
+        let named = try test.submit("named")
+        let refused = try test.submit("touch", "\(test.directory.path)/ran")
+        try await test.run { await test.events.waitForEnds(3) }
+        func output(_ run: RunID) throws -> String {
+            String(decoding: try test.record(run).output.flatMap(\.bytes), as: UTF8.self)
+        }
+        #expect(try output(free) == "free\n")
+        #expect(try output(named) == "yes\n/\n")
+        #expect(try test.record(refused).ending == RunEnding(state: .failed, error: "not here"))
+        #expect(test.events.all.pids.count == 2)
+        #expect(access("\(test.directory.path)/ran", F_OK) != 0)
+    }
+
     @Test(arguments: InterruptStage.allCases)
     func `one interrupted between claim and spawn is not spawned and not lost`(stage: InterruptStage) async throws {
         let test = try WorkerUnderTest(gated: true)
@@ -140,14 +167,6 @@ import Testing
         #expect(try test.record(first).inbox.cause?.reason == .timeout)
         let reasons = try test.record(second).receipts.map(\.signal.reason)
         #expect(Set(reasons) == [.userCancelled, .timeout] && reasons.count == 2)
-    }
-
-    @Test func `a refused command is a failure with the rule`() async throws {
-        let test = try WorkerUnderTest { _ in "not here" }
-        let run = try test.submit("true")
-        try await test.run { await test.events.waitForEnds(1) }
-        #expect(try test.record(run).ending?.bare == RunEnding(state: .failed, error: "not here"))
-        #expect(test.events.all.pids.isEmpty)
     }
 
     @Test func `a grace period that is set later holds for runs that start then`() async throws {

@@ -226,7 +226,7 @@ struct WorkerUnderTest: Sendable {
         jobs: JobRegistry = JobRegistry(),
         giveUpAfter: Duration = StopLimits.survival,
         transport: TroubledTransport? = nil,
-        refusal: @escaping @Sendable (RunOrder) -> String? = { _ in nil }
+        admission: @escaping @Sendable (RunOrder) -> Admission = { _ in .asItIs }
     ) throws {
         self.transport = transport ?? TroubledTransport(gated: gated)
         directory = try TemporaryDirectory()
@@ -242,7 +242,7 @@ struct WorkerUnderTest: Sendable {
             lease: lease
         )
         var configuration = Worker<TroubledTransport>.Configuration(description: description)
-        configuration.refusal = refusal
+        configuration.admission = admission
         configuration.drainWarning = drainWarning
         configuration.giveUpAfter = giveUpAfter
         worker = Worker(

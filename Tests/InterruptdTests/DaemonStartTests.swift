@@ -97,9 +97,9 @@ import Testing
 
     @Test func `wrong usage is an error and a hint, a line each`() async throws {
         try await withTemporaryDirectory { directory in
-            let (status, lines) = try await outcome(["--bogus"], in: directory)
+            let (status, lines) = try await outcome(["--unheard-of"], in: directory)
             #expect(status == .exited(64))
-            #expect(lines == ["error: Unknown option '--bogus'", "hint: run 'interruptd --help'"])
+            #expect(lines == ["error: Unknown option '--unheard-of'", "hint: run 'interruptd --help'"])
         }
     }
 

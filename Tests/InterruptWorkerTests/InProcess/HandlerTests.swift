@@ -109,7 +109,9 @@ private func jobs(begun: Wakeup? = nil, _ handler: @escaping JobRegistry.Handler
     }
 
     @Test func `that is refused does not start`() async throws {
-        let test = try WorkerUnderTest(jobs: jobs { _, _ in Issue.record("it was started") }) { _ in "not here" }
+        let test = try WorkerUnderTest(jobs: jobs { _, _ in Issue.record("it was started") }) { _ in
+            .refused("not here")
+        }
         let run = try test.submit(handler: "work")
         try await test.run { await test.events.waitForEnds(1) }
         #expect(try test.record(run).ending == RunEnding(state: .failed, error: "not here"))
