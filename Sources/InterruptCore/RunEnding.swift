@@ -43,15 +43,18 @@ public struct RunEnding: Hashable, Sendable {
 public struct RunOutput: Hashable, Sendable {
     /// How much it has written, both streams together.
     public var byteCount: Int64
-    /// The file on the worker that has all of it; `nil` when none has.
+    /// The file on the worker that has all of it, or the end of it; `nil` when none has.
     public var file: String?
+    /// The first byte that is kept: with 0 the file has everything, else it and `<file>.1` have what is from here on.
+    public var keptFrom: Int64
     /// The end of the last line that is not empty, at most 400 bytes.
     public var lastLine: String?
 
     /// An output from its parts.
-    public init(byteCount: Int64, file: String? = nil, lastLine: String? = nil) {
+    public init(byteCount: Int64, file: String? = nil, keptFrom: Int64 = 0, lastLine: String? = nil) {
         self.byteCount = byteCount
         self.file = file
+        self.keptFrom = keptFrom
         self.lastLine = lastLine
     }
 }

@@ -296,7 +296,7 @@ public final class RedisTransport: InterruptTransport {
             .init(Self.retention.components.seconds),
             .init(ending.ranOutOfMemory ? "1" : ""),
             .init(ending.output.map { "\($0.byteCount)" } ?? ""), .init(ending.output?.file ?? ""),
-            .init(ending.output?.lastLine ?? ""),
+            .init(ending.output?.lastLine ?? ""), .init(ending.output.map { "\($0.keptFrom)" } ?? ""),
         ]
         let reply = try await evaluate(RedisScripts.end, arguments)
         if reply.text == "replaced" { throw .replaced }

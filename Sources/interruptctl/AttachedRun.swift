@@ -79,7 +79,8 @@ struct AttachedRun {
         let record = try await session.asking { () async throws(RedisError) in try await session.client.record(of: run)
         }
         guard let record else { throw CommandFailure(.failed, "run \(run.rawValue) is no longer on record") }
-        if let summary = gaps.summary(of: record, on: screen) { StandardStreams.error(summary) }
+        let summary = await gaps.summary(of: record, asking: session.client, on: screen)
+        if let summary { StandardStreams.error(summary) }
         if display.isJSON {
             StandardStreams.error(record.json.line)
         } else if let trouble = OutcomeText.trouble(record, on: screen) {

@@ -18,7 +18,8 @@ struct Daemon {
 
     func run() async throws {
         try await checkRedis()
-        let runner = makeRunner(outputDirectory: FilePath(try state.directory("output")))
+        let outputDirectory = FilePath(try state.directory("output"))
+        let runner = makeRunner(outputDirectory: outputDirectory)
         let description = try describeWorker(try await containment(of: runner))
         let notifier = ServiceNotifier(environment: ProcessInfo.processInfo.environment)
         let reporter = Reporter(
@@ -29,9 +30,11 @@ struct Daemon {
             isPlain: DisplayEnvironment.isPlain(ProcessInfo.processInfo.environment)
         )
         let transport = makeTransport(description)
+        let output = OutputKeeping(directory: outputDirectory, settings: current, logger: logger)
         let worker = makeWorker(description, transport, runner) { event in
             reporter.report(event)
             notifier?.report(event)
+            if case .ended = event { output.runEnded() }
         }
         notifier?.ready()
         let result = await withTaskGroup(of: Result<Void, WorkerError>?.self) { group in
@@ -52,6 +55,10 @@ struct Daemon {
             }
             group.addTask {
                 await notifier?.beat()
+                return nil
+            }
+            group.addTask {
+                await output.run()
                 return nil
             }
             // The others end only when the worker has.
@@ -124,6 +131,7 @@ struct Daemon {
             defaultGracePeriod: settings.gracePeriod,
             baseEnvironment: ProcessInfo.processInfo.environment,
             logger: logger,
+            outputLimit: settings.outputLimit,
             usesCgroups: settings.usesCgroups
         )
     }
@@ -138,12 +146,6 @@ struct Daemon {
         configuration.drainWarning = settings.drainWarning
         configuration.strategies = { [current] in current.policy.strategies(for: $0.queue) }
         configuration.isOnlyMachine = settings.endpoint.usesEmbeddedServer
-        let runner = ProcessRunner(
-            outputDirectory: FilePath(try state.directory("output")),
-            defaultGracePeriod: settings.gracePeriod,
-            baseEnvironment: ProcessInfo.processInfo.environment,
-            logger: logger
-        )
         configuration.admission = { [current] order in
             CommandRules(current.all, worker: description.name) { runner.program(of: $0).map { Array($0.string.utf8) } }
                 .admit(order)

@@ -19,6 +19,11 @@ struct DaemonSettings {
     var allowed: [CommandPattern]
     var allowedVariables: Set<String>
     var jobs: JobsFile?
+    /// The most that is kept of one run's output, in bytes.
+    var outputLimit: Int64
+    /// How long, and how much of all runs together.
+    var keepsOutput: Duration
+    var keepsOutputSize: Int64
     var stateDirectory: String?
     var policy: InterruptPolicy
     var logFormat: LogFormat
@@ -61,6 +66,10 @@ struct DaemonSettings {
         }
         allowedVariables = try settings.variables(.allowEnv)
         jobs = try settings.text(.jobs).map(JobsFile.init(path:))
+        outputLimit = try settings.size(.outputLimit, atLeast: 1 << 20) ?? 1 << 30
+        // As long as the records.
+        keepsOutput = try settings.duration(.keepOutput, in: .zero ... .longestAccepted) ?? .seconds(7 * 86_400)
+        keepsOutputSize = try settings.size(.keepOutputSize, atLeast: 0) ?? 10 << 30
         stateDirectory = try settings.text(.stateDirectory)
         policy = try settings.text(.policy).map(InterruptPolicy.init(path:)) ?? InterruptPolicy()
         logFormat = try settings.choice(.logFormat) ?? .text
@@ -127,6 +136,14 @@ private struct Layers {
             throw wrong(value, "\(range.lowerBound.displayText) to \(range.upperBound.displayText)")
         }
         return duration
+    }
+
+    func size(_ key: SettingsSource.Key, atLeast least: Int64) throws(InvalidSetting) -> Int64? {
+        guard let value = values(key).last else { return nil }
+        guard let size = ByteSize.bytes(value.text), size >= least else {
+            throw wrong(value, "a size such as 512M or 10G, at least \(least)")
+        }
+        return size
     }
 
     func flag(_ key: SettingsSource.Key) throws(InvalidSetting) -> Bool? {

@@ -72,6 +72,12 @@ struct Interruptd: AsyncParsableCommand {
     var allow: [String] = []
     @Option(help: "Variable that a submission may set for a command of --allow; repeated.")
     var allowEnv: [String] = []
+    @Option(help: "How much of one run's output is kept, such as 512M. Default: 1G.")
+    var outputLimit: String?
+    @Option(help: "How long output files are kept. Default: 7d.")
+    var keepOutput: String?
+    @Option(help: "How much all output files may have together. Default: 10G.")
+    var keepOutputSize: String?
     @Option(help: "Directory for output files and the embedded Redis.")
     var stateDir: String?
     @Option(help: "YAML file that says for each queue what an interrupt means. Default: none.")
@@ -120,6 +126,7 @@ struct Interruptd: AsyncParsableCommand {
             (.redis, redis), (.redisPasswordFile, redisPasswordFile), (.tlsCA, tlsCa), (.tlsCert, tlsCert),
             (.tlsKey, tlsKey), (.namespace, namespace), (.concurrency, concurrency), (.name, name), (.grace, grace),
             (.drainWarning, drainWarning), (.pollInterval, pollInterval), (.lease, lease),
+            (.outputLimit, outputLimit), (.keepOutput, keepOutput), (.keepOutputSize, keepOutputSize),
             (.stateDirectory, stateDir), (.policy, policy), (.jobs, jobs), (.logFormat, logFormat),
             (.logLevel, logLevel),
         ]

@@ -22,6 +22,9 @@ struct SettingsChange: Equatable {
         note(.jobs, \.jobs, atOnce: true)
         note(.allow, \.allowed, atOnce: true)
         note(.allowEnv, \.allowedVariables, atOnce: true)
+        note(.keepOutput, \.keepsOutput, atOnce: true)
+        note(.keepOutputSize, \.keepsOutputSize, atOnce: true)
+        note(.outputLimit, \.outputLimit)
         note(.redis, \.endpoint.redisURL)
         note(.redisPasswordFile, \.endpoint.passwordFile)
         note(.tlsCA, \.endpoint.tlsCA)
@@ -52,7 +55,7 @@ struct SettingsChange: Equatable {
 }
 
 /// The settings in force. SIGHUP reads them again: the grace period, the policy and what may run (of runs that start from
-/// then on, the first also of a shutdown) and the log level change at once, the rest needs a restart.
+/// then on, the first also of a shutdown), how much output is kept and the log level change at once, the rest needs a restart.
 final class CurrentSettings: Sendable {
     /// What the daemon was started with, and what of it has been changed since. What needs a restart stays as it runs, so
     /// that it is said again until then.
@@ -85,6 +88,7 @@ final class CurrentSettings: Sendable {
             (settings.gracePeriod, settings.logLevel, settings.policy) = (new.gracePeriod, new.logLevel, new.policy)
             (settings.jobs, settings.allowed) = (new.jobs, new.allowed)
             settings.allowedVariables = new.allowedVariables
+            (settings.keepsOutput, settings.keepsOutputSize) = (new.keepsOutput, new.keepsOutputSize)
             return change
         }
         level.current = new.logLevel

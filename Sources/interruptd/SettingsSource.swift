@@ -24,6 +24,9 @@ struct SettingsSource {
         case allow
         case allowEnv = "allow_env"
         case jobs
+        case outputLimit = "output_limit"
+        case keepOutput = "keep_output"
+        case keepOutputSize = "keep_output_size"
         case stateDirectory = "state_dir"
         case policy
         case logFormat = "log_format"

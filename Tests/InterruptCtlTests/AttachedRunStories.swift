@@ -24,7 +24,7 @@ import Testing
             let result = try await attached
             #expect(result.status == 7)
             #expect(result.output == "out\nend\n")
-            let summary = "… 108 bytes of the output left out: /var/out.log on worker 'alpha' has everything\n"
+            let summary = "… 108 bytes of the output left out: box:/var/out.log on worker 'alpha' has everything\n"
             #expect(result.error == "err\n" + summary)
             let logs = try await control("logs", order.run.rawValue)
             #expect(logs.output == "out\nend\n")
@@ -60,7 +60,7 @@ import Testing
             #expect(missing > 0 && logs.standardOutput.utf8.count > 15 << 20)
             #expect(
                 logs.standardError
-                    == "… \(missing) bytes of the output left out: /var/out.log on worker 'alpha' has everything\n"
+                    == "… \(missing) bytes of the output left out: box:/var/out.log on worker 'alpha' has everything\n"
             )
         }
     }
@@ -115,7 +115,7 @@ import Testing
             try await redis.command("DEL", "interrupt/output/\(order.run)")
             let result = try await control("logs", "-f", "nightly")
             #expect(result.status == 0 && result.output.isEmpty)
-            #expect(result.error.contains("7 bytes of the output left out: /var/nightly.log"), "\(result.error)")
+            #expect(result.error.contains("7 bytes of the output left out: box:/var/nightly.log"), "\(result.error)")
         }
     }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import InterruptCore
 import InterruptRedis
 import Testing
@@ -256,7 +257,21 @@ import Testing
         )
         #expect(
             gaps.summary(of: makeRecord(), on: Screen())
-                == "… 100 bytes of the output left out: the run's file on worker 'alpha' has everything"
+                == "… 100 bytes of the output left out: the run's file on worker 'alpha' has what is kept"
+        )
+        var rotated = ["output_bytes": "150", "output_file": "/no/r1.log", "output_kept_from": "70"]
+        #expect(
+            gaps.summary(of: makeRecord(rotated, state: .completed), host: "far", on: Screen())
+                == "… 130 bytes of the output left out: far:/no/r1.log on worker 'alpha' and the one before, with .1 at "
+                + "the end, have what is from byte 70 on"
+        )
+        rotated["output_kept_from"] = "0"
+        var here = [CChar](repeating: 0, count: 256)
+        gethostname(&here, 255)
+        let host = String(decoding: here.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        #expect(
+            gaps.summary(of: makeRecord(rotated, state: .completed), host: host, on: Screen())
+                == "… 130 bytes of the output left out: \(host):/no/r1.log on worker 'alpha' has been removed"
         )
         let notKept = makeRecord(["output_bytes": "120"], state: .completed)
         #expect(gaps.summary(of: notKept, on: Screen()) == "… 100 bytes of the output left out")

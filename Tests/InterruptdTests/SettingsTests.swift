@@ -64,6 +64,21 @@ import Testing
         #expect(try settings(yaml: "detailed: yes\n").isDetailed)
     }
 
+    @Test func `sizes are read with their unit, and output is kept within limits`() throws {
+        let defaults = try settings()
+        #expect(defaults.outputLimit == 1 << 30 && defaults.keepsOutputSize == 10 << 30)
+        #expect(defaults.keepsOutput == .seconds(7 * 86_400))
+        let given = try settings(yaml: "output_limit: 64M\nkeep_output: 1h\nkeep_output_size: 2T\n")
+        #expect(
+            given.outputLimit == 64 << 20 && given.keepsOutputSize == 2 << 40 && given.keepsOutput == .seconds(3_600)
+        )
+        for text in ["", "M", "1.5G", "-1G", "1 G", "1GB", "9999999999T", "0x10", "1000"] {
+            #expect(throws: InvalidSetting.self) { try settings(yaml: "output_limit: '\(text)'") }
+        }
+        let problem = problem { try settings(flags: [.outputLimit: ["1K"]]) }
+        #expect(problem == "--output-limit: '1K' is not allowed: a size such as 512M or 10G, at least 1048576")
+    }
+
     @Test func `several queues keep their order, from each source`() throws {
         #expect(try settings(flags: [.queue: ["b", "a"]]).queues.map(\.description) == ["b", "a"])
         #expect(try settings(yaml: "queue: [x, y]\n").queues.map(\.description) == ["x", "y"])

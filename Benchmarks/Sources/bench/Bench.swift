@@ -3,7 +3,7 @@ import Histogram
 
 /// Measures what the documents promise, each figure against the physical limit in the same run.
 ///
-///     swift run -c release bench [latency|command|throughput|races|timeouts|silence|handler|scopes|trees]…
+///     swift run -c release bench [latency|command|throughput|races|timeouts|silence|handler|scopes|trees|output]…
 @main
 enum Bench {
     static func main() async throws {
@@ -13,7 +13,7 @@ enum Bench {
         let all: [(name: String, run: () async throws -> Void)] = [
             ("latency", Latency.run), ("command", CommandTime.run), ("throughput", Throughput.run),
             ("races", Races.run), ("timeouts", Timeouts.run), ("silence", Silence.run), ("handler", Handler.run),
-            ("scopes", Scopes.run), ("trees", Trees.run),
+            ("scopes", Scopes.run), ("trees", Trees.run), ("output", Output.run),
         ]
         for benchmark in all where arguments.isEmpty || arguments.contains(benchmark.name) {
             print("== \(benchmark.name)")

@@ -225,7 +225,8 @@ enum RedisScripts {
     /// Records how a run ended. Repeating it changes nothing.
     ///
     /// Arguments: run, instance, state, exit code, Unix signal, core dumped, late interrupt, error, retention in
-    /// seconds, out of memory, bytes of output, file of the output, last line of output. Replies `OK` or `replaced`.
+    /// seconds, out of memory, bytes of output, file of the output, last line of output, first byte of output that is
+    /// kept. Replies `OK` or `replaced`.
     static let end = script(
         "end",
         using: [history, flags, requests, endings],
@@ -248,7 +249,7 @@ enum RedisScripts {
         end
         set('late_interrupt', late); set('error', ARGV[9]); set('oom', ARGV[11] or '')
         set('output_bytes', ARGV[12] or ''); set('output_file', ARGV[13] or '')
-        set('last_output', ARGV[14] or '')
+        set('last_output', ARGV[14] or ''); set('output_kept_from', ARGV[15] or '')
         -- Nothing is called stopped that has not ended cleanly.
         if state == 'interrupted' and ARGV[9] == '' then set('confirmed_at_ms', now) end
         redis.call('HSET', \(key.run) .. run, unpack(changes))

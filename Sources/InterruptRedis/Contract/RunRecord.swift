@@ -123,8 +123,10 @@ public struct RunRecord: Hashable, Sendable {
     public var ranOutOfMemory: Bool { text("oom") == "1" }
     /// How much it has written, both streams together; known when it has ended.
     public var outputBytes: Int64? { number("output_bytes") }
-    /// The file on the worker that has all of the output; known when it has ended.
+    /// The file on the worker that has all of the output, or its end; known when it has ended.
     public var outputFile: String? { text("output_file") }
+    /// The first byte of the output that the file, or the one before it, has; known when it has ended.
+    public var outputKeptFrom: Int64? { number("output_kept_from") }
     /// The last line that it has written; known when it has ended.
     public var lastOutput: String? { text("last_output") }
     /// The run's grace period: its own, or from its start on that of its worker.
@@ -168,6 +170,7 @@ public struct RunRecord: Hashable, Sendable {
     ]
     private static let numbers = [
         "v", "attempt", "pid", "stage", "exit_code", "term_signal", "grace_ms", "timeout_ms", "output_bytes",
+        "output_kept_from",
     ]
     private static let booleans = ["save_checkpoint", "core_dumped", "late_interrupt", "oom"]
     private static let instants = [

@@ -99,6 +99,8 @@ final class OutputFeed: Sendable {
         let now = ContinuousClock.now
         let (batch, rest) = state.withLock { state -> (Batch, Duration) in
             if let drainedBy = state.drainedBy, drainedBy < now { state.backlog.leaveOut(downTo: Self.batchSize) }
+            // At the rate of a flood only the newest second is of use, not what the job wrote long before.
+            if state.pace.isFlood { state.backlog.leaveOut(downTo: Int64(OutputPace<ContinuousClock.Instant>.rate)) }
             if state.isEmpty { return (.ended, .zero) }
             let stretches = state.backlog.take(atMost: Self.batchSize, pieceSize: Self.pieceSize)
             let chunks = stretches.isEmpty ? state.tail.take() : []

@@ -2,9 +2,14 @@ internal import Glibc
 internal import InterruptCore
 internal import SystemPackage
 
-/// The one file that keeps a run's output, both streams in the order in which they were read.
+/// The file that keeps a run's output, both streams in the order in which they were read.
 ///
-/// After the first failure nothing more is kept, but the offsets go on counting.
+/// It is bounded: when it has grown to half of the limit it becomes `<name>.1`, in the place of the one that was that
+/// before, and the output goes on in a new file. So the end is always in the file itself, at least the newer half of what
+/// may be kept is there, and a line at its beginning says what came before and where that is.
+///
+/// After the first failure nothing more is kept, but the offsets go on counting. A file is locked as long as it may be
+/// read back: that keeps ``OutputRetention`` away, of this and of any other daemon.
 struct OutputFile: ~Copyable {
     /// Why and from which byte on the output is not kept.
     struct Failure: Error, Equatable {
@@ -23,36 +28,44 @@ struct OutputFile: ~Copyable {
     }
 
     private var target: Target
+    /// Where it is; `nil` for one that cannot be rotated.
+    private let path: FilePath?
+    /// The most that both files have together, in bytes.
+    private let limit: Int64
+    private let kept: KeptOutput?
     /// The offset that the next byte gets.
     private(set) var end: Int64 = 0
+    /// The offset of the first byte in the file itself.
+    private var start: Int64 = 0
+    /// The offset of the first byte that is kept, here or in the file before.
+    private(set) var keptFrom: Int64 = 0
     /// What went wrong, if anything.
     private(set) var failure: Failure?
 
     /// Creates a new file that only this user can read. A file or link that is there already is a failure.
-    init(creating path: FilePath) {
-        do {
-            let descriptor = try FileDescriptor.open(
-                path,
-                .readWrite,
-                options: [.create, .exclusiveCreate, .noFollow, .closeOnExec],
-                permissions: [.ownerReadWrite]
-            )
+    init(creating path: FilePath, limit: Int64 = .max) {
+        self.path = path
+        self.limit = limit
+        do throws(Errno) {
+            let descriptor = try Self.create(path)
             target = .open(descriptor)
+            kept = KeptOutput(of: descriptor)
         } catch {
             target = .failed
-            failure = Failure(errno: error as? Errno ?? .ioError, offset: 0)
+            kept = nil
+            failure = Failure(errno: error, offset: 0)
         }
     }
 
     /// Keeps nothing, because of `errno`.
     init(failed errno: Errno) {
-        target = .failed
+        (target, path, limit, kept) = (.failed, nil, .max, nil)
         failure = Failure(errno: errno, offset: 0)
     }
 
     /// Writes to `descriptor`, which is closed at the end.
     init(writingTo descriptor: FileDescriptor) {
-        target = .open(descriptor)
+        (target, path, limit, kept) = (.open(descriptor), nil, .max, KeptOutput(of: descriptor))
     }
 
     deinit {
@@ -60,14 +73,12 @@ struct OutputFile: ~Copyable {
     }
 
     /// For reading back what is kept; `nil` when nothing is.
-    func reader() -> KeptOutput? {
-        guard case .open(let descriptor) = target else { return nil }
-        return KeptOutput(duplicating: descriptor)
-    }
+    func reader() -> KeptOutput? { kept }
 
     /// Appends `bytes` and returns their offset. Never fails; see ``failure``.
     mutating func append(_ bytes: UnsafeRawBufferPointer) -> Int64 {
         let offset = end
+        rotateIfFull()
         end += Int64(bytes.count)
         guard case .open(let descriptor) = target else { return offset }
         var rest = bytes[...]
@@ -77,42 +88,50 @@ struct OutputFile: ~Copyable {
                 rest = rest.dropFirst(count)
             }
         } catch {
-            failure = Failure(errno: error as? Errno ?? .ioError, offset: end - Int64(rest.count))
-            try? descriptor.close()  // it takes nothing more in any case
-            target = .failed
+            fail(error as? Errno ?? .ioError, at: end - Int64(rest.count))
         }
         return offset
     }
-}
 
-/// Reads back what a run's file keeps, also while it is being written.
-final class KeptOutput: Sendable {
-    private let descriptor: FileDescriptor
-
-    /// Reads through a descriptor of its own; `nil` when none is free.
-    init?(duplicating other: FileDescriptor) {
-        let copy = fcntl(other.rawValue, F_DUPFD_CLOEXEC, 0)
-        guard copy >= 0 else { return nil }
-        descriptor = FileDescriptor(rawValue: copy)
+    private mutating func rotateIfFull() {
+        guard end - start >= limit / 2, end > start, case .open(let old) = target, let path else { return }
+        let previous = path.string + ".1"
+        do {
+            guard rename(path.string, previous) == 0 else { throw Errno(rawValue: errno) }
+            let new = try Self.create(path)
+            target = .open(new)
+            try? old.close()  // everything was written to it
+            (keptFrom, start) = (start, end)
+            let lost = keptFrom > 0 ? ", those before are not kept" : ""
+            let name = path.lastComponent?.string ?? ""
+            let header = "interruptd: bytes \(keptFrom) to \(end) of the output are in \(name).1\(lost)\n"
+            try new.writeAll(header.utf8)
+            kept?.goOn(in: new, from: end, after: Int64(header.utf8.count))
+        } catch {
+            fail(error as? Errno ?? .ioError, at: end)
+        }
     }
 
-    deinit { try? descriptor.close() }  // it was only read from
+    private mutating func fail(_ errno: Errno, at offset: Int64) {
+        guard case .open(let descriptor) = target else { return }
+        failure = Failure(errno: errno, offset: offset)
+        try? descriptor.close()  // it takes nothing more in any case
+        target = .failed
+    }
 
-    /// What stands there; `nil` when somebody has cut the file.
-    func chunk(at stretch: OutputBacklog.Stretch) -> OutputChunk? {
-        let count = stretch.range.count
-        let bytes = try? [UInt8](unsafeUninitializedCapacity: count) { array, initialized in
-            let buffer = UnsafeMutableRawBufferPointer(array)
-            while initialized < count {
-                let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[initialized..<count])
-                let offset = stretch.range.lowerBound + Int64(initialized)
-                let more = try descriptor.read(fromAbsoluteOffset: offset, into: rest)
-                if more == 0 { break }
-                initialized += more
-            }
+    private static func create(_ path: FilePath) throws(Errno) -> FileDescriptor {
+        do {
+            let descriptor = try FileDescriptor.open(
+                path,
+                .readWrite,
+                options: [.create, .exclusiveCreate, .noFollow, .closeOnExec],
+                permissions: [.ownerReadWrite]
+            )
+            // Nobody else has it. Where there are no locks nothing is removed either.
+            flock(descriptor.rawValue, LOCK_SH | LOCK_NB)
+            return descriptor
+        } catch {
+            throw error as? Errno ?? .ioError
         }
-        // An error is like a cut: what cannot be read is left out, and counted by whoever follows the offsets.
-        guard let bytes, bytes.count == count else { return nil }
-        return OutputChunk(stream: stretch.stream, offset: stretch.range.lowerBound, bytes: bytes)
     }
 }

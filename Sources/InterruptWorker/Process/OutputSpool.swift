@@ -70,6 +70,7 @@ final class OutputSpool: Sendable {
             RunOutput(
                 byteCount: state.file.end,
                 file: state.file.failure == nil ? path : nil,
+                keptFrom: state.file.keptFrom,
                 lastLine: state.lastLine.text
             )
         }

@@ -58,7 +58,7 @@ struct ProcessExecution: Sendable {
         guard FilePath.Component(order.run.rawValue + ".log") != nil else {
             return OutputFile(failed: .invalidArgument)
         }
-        return OutputFile(creating: path)
+        return OutputFile(creating: path, limit: runner.outputLimit)
     }
 
     private func launch(_ pipes: JobPipes) async -> RunEnding? {

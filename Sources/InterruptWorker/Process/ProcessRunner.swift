@@ -9,6 +9,7 @@ public struct ProcessRunner: Sendable {
     let baseEnvironment: [String: String]
     let logger: Logger
     let giveUpAfter: Duration
+    let outputLimit: Int64
     let launcher: Launcher
 
     /// A runner of any number of runs at a time.
@@ -19,6 +20,8 @@ public struct ProcessRunner: Sendable {
     ///   - baseEnvironment: the worker's environment. Of it, only `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL`, `LANG`,
     ///     `LC_*`, `TZ` and `TMPDIR` reach a job.
     ///   - logger: told of what goes wrong beside the job: its file, its survivors.
+    ///   - outputLimit: how much of a run's output is kept at most, in bytes; at least the newer half of it is. 1 GiB: more
+    ///     is read by nobody, and a disk has room for some of these.
     ///   - giveUpAfter: how long processes may outlive SIGKILL before that is reported.
     ///   - usesCgroups: whether each run gets a cgroup of its own where that can be. Without, a small process above each
     ///     run keeps hold of all that comes of it.
@@ -28,6 +31,7 @@ public struct ProcessRunner: Sendable {
         defaultGracePeriod: Duration,
         baseEnvironment: [String: String],
         logger: Logger,
+        outputLimit: Int64 = 1 << 30,
         giveUpAfter: Duration = StopLimits.survival,
         usesCgroups: Bool = true,
         launchProgram: FilePath? = nil
@@ -36,6 +40,7 @@ public struct ProcessRunner: Sendable {
         self.defaultGracePeriod = defaultGracePeriod
         self.baseEnvironment = baseEnvironment
         self.logger = logger
+        self.outputLimit = outputLimit
         self.giveUpAfter = giveUpAfter
         launcher = Launcher(program: launchProgram, usesCgroups: usesCgroups, logger: logger)
     }

@@ -11,7 +11,8 @@ struct Logs: AsyncParsableCommand {
               interruptctl logs nightly
               interruptctl logs -f nightly             goes on until the run ends; Ctrl-C only stops looking
 
-            Redis keeps the end of the output; the whole is in a file on the worker.
+            Redis keeps the end of the output; the whole is in a file on the worker, within the limits that this was
+            started with. When something is left out, the last line on stderr says how much, and where the file is.
             """
     )
 
@@ -36,6 +37,7 @@ struct Logs: AsyncParsableCommand {
         var newest = record
         // Only the record of an ended run says how much there is. Without it, what is known already must do.
         if copied.hasEnded { newest = (try? await session.client.record(of: record.run)) ?? record }
-        if let summary = copied.gaps.summary(of: newest, on: display.screen) { StandardStreams.error(summary) }
+        let summary = await copied.gaps.summary(of: newest, asking: session.client, on: display.screen)
+        if let summary { StandardStreams.error(summary) }
     }
 }

@@ -68,7 +68,7 @@ import Testing
             #expect(pace.rest(after: batch, isMoreWaiting: true, now: start) == .zero)
         }
         let rest = pace.rest(after: batch, isMoreWaiting: true, now: start)
-        #expect(rest == .seconds(1) / 32, "8 MiB/s")
+        #expect(rest == .seconds(1) / 4 && pace.isFlood, "1 MiB/s")
         #expect(pace.rest(after: batch, isMoreWaiting: true, now: start + rest) == rest)
         #expect(pace.rest(after: batch, isMoreWaiting: true, now: start + .seconds(3_600)) == .zero)
     }
@@ -78,6 +78,6 @@ import Testing
         _ = pace.rest(after: 0, isMoreWaiting: true, now: start)
         let later = start + .seconds(1_000_000)
         #expect(pace.rest(after: 64 << 20, isMoreWaiting: true, now: later) == .zero)
-        #expect(pace.rest(after: 8 << 20, isMoreWaiting: true, now: later) == .seconds(1))
+        #expect(pace.rest(after: 1 << 20, isMoreWaiting: true, now: later) == .seconds(1))
     }
 }
