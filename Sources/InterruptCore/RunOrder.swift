@@ -48,6 +48,8 @@ public struct RunOrder: Hashable, Sendable {
     public var gracePeriod: Duration?
     /// Interrupts the run with reason `timeout` after this long.
     public var timeout: Duration?
+    /// Whether the time for which the run is paused counts towards its timeout.
+    public var chargesPausedTime: Bool
 
     /// An order from its parts.
     public init(
@@ -60,7 +62,8 @@ public struct RunOrder: Hashable, Sendable {
         directory: String? = nil,
         environment: [String: [UInt8]] = [:],
         gracePeriod: Duration? = nil,
-        timeout: Duration? = nil
+        timeout: Duration? = nil,
+        chargesPausedTime: Bool = false
     ) {
         self.run = run
         self.job = job
@@ -72,6 +75,7 @@ public struct RunOrder: Hashable, Sendable {
         self.environment = environment
         self.gracePeriod = gracePeriod
         self.timeout = timeout
+        self.chargesPausedTime = chargesPausedTime
     }
 }
 
