@@ -190,7 +190,7 @@ public final class InMemoryTransport: InterruptTransport {
     /// Delivers each interrupt, the ones from before the call too.
     public func watch(
         _ order: RunOrder,
-        pausing: @escaping @Sendable (_ isToBePaused: Bool) -> Void,
+        pausing: (@Sendable (_ isToBePaused: Bool) -> Void)?,
         deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void
     ) {
         let (earlier, isPauseAsked) = state.withLock { state in
@@ -203,7 +203,7 @@ public final class InMemoryTransport: InterruptTransport {
             return ([cause] + inbox.escalations, isPauseAsked)
         }
         for signal in earlier { deliver(signal, .start) }
-        if isPauseAsked { pausing(true) }
+        if isPauseAsked { pausing?(true) }
     }
 
     /// Ends the deliveries of a run.

@@ -35,11 +35,11 @@ public protocol InterruptTransport: Sendable {
     /// Delivers each interrupt for `order`'s run by calling `deliver`, until ``unwatch(_:)``. A delivery may come twice,
     /// late or out of order; the scope sorts that out.
     ///
-    /// Tells besides whether the run is to be paused, each time that this changes, by calling `pausing`. Both are called
-    /// from any thread and must return at once.
+    /// Tells besides whether the run is to be paused, each time that this changes, by calling `pausing`; with none, nobody
+    /// looks. Both are called from any thread and must return at once.
     func watch(
         _ order: RunOrder,
-        pausing: @escaping @Sendable (_ isToBePaused: Bool) -> Void,
+        pausing: (@Sendable (_ isToBePaused: Bool) -> Void)?,
         deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void
     )
 
@@ -71,9 +71,9 @@ public protocol InterruptTransport: Sendable {
 }
 
 extension InterruptTransport {
-    /// Delivers as ``watch(_:pausing:deliver:)``, for a run that nobody pauses.
+    /// Delivers as ``watch(_:pausing:deliver:)``, for a run that cannot be paused.
     public func watch(_ order: RunOrder, deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void) {
-        watch(order, pausing: { _ in }, deliver: deliver)
+        watch(order, pausing: nil, deliver: deliver)
     }
 }
 

@@ -43,7 +43,8 @@ extension Worker {
             }
             // A drain of the worker itself does not mean what it has claimed already.
             if let own, own.stage > .drain { deliverOwn(own) }
-            transport.watch(order, deliver: deliver)
+            let pause = pauseSwitch(of: order, scope, receipts)
+            transport.watch(order, pausing: pause.map { $0.set }, deliver: deliver)
             let signals = scope.signals
             let ending = await withTaskGroup(of: Void.self, returning: RunEnding?.self) { group in
                 group.addTask {
@@ -53,7 +54,7 @@ extension Worker {
                     }
                 }
                 group.addTask { await self.reportDraining(order, scope) }
-                let ending = await perform(order, scope, receipts, lastCall: lastCall, deliver: deliver)
+                let ending = await perform(order, scope, receipts, pause, lastCall: lastCall, deliver: deliver)
                 transport.unwatch(order.run)
                 state.withLock { $0.scopes[order.run] = nil }
                 // The run may have ended while what ended it is still being taken in: the receipt comes before the end.
@@ -65,6 +66,21 @@ extension Worker {
             for signal in scope.late where signal.source == .timeout { receipts.add(signal, .local) }
             if let ending { report(.ended(order, ending, cause: scope.cause)) }
             return ending
+        }
+    }
+
+    /// What pauses the run; `nil` for a function of this process, which cannot be paused.
+    private func pauseSwitch(
+        of order: RunOrder,
+        _ scope: InterruptScope,
+        _ receipts: Receipts<Transport>
+    ) -> PauseSwitch? {
+        if case .handler = order.work { return nil }
+        let report = report
+        return PauseSwitch { isPaused in
+            if !order.chargesPausedTime { isPaused ? scope.suspendTimeout() : scope.resumeTimeout() }
+            receipts.add(isPaused: isPaused)
+            report(.paused(order, isPaused: isPaused))
         }
     }
 
@@ -80,13 +96,14 @@ extension Worker {
         _ order: RunOrder,
         _ scope: InterruptScope,
         _ receipts: Receipts<Transport>,
+        _ pause: PauseSwitch?,
         lastCall: Wakeup,
         deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void
     ) async -> RunEnding? {
         // What was asked before the start means that it does not start, whatever the stage.
         if scope.isInterrupted { return RunEnding(state: .interrupted) }
         switch order.work {
-        case .command: return await spawn(order, scope, receipts)
+        case .command: return await spawn(order, scope, receipts, pause ?? PauseSwitch())
         case .handler(let name, let input):
             return await runHandler(
                 name,
@@ -103,7 +120,8 @@ extension Worker {
     private func spawn(
         _ order: RunOrder,
         _ scope: InterruptScope,
-        _ receipts: Receipts<Transport>
+        _ receipts: Receipts<Transport>,
+        _ pause: PauseSwitch
     ) async -> RunEnding {
         guard let runner else {
             let text =
@@ -114,7 +132,7 @@ extension Worker {
         let transport = transport
         let report = report
         let logger = logger
-        return await runner.run(order, scope: scope) { pid in
+        return await runner.run(order, scope: scope, pause: pause) { pid in
             // First, so that whoever hears of the start can be sure that it is going on record.
             if let process = ProcessIdentity(pid: pid) { receipts.spawned(process) }
             report(.started(order, pid: pid))

@@ -226,7 +226,7 @@ enum RedisScripts {
     /// `replaced`.
     static let end = script(
         "end",
-        using: [history, flags, requests, endings],
+        using: [history, flags, requests, pauses, endings],
         """
         local run, instance, state = ARGV[2], ARGV[3], ARGV[4]
         local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'instance')
@@ -250,6 +250,7 @@ enum RedisScripts {
         -- Nothing is called stopped that has not ended cleanly.
         if state == 'interrupted' and ARGV[9] == '' and survivors == '' then set('confirmed_at_ms', now) end
         redis.call('HSET', \(key.run) .. run, unpack(changes))
+        end_pause(run, old, now)
         local retention = tonumber(ARGV[10])
         finish_run(job, run, state, now, retention)
         -- A long tail is for those who read along; memory is not held for it as long as for a record.

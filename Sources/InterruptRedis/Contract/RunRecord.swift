@@ -100,6 +100,14 @@ public struct RunRecord: Hashable, Sendable {
     public var submittedAt: Timestamp? { instant("submitted_at") }
     /// When it was claimed.
     public var startedAt: Timestamp? { instant("started_at") }
+    /// Since when it is paused.
+    public var pausedAt: Timestamp? { instant("paused_at") }
+    /// Who asked for the pause that came last.
+    public var pausedBy: String? { text("paused_by") }
+    /// For how long it was paused, without the pause that lasts.
+    public var pausedTime: Duration { .milliseconds(number("paused_ms") ?? 0) }
+    /// Whether the time for which it is paused counts towards its timeout.
+    public var chargesPausedTime: Bool { text("charge_paused") == "1" }
     /// When the first interrupt was recorded.
     public var requestedAt: Timestamp? { instant("requested_at") }
     /// When its worker wrote the receipt.
@@ -151,7 +159,8 @@ public struct RunRecord: Hashable, Sendable {
             directory: directory,
             environment: variables,
             gracePeriod: gracePeriod,
-            timeout: timeout
+            timeout: timeout,
+            chargesPausedTime: chargesPausedTime
         )
     }
 
@@ -163,11 +172,13 @@ public struct RunRecord: Hashable, Sendable {
     private static let texts = [
         "previous_run", "queue", "cwd", "worker", "instance", "reason", "message", "triggered_by", "request_id", "via",
         "submitted_by", "error", "output_file", "last_output", "handler", "holdout_section", "holdout_checkpoint",
+        "paused_by",
     ]
     private static let numbers = [
         "v", "attempt", "pid", "stage", "exit_code", "term_signal", "grace_ms", "timeout_ms", "output_bytes",
+        "paused_ms",
     ]
-    private static let booleans = ["save_checkpoint", "core_dumped", "late_interrupt"]
+    private static let booleans = ["save_checkpoint", "core_dumped", "late_interrupt", "charge_paused"]
     private static let instants = [
         "submitted_at", "started_at", "paused_at", "requested_at", "acknowledged_at", "confirmed_at", "ended_at",
         "silent_since", "progress_at", "holdout_since",

@@ -182,6 +182,24 @@ extension RedisScripts {
 
         """
 
+    /// What becomes of a pause. Uses no other part.
+    static let pauses = """
+        -- A run that was paused is not any more: the time is added up.
+        local function add_paused_time(run, now)
+          local fields = redis.call('HMGET', \(key.run) .. run, 'paused_at_ms', 'paused_ms')
+          local paused = math.max(0, now - (tonumber(fields[1] or '') or now))
+          redis.call('HSET', \(key.run) .. run, 'paused_ms', (tonumber(fields[2] or '') or 0) + paused)
+          redis.call('HDEL', \(key.run) .. run, 'paused_at_ms')
+        end
+
+        -- The run is being interrupted, or has ended: nobody is to pause it any more.
+        local function end_pause(run, state, now)
+          redis.call('DEL', \(key.pause) .. run)
+          if state == 'paused' then add_paused_time(run, now) end
+        end
+
+        """
+
     /// Ending a run. Uses `history` and `flags`.
     static let endings = """
         -- Takes an ended run out of every index. An ended run stays readable for the retention time.

@@ -10,6 +10,7 @@ struct ProcessExecution: Sendable {
     let order: RunOrder
     let command: JobCommand
     let scope: InterruptScope
+    let pause: PauseSwitch
     let cancellations: AsyncStream<Void>
     let started: @Sendable (Int32) async -> Void
     let output: @Sendable ([OutputChunk]) async -> Void
@@ -123,6 +124,9 @@ struct ProcessExecution: Sendable {
     ) async -> LeaderEnd {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await enforce(deadlines, teardown) }
+            group.addTask {
+                while let isPaused = await pause.next(), teardown.freeze(isPaused) { pause.done(isPaused) }
+            }
             group.addTask {
                 for await _ in cancellations { _ = teardown.interrupt(stage: .kill, gracePeriod: .zero) }
             }

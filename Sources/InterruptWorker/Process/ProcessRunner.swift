@@ -44,6 +44,7 @@ public struct ProcessRunner: Sendable {
     /// - Parameters:
     ///   - order: what to run.
     ///   - scope: the run's scope.
+    ///   - pause: freezes the processes while it is set, unless they are asked to end: that they can always react to.
     ///   - started: called once with the leader's pid when it runs, beside everything else; `run` returns after it.
     ///   - output: called with the output, one call at a time: the first bytes at once, then every 50 ms, or as fast as
     ///     it returns when more waits. However long it takes, the job is not slowed down: of one that is more than
@@ -52,6 +53,7 @@ public struct ProcessRunner: Sendable {
     public func run(
         _ order: RunOrder,
         scope: InterruptScope,
+        pause: PauseSwitch = PauseSwitch(),
         started: @escaping @Sendable (_ pid: Int32) async -> Void = { _ in },
         output: @escaping @Sendable ([OutputChunk]) async -> Void
     ) async -> RunEnding {
@@ -68,6 +70,7 @@ public struct ProcessRunner: Sendable {
             order: order,
             command: command,
             scope: scope,
+            pause: pause,
             cancellations: cancellations,
             started: started,
             output: output

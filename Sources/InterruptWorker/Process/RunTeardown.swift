@@ -38,6 +38,15 @@ final class RunTeardown: Sendable {
         _ = act { $0.deadlineReached(now: .now) }
     }
 
+    /// Stops the tree, or lets it go on; `false` when it is ending, and nothing was done.
+    func freeze(_ isFrozen: Bool) -> Bool {
+        state.withLock { state in
+            guard state.sent.isEmpty, !group.hasLeaderExited else { return false }
+            group.send(isFrozen ? SIGSTOP : SIGCONT)
+            return true
+        }
+    }
+
     /// Notes that the leader has exited, and says whether what is left of its tree keeps its grace period.
     func leaderExited() -> Bool {
         state.withLock { state in
