@@ -12,7 +12,8 @@ public struct PauseReceipt: Hashable, Sendable {
     public var state: RunState?
 
     init?(reply: RESPValue) {
-        guard let values = reply.array, values.count == 4, let outcome = values[0].text.flatMap(PauseOutcome.init) else {
+        guard let values = reply.array, values.count == 4, let outcome = values[0].text.flatMap(PauseOutcome.init)
+        else {
             return nil
         }
         self.outcome = outcome
@@ -115,5 +116,17 @@ extension InterruptClient {
             receipts += chunkReceipts
         }
         return receipts
+    }
+
+    /// The target that is paused and keeps this queued run from starting, as far as its worker does not matter; `nil` when
+    /// none is.
+    public func pausedTarget(holding record: RunRecord) async throws(RedisError) -> InterruptTarget? {
+        let groups = record.groups.compactMap { try? Name($0) }  // only our scripts write them
+        let queue = try? Name(record.queue)
+        let targets =
+            [InterruptTarget.all] + [queue].compactMap { $0.map(InterruptTarget.queue) } + groups.map { .group($0) }
+        let pauses = try await commands.send(targets.map { RedisCommand("GET", .init(keys.pause($0))) })
+        for case .error(let text) in pauses { throw RedisError.fromReply(text) }
+        return zip(targets, pauses).first { $0.1.bytes != nil }?.0
     }
 }

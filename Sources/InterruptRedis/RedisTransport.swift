@@ -158,7 +158,7 @@ public final class RedisTransport: InterruptTransport {
         switch parts.first?.text {
         case "gone": return .gone
         case "held":
-            queue.hold()
+            queue.hold(offer, behind: parts.dropFirst().first?.text.flatMap { try? InterruptTarget($0) })
             return .gone
         case "replaced": throw .replaced
         case "started" where parts.count == 4:

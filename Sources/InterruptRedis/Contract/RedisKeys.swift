@@ -36,6 +36,8 @@ public struct RedisKeys: Hashable, Sendable {
     func environment(_ run: RunID) -> String { "\(namespace)/env/\(run)" }
     func request(_ run: RunID) -> String { "\(namespace)/request/\(run)" }
     func pause(_ run: RunID) -> String { "\(namespace)/pause/\(run)" }
+    /// Of a target of many, whose text is no run's id.
+    func pause(_ target: InterruptTarget) -> String { "\(namespace)/pause/\(target)" }
     func queue(_ queue: Name) -> String { "\(namespace)/queue/\(queue)" }
     func output(_ run: RunID) -> String { "\(namespace)/output/\(run)" }
     func group(_ group: Name) -> String { "\(namespace)/group/\(group)" }

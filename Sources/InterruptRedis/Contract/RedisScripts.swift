@@ -59,8 +59,9 @@ enum RedisScripts {
     /// claimed the run may ask again and is told the same: a reply may be lost.
     ///
     /// Arguments: run, queue, entry, worker, instance, and the grace period in ms of a run that names none.
-    /// Replies `{'started', run fields, environment, {flag target, value, …}}`, `{'gone'}`, `{'held'}` when the worker
-    /// itself is behind a gate (the run goes back: another worker may have it), or `{'replaced'}`.
+    /// Replies `{'started', run fields, environment, {flag target, value, …}}`, `{'gone'}`, `{'held', target}` when the
+    /// worker itself is behind a gate, or a target is paused (the run goes back: another worker may have it, or it starts
+    /// later), or `{'replaced'}`.
     static let start = script(
         "start",
         using: [history, flags, gates, offers, requests, endings, unstarted],
@@ -93,7 +94,7 @@ enum RedisScripts {
         local request = stored_request(run)
         if not request and closed_gate_of('worker:' .. worker) then
           put_back(queue, run, entry)
-          return {'held'}
+          return {'held', 'worker:' .. worker}
         end
         local gate = closed_gate(queue, groups)
         if request or gate then
@@ -110,6 +111,11 @@ enum RedisScripts {
           redis.call('XDEL', \(key.queue) .. queue, entry)
           end_queued(job, run, request, now)
           return {'gone'}
+        end
+        local paused = paused_target(queue, groups, worker)
+        if paused then
+          put_back(queue, run, entry)
+          return {'held', paused}
         end
 
         redis.call('XACK', \(key.queue) .. queue, 'workers', entry)

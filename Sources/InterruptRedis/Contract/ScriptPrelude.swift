@@ -80,6 +80,16 @@ extension RedisScripts {
           return gate
         end
 
+        -- The target that is paused and holds back what would start under it.
+        local function paused_target(queue, groups, worker)
+          local targets = {'all', 'worker:' .. worker, 'queue:' .. queue}
+          for group in string.gmatch(groups, '%S+') do targets[#targets + 1] = 'group:' .. group end
+          local keys = {}
+          for i, target in ipairs(targets) do keys[i] = \(key.pause) .. target end
+          if redis.call('EXISTS', unpack(keys)) == 0 then return nil end
+          for i, name in ipairs(keys) do if redis.call('EXISTS', name) == 1 then return targets[i] end end
+        end
+
         """
 
     /// Putting an offer back into its queue.

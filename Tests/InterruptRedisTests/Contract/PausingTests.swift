@@ -56,8 +56,14 @@ extension ScriptWorker {
             }
             let texts = try await heard.all().map { String(decoding: $0.payload.bytes ?? [], as: UTF8.self) }
             #expect(texts.count == 2)
-            #expect(texts.first?.contains(#""event":"paused""#) == true && texts.first?.contains(#""state":"paused""#) == true)
-            #expect(texts.last?.contains(#""event":"resumed""#) == true && texts.last?.contains(#""state":"running""#) == true)
+            #expect(
+                texts.first?.contains(#""event":"paused""#) == true
+                    && texts.first?.contains(#""state":"paused""#) == true
+            )
+            #expect(
+                texts.last?.contains(#""event":"resumed""#) == true
+                    && texts.last?.contains(#""state":"running""#) == true
+            )
         }
     }
 
@@ -157,6 +163,76 @@ extension ScriptWorker {
             let receipts = try await scene.client.ask(PauseRequest(.pause, triggeredBy: "ann"), of: references)
             #expect(receipts.map(\.run) == runs && receipts.allSatisfy { $0.outcome == .recorded })
             #expect(try await scene.command("KEYS", "interrupt/pause/*").array?.count == 250)
+        }
+    }
+}
+
+@Suite(.serialized, .timeLimit(.minutes(1))) struct `A paused target` {
+    @Test(arguments: ["all", "queue:default", "group:g", "worker:w1"])
+    func `lets nothing start, takes submissions, and starts them when it goes on`(text: String) async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let target = try InterruptTarget(text)
+            let running = try await scene.running("a", groups: ["g"], on: worker)
+            let before = try await scene.submit("b", groups: ["g"])
+            let pause = try await scene.client.ask(PauseRequest(.pause, triggeredBy: "ann"), of: target)
+            #expect(pause.hasGateChanged && pause.members.map(\.run) == [running])
+            #expect(try await !scene.client.ask(PauseRequest(.pause), of: target).hasGateChanged)
+            let after = try await scene.submit("c", groups: ["g"])
+            for offer in try await worker.offers() {
+                let reply = try await worker.start(offer)
+                #expect(reply.array?.map(\.text) == ["held", text])
+            }
+            for run in [before, after] { #expect(try await scene.state(run) == .queued) }
+            #expect(try await scene.command("XLEN", "interrupt/queue/default").integer == 2, "they are offered again")
+            let resume = try await scene.client.ask(PauseRequest(.resume, triggeredBy: "bob"), of: target)
+            #expect(resume.hasGateChanged && resume.members.map(\.outcome) == [.withdrawn])
+            #expect(Set(try await worker.startAll()) == [before, after])
+            #expect(try await !scene.client.ask(PauseRequest(.resume), of: target).hasGateChanged)
+            let gates = try await scene.client.history(limit: 100) { $0.fields["kind"] == "pause" }
+            #expect(
+                gates.map { "\($0.event) \($0.fields["triggered_by"] ?? "")" } == [
+                    "gate_closed ann", "gate_opened bob",
+                ]
+            )
+        }
+    }
+
+    @Test func `does not hold what is elsewhere, and another worker may start what one may not`() async throws {
+        try await withScene { scene in
+            let first = try await ScriptWorker(scene)
+            let second = try await ScriptWorker(scene, "w2", instance: "i2")
+            for target in ["group:other", "queue:other", "worker:w1"] {
+                _ = try await scene.client.ask(PauseRequest(.pause), of: try InterruptTarget(target))
+            }
+            let run = try await scene.submit("a", groups: ["g"])
+            #expect(try await first.startAll() == [])
+            #expect(try await second.startAll() == [run])
+        }
+    }
+
+    @Test func `still lets what is queued be interrupted, and resuming opens the gate of a drain too`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let queue = try InterruptTarget("queue:default")
+            _ = try await scene.client.ask(PauseRequest(.pause), of: queue)
+            let run = try await scene.submit("a")
+            #expect(try await scene.interrupt(run, InterruptSignal()).outcome == .stopped)
+            _ = try await scene.client.interrupt(queue, InterruptSignal(stage: .drain))
+            #expect(try await scene.client.ask(PauseRequest(.resume), of: queue).hasGateChanged)
+            let next = try await scene.submit("b")
+            #expect(try await worker.startAll() == [next])
+        }
+    }
+
+    @Test func `is not asked about exactly those that nobody has confirmed`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let first = try await scene.running("a", on: worker)
+            let second = try await scene.running("b", on: worker)
+            let pause = try await scene.client.ask(PauseRequest(.pause), of: .all, only: [second])
+            #expect(pause.members.map(\.run) == [second])
+            #expect(try await !scene.exists("interrupt/pause/\(first)"))
         }
     }
 }
