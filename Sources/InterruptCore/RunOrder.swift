@@ -50,6 +50,10 @@ public struct RunOrder: Hashable, Sendable {
     public var timeout: Duration?
     /// Whether the time for which the run is paused counts towards its timeout.
     public var chargesPausedTime: Bool
+    /// How much a command may use.
+    public var limits: RunLimits
+    /// What is done beside a command.
+    public var hooks: RunHooks
 
     /// An order from its parts.
     public init(
@@ -63,7 +67,9 @@ public struct RunOrder: Hashable, Sendable {
         environment: [String: [UInt8]] = [:],
         gracePeriod: Duration? = nil,
         timeout: Duration? = nil,
-        chargesPausedTime: Bool = false
+        chargesPausedTime: Bool = false,
+        limits: RunLimits = RunLimits(),
+        hooks: RunHooks = RunHooks()
     ) {
         self.run = run
         self.job = job
@@ -76,6 +82,8 @@ public struct RunOrder: Hashable, Sendable {
         self.gracePeriod = gracePeriod
         self.timeout = timeout
         self.chargesPausedTime = chargesPausedTime
+        self.limits = limits
+        self.hooks = hooks
     }
 }
 

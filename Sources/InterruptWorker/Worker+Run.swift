@@ -48,7 +48,7 @@ extension Worker {
             let signals = scope.signals
             let ending = await withTaskGroup(of: Void.self, returning: RunEnding?.self) { group in
                 group.addTask {
-                    for await signal in signals where signal.source == .timeout {
+                    for await signal in signals where order.arises(signal) {
                         receipts.add(signal, .local)
                         report(.interrupted(order, signal, .local))
                     }
@@ -62,8 +62,8 @@ extension Worker {
                 group.cancelAll()  // what has arrived is still read
                 return ending
             }
-            // The stream does not carry a timeout that came after another cause.
-            for signal in scope.late where signal.source == .timeout { receipts.add(signal, .local) }
+            // The stream does not carry a timeout or a limit that came after another cause.
+            for signal in scope.late where order.arises(signal) { receipts.add(signal, .local) }
             if let ending { report(.ended(order, ending, cause: scope.cause)) }
             return ending
         }
@@ -142,6 +142,18 @@ extension Worker {
             } catch {
                 logger.debug("output left out", metadata: ["run": "\(order.run)", "why": "\(error)"])
             }
+        }
+    }
+}
+
+extension RunOrder {
+    /// Whether the signal arose in the run's own scope, so that nobody has delivered it. The limits of a function are those
+    /// of a scope below.
+    fileprivate func arises(_ signal: InterruptSignal) -> Bool {
+        switch signal.source {
+        case .timeout: true
+        case .limit: if case .command = work { true } else { false }
+        case .local, .unixSignal, .checker, .remote, .flag, .message: false
         }
     }
 }

@@ -31,7 +31,8 @@ import Testing
 
     @Test func `freezes the whole tree, and resuming continues it`() async throws {
         let test = try WorkerUnderTest()
-        let script = "(while :; do sleep 0.01; done) & echo child=$!; echo ready; while ! [ -e go ]; do sleep 0.01; done"
+        let script =
+            "(while :; do sleep 0.01; done) & echo child=$!; echo ready; while ! [ -e go ]; do sleep 0.01; done"
         try await test.run {
             let run = try await paused(test, "cd \(test.directory.path); \(script); kill $!; echo on")
             let pids = test.events.all.pids + numbers(after: "child", in: try text(test, run))
@@ -111,7 +112,8 @@ import Testing
             await withTaskGroup(of: Void.self) { group in
                 for number in 0..<100 {
                     group.addTask {
-                        _ = number.isMultiple(of: 2)
+                        _ =
+                            number.isMultiple(of: 2)
                             ? test.transport.base.pause(run) : test.transport.base.resume(run)
                     }
                 }

@@ -276,7 +276,8 @@ struct WorkerUnderTest: Sendable {
     func submit(
         _ command: String...,
         timeout: Duration? = nil,
-        chargesPausedTime: Bool = false
+        chargesPausedTime: Bool = false,
+        limits: RunLimits = RunLimits()
     ) throws -> RunID {
         let order = RunOrder(
             run: .random(),
@@ -284,7 +285,8 @@ struct WorkerUnderTest: Sendable {
             queue: try Name("q"),
             work: .command(command.map { Array($0.utf8) }),
             timeout: timeout,
-            chargesPausedTime: chargesPausedTime
+            chargesPausedTime: chargesPausedTime,
+            limits: limits
         )
         transport.base.submit(order)
         return order.run

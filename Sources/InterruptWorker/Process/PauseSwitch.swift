@@ -3,7 +3,7 @@ internal import Synchronization
 
 /// Whether a run is to be paused, as it was asked last: set by whoever hears of it, followed by what freezes the run.
 ///
-/// A run is told by ``set(_:)``, from any thread, at any time. Whoever follows ends each round with ``done(_:)``.
+/// Safe to use from any thread.
 public final class PauseSwitch: Sendable {
     private struct State {
         var isWanted = false

@@ -45,6 +45,7 @@ struct ProcessExecution: Sendable {
             error: pipes.error.read,
             logger: logger
         )
+        scope.enforce(order.limits, onOutput: { spool.byteCount })
         return await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 while let chunks = await feed.next() { await output(chunks) }
@@ -101,6 +102,7 @@ struct ProcessExecution: Sendable {
     private func watch(_ process: ProcessIdentifier, _ early: EndingPromise) async -> LeaderEnd {
         let processGroup = ProcessGroup(leader: process.value, leaderDescriptor: process.processDescriptor)
         let teardown = RunTeardown(of: processGroup, giveUpAfter: runner.giveUpAfter)
+        scope.enforce(order.limits, on: .processTree(process.value))
         // Not in the group: it must not be cancelled because the job was short.
         async let isTold: Void = started(process.value)
         let (deadlines, deadline) = AsyncStream.makeStream(of: ContinuousClock.Instant.self)
