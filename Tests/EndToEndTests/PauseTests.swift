@@ -9,7 +9,9 @@ import Testing
 struct `A paused job` {
     /// Whether the process is stopped.
     private func isFrozen(_ record: RunRecord) -> Bool {
-        guard let pid = record.pid, let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8) else { return false }  // ended
+        guard let pid = record.pid, let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8) else {
+            return false
+        }  // ended
         return text.split(separator: ")").last?.hasPrefix(" T") == true
     }
 
@@ -95,6 +97,37 @@ struct `A paused job` {
             #expect(refused.errors.contains("'interruptctl pause queue:later'"), "\(refused)")
             #expect(try await fleet.control("pause").exitCode == 64)
             #expect(try await fleet.control("pause", "job", "--no-wait", "--wait", "1s").exitCode == 64)
+        }
+    }
+
+    @Test
+    func `may be one of many: what runs is frozen, what is queued waits, and resume starts both again`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1", ["--queue", "default", "--queue", "other", "--concurrency", "4"]) { _ in
+                for job in ["a", "b"] {
+                    _ = try await fleet.control("submit", "--id", job, "--group", "g", "--", "sleep", "300")
+                    try await fleet.wait(for: job, .running)
+                }
+                #expect(try await fleet.control("pause", "group:g").exitCode == 1, "it wants a yes")
+                #expect(try await fleet.control("pause", "group:g", "--dry-run").text.split(separator: "\n").count == 3)
+                let paused = try await fleet.control("pause", "group:g", "--yes")
+                #expect(paused.exitCode == 0, "\(paused)")
+                for job in ["a", "b"] { try await fleet.wait(for: job, .paused) }
+                let submitted = try await fleet.control("submit", "--id", "c", "--group", "g", "--", "sleep", "300")
+                #expect(submitted.exitCode == 0, "\(submitted)")
+                // What is not paused starts, from the same queue and from another: so the worker has looked at both.
+                for queue in ["default", "other"] {
+                    let other = try await fleet.control("run", "--queue", queue, "--", "echo", "free")
+                    #expect(other.exitCode == 0 && other.text == "free\n", "\(other)")
+                }
+                #expect(try await fleet.wait(for: "c", .queued).startedAt == nil)
+                #expect(try await fleet.control("status", "c").text.contains("group:g is paused"))
+                let resumed = try await fleet.control("resume", "group:g", "-o", "json")
+                #expect(resumed.exitCode == 0, "\(resumed)")
+                #expect(resumed.text.contains(#"{"resumed":true,"target":"group:g"}"#), "\(resumed)")
+                for job in ["a", "b", "c"] { try await fleet.wait(for: job, .running) }
+                _ = try await fleet.control("cancel", "all", "--yes")
+            }
         }
     }
 }

@@ -23,7 +23,9 @@ import Testing
     }
 
     @Test func `is over when the run's state is as asked, and not before`() throws {
-        for (action, other, wanted) in [(PauseRequest.Action.pause, RunState.running, RunState.paused), (.resume, .paused, .running)] {
+        for (action, other, wanted) in [
+            (PauseRequest.Action.pause, RunState.running, RunState.paused), (.resume, .paused, .running),
+        ] {
             var follower = try follower(.recorded, action)
             #expect(follower.begin() == [.recorded])
             #expect(follower.observe(makeRecord(state: other), elapsed: .milliseconds(1)) == [])

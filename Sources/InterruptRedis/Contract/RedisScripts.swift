@@ -14,7 +14,8 @@ enum RedisScripts {
     /// Puts a run in its queue, unless its job is live or something holds it back.
     ///
     /// Arguments: job, run, queue, groups (spaces between), submitted by, command (NUL between), directory, grace in
-    /// ms, timeout in ms, handler and its input instead of a command, then names and values of the environment.
+    /// ms, timeout in ms, handler and its input instead of a command, how many further fields of the run there are, their
+    /// names and values, then names and values of the environment.
     /// Replies `{'queued', run}`, `{'live', run}`, `{'refused', why}` or `{'gated', target, stage, who, at}`.
     static let submit = script(
         "submit",
@@ -41,9 +42,9 @@ enum RedisScripts {
         redis.call('HSET', \(key.meta), 'v', 1)
         redis.call('HSET', \(key.job) .. job, 'run', run)
         redis.call('PERSIST', \(key.job) .. job)
-        if #ARGV > 12 then
-          for i = 13, #ARGV, 2 do redis.call('HSET', \(key.env) .. run, ARGV[i], ARGV[i + 1]) end
-        end
+        local variables = 14 + 2 * tonumber(ARGV[13])
+        for i = 14, variables - 1, 2 do redis.call('HSET', \(key.run) .. run, ARGV[i], ARGV[i + 1]) end
+        for i = variables, #ARGV, 2 do redis.call('HSET', \(key.env) .. run, ARGV[i], ARGV[i + 1]) end
         redis.call('ZADD', \(key.live), now, run)
         for group in string.gmatch(groups, '%S+') do redis.call('SADD', \(key.group) .. group, run) end
         drop_flag(job, run, now)

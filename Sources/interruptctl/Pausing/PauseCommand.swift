@@ -131,7 +131,9 @@ struct PauseCommand {
                 show(followers[index].observe(record, elapsed: elapsed).map { (index, $0) }, followers)
             }
         }
-        guard followers.contains(where: { !$0.isEnded }), let now = try? await session.client.serverTime() else { return }
+        guard followers.contains(where: { !$0.isEnded }), let now = try? await session.client.serverTime() else {
+            return
+        }
         for name in Set(followers.filter { !$0.isEnded }.compactMap { $0.record?.worker }).sorted() {
             // Not being able to ask now says nothing about the worker.
             guard let worker = try? await session.client.worker(name) else { continue }

@@ -105,7 +105,7 @@ enum PauseTexts {
                 "job '\(job)' is a function of its worker's own process, which cannot be \(isPause ? "paused" : "resumed")",
                 hint: "run 'interruptctl cancel \(job)' to stop it"
             )
-        default:
+        case .cancelling, .recorded, .already, .withdrawn, .ended, .missing, .replaced:
             return CommandFailure(
                 .failed,
                 "job '\(job)' is being interrupted, and cannot be \(isPause ? "paused" : "resumed") any more",

@@ -45,7 +45,7 @@ final class Pausings: Sendable {
                 try await watching.transport.record(isPaused: !count.isMultiple(of: 2), of: run)
             }
             #expect(pausings.all == (1...20).map { !$0.isMultiple(of: 2) })
-            print("pause by tracked key: \(times.sorted()[times.count / 2]) after the call began, in the middle")
+            print("pause by tracked key: the first \(times[0]) after the call began")
         }
     }
 

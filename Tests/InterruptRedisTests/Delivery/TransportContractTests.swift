@@ -55,6 +55,10 @@ private struct Stage: Sendable {
                             var submission = Submission(job: order.job, queue: order.queue, command: [])
                             submission.work = order.work
                             submission.run = order.run
+                            submission.limits = order.limits
+                            submission.hooks = order.hooks
+                            submission.chargesPausedTime = order.chargesPausedTime
+                            submission.environment = order.environment
                             _ = try await scene.client.submit(submission)
                         },
                         pause: { try await scene.ask($1, $0) },
@@ -89,6 +93,30 @@ private struct Stage: Sendable {
             let order = try await stage.started("a")
             #expect(order.job == (try Name("a")) && order.work == .command([Array("sleep".utf8)]))
             #expect(try await stage.state(order.run) == .running)
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
+    func `hands on the limits, the hooks and how paused time counts, beside the environment`(kind: Kind) async throws {
+        try await withStage(kind) { stage in
+            let hooks = RunHooks(onInterrupt: "echo 'a b'\n", onEnd: "true; \u{1}", limit: .seconds(3))
+            for isFull in [true, false] {
+                var order = try stage.order("job-\(isFull)")
+                order.environment = ["A": [0x31], "B": [0xFF]]
+                if isFull {
+                    order.limits = RunLimits(memory: 1 << 40, cpuTime: .milliseconds(1_500), processes: 7, output: 9)
+                    order.hooks = hooks
+                    order.chargesPausedTime = true
+                } else {
+                    order.hooks.onEnd = "x"
+                }
+                try await stage.submit(order)
+                let offer = try #require(try await stage.transport.offers(limit: 1).first)
+                let result = try await stage.transport.start(offer, gracePeriod: .seconds(10))
+                guard case .started(let started, _) = result else { return }
+                #expect(started.limits == order.limits && started.hooks == order.hooks)
+                #expect(started.chargesPausedTime == isFull && started.environment == order.environment)
+            }
         }
     }
 

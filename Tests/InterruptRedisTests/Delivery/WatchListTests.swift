@@ -55,7 +55,9 @@ private struct Tick: InstantProtocol {
         #expect(list.step(now: .at(121), pollInterval: interval) == .wait(until: .at(1_000)))
     }
 
-    @Test func `whether a run is to be paused is read together with the rest, and only if somebody wants to know`() throws {
+    @Test func `whether a run is to be paused is read together with the rest, and only if somebody wants to know`()
+        throws
+    {
         var list = try list()
         list.watch(try order("r1", job: "a"), isPausable: true, now: .at(100))
         list.watch(try order("r2", job: "b"), now: .at(100))
