@@ -181,9 +181,11 @@ public final class InMemoryTransport: InterruptTransport {
         }
     }
 
-    /// Puts offers back to the end of the queue.
+    /// Puts offers back to the end of the queue, those of runs that still wait in it.
     public func giveBack(_ offers: [RunOffer]) async throws(TransportError) {
-        state.withLock { $0.waiting += offers }
+        state.withLock { state in
+            state.waiting += offers.filter { state.runs[$0.run]?.state == .queued }
+        }
         offered.signal()
     }
 
