@@ -16,6 +16,8 @@ public final class InMemoryTransport: InterruptTransport {
         public var receipts: [(signal: InterruptSignal, way: DeliveryWay)] = []
         /// The output, in order.
         public var output: [OutputChunk] = []
+        /// Whether it is to be paused.
+        public var isPauseAsked = false
         /// How it ended.
         public var ending: RunEnding?
         /// The instance that claimed it.
@@ -30,10 +32,12 @@ public final class InMemoryTransport: InterruptTransport {
 
     fileprivate struct State {
         typealias Delivery = @Sendable (InterruptSignal, DeliveryWay) -> Void
+        typealias Pausing = @Sendable (Bool) -> Void
 
         var runs: [RunID: Run] = [:]
         var waiting: [RunOffer] = []
         var deliveries: [RunID: Delivery] = [:]
+        var pausings: [RunID: Pausing] = [:]
         var holder: NameHolder?
     }
 
@@ -72,6 +76,32 @@ public final class InMemoryTransport: InterruptTransport {
         }
         deliver?(signal, .push)
         return reception
+    }
+
+    /// Asks that a run be paused. Returns at once; the run is paused when its state says so.
+    @discardableResult
+    public func pause(_ run: RunID) -> PauseOutcome { setPauseAsked(true, of: run) }
+
+    /// Asks that a paused run go on. Returns at once; it goes on when its state says so.
+    @discardableResult
+    public func resume(_ run: RunID) -> PauseOutcome { setPauseAsked(false, of: run) }
+
+    private func setPauseAsked(_ isAsked: Bool, of run: RunID) -> PauseOutcome {
+        let (outcome, tell): (PauseOutcome, State.Pausing?) = state.withLock { state in
+            guard let entry = state.runs[run] else { return (.missing, nil) }
+            switch entry.state {
+            case .queued: return (.queued, nil)
+            case .cancelling: return (.cancelling, nil)
+            case .completed, .failed, .interrupted, .lost: return (.ended, nil)
+            case .running, .paused: break
+            }
+            if case .handler = entry.order.work { return (.handler, nil) }
+            if entry.isPauseAsked == isAsked { return (.already, nil) }
+            state.runs[run]?.isPauseAsked = isAsked
+            return (isAsked || entry.state == .paused ? .recorded : .withdrawn, state.pausings[run])
+        }
+        tell?(isAsked)
+        return outcome
     }
 
     /// What is known of a run.
@@ -151,25 +181,49 @@ public final class InMemoryTransport: InterruptTransport {
         }
     }
 
-    /// Puts offers back to the end of the queue.
+    /// Puts offers back to the end of the queue, those of runs that still wait in it.
     public func giveBack(_ offers: [RunOffer]) async throws(TransportError) {
-        state.withLock { $0.waiting += offers }
+        state.withLock { state in
+            state.waiting += offers.filter { state.runs[$0.run]?.state == .queued }
+        }
         offered.signal()
     }
 
     /// Delivers each interrupt, the ones from before the call too.
-    public func watch(_ order: RunOrder, deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void) {
-        let earlier = state.withLock { state in
+    public func watch(
+        _ order: RunOrder,
+        pausing: (@Sendable (_ isToBePaused: Bool) -> Void)?,
+        deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void
+    ) {
+        let (earlier, isPauseAsked) = state.withLock { state in
             state.deliveries[order.run] = deliver
-            guard let inbox = state.runs[order.run]?.inbox, let cause = inbox.cause else { return [InterruptSignal]() }
-            return [cause] + inbox.escalations
+            state.pausings[order.run] = pausing
+            let isPauseAsked = state.runs[order.run]?.isPauseAsked ?? false
+            guard let inbox = state.runs[order.run]?.inbox, let cause = inbox.cause else {
+                return ([InterruptSignal](), isPauseAsked)
+            }
+            return ([cause] + inbox.escalations, isPauseAsked)
         }
         for signal in earlier { deliver(signal, .start) }
+        if isPauseAsked { pausing?(true) }
     }
 
     /// Ends the deliveries of a run.
     public func unwatch(_ run: RunID) {
-        state.withLock { $0.deliveries[run] = nil }
+        state.withLock { state in
+            state.deliveries[run] = nil
+            state.pausings[run] = nil
+        }
+    }
+
+    /// Keeps whether the run is paused.
+    public func record(isPaused: Bool, of run: RunID) async throws(TransportError) {
+        state.withLock { state in
+            guard let entry = state.runs[run], entry.state == (isPaused ? .running : .paused) else { return }
+            // Taken back meanwhile: that it goes on follows.
+            if isPaused, !entry.isPauseAsked { return }
+            state.runs[run]?.state = isPaused ? .paused : .running
+        }
     }
 
     /// Writes the receipt.
@@ -184,6 +238,7 @@ public final class InMemoryTransport: InterruptTransport {
             entry.receipts.append((signal, way))
             if entry.inbox.stage.shouldTerminateActiveTasks, entry.state.canBecome(.cancelling) {
                 entry.state = .cancelling
+                entry.isPauseAsked = false
             }
             state.runs[run] = entry
         }
@@ -226,6 +281,7 @@ public final class InMemoryTransport: InterruptTransport {
             let endedByItself = ending.state == .completed || ending.state == .failed
             if entry.inbox.stage.shouldTerminateActiveTasks, endedByItself { ending.isLateInterrupt = true }
             state.runs[run]?.state = ending.state
+            state.runs[run]?.isPauseAsked = false
             state.runs[run]?.ending = ending
         }
     }

@@ -33,14 +33,25 @@ public protocol InterruptTransport: Sendable {
     func giveBack(_ offers: [RunOffer]) async throws(TransportError)
 
     /// Delivers each interrupt for `order`'s run by calling `deliver`, until ``unwatch(_:)``. A delivery may come twice,
-    /// late or out of order; the scope sorts that out. `deliver` is called from any thread and must return at once.
-    func watch(_ order: RunOrder, deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void)
+    /// late or out of order; the scope sorts that out.
+    ///
+    /// Tells besides whether the run is to be paused, each time that this changes, by calling `pausing`; with none, nobody
+    /// looks. Both are called from any thread and must return at once.
+    func watch(
+        _ order: RunOrder,
+        pausing: (@Sendable (_ isToBePaused: Bool) -> Void)?,
+        deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void
+    )
 
     /// Ends the deliveries of a run.
     func unwatch(_ run: RunID)
 
     /// Writes the worker's receipt for an interrupt, and puts the interrupt on record if nobody has.
     func acknowledge(_ signal: InterruptSignal, way: DeliveryWay, for run: RunID) async throws(TransportError)
+
+    /// Puts on record that a run is paused now, or goes on, and tells those who watch. A run that is neither running nor
+    /// paused by now stays as it is.
+    func record(isPaused: Bool, of run: RunID) async throws(TransportError)
 
     /// Records the leader's process, or that of the worker itself for a run of a handler, so that what a dead worker left
     /// behind can be found.
@@ -57,6 +68,13 @@ public protocol InterruptTransport: Sendable {
 
     /// Records how the run ended. A repetition after an unknown outcome is no error.
     func end(_ run: RunID, as ending: RunEnding) async throws(TransportError)
+}
+
+extension InterruptTransport {
+    /// Delivers as ``watch(_:pausing:deliver:)``, for a run that cannot be paused.
+    public func watch(_ order: RunOrder, deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void) {
+        watch(order, pausing: nil, deliver: deliver)
+    }
 }
 
 /// Why a transport could not do what was asked.

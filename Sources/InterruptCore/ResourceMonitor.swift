@@ -9,11 +9,26 @@ import Synchronization
 #endif
 
 /// Whose use of memory, CPU time and processes counts.
-public enum ResourceSubject: Hashable, Sendable {
+public enum ResourceSubject: Sendable {
     /// This process, without its children.
     case thisProcess
     /// The process with this pid and everything below it.
     case processTree(Int32)
+    /// The processes with the pids that the closure gives, each time it is asked: those of a cgroup, for instance. `name`
+    /// is what events call them.
+    case members(name: String, @Sendable () throws -> [Int32])
+
+    /// What events call it.
+    fileprivate var checkerName: String {
+        switch self {
+        case .thisProcess: "resource limits"
+        case .processTree(let pid): "resource limits of process \(pid)"
+        case .members(let name, _): "resource limits of \(name)"
+        }
+    }
+
+    /// Whether what its processes have waited for belongs to it, too.
+    fileprivate var includesChildren: Bool { if case .thisProcess = self { false } else { true } }
 }
 
 extension InterruptChecker {
@@ -39,12 +54,37 @@ extension InterruptChecker {
         every interval: Duration = defaultInterval
     ) -> InterruptChecker {
         let monitor = ResourceMonitor(limits, of: subject)
-        let name =
-            switch subject {
-            case .thisProcess: "resource limits"
-            case .processTree(let pid): "resource limits of process \(pid)"
+        return InterruptChecker(subject.checkerName, every: interval) { () throws -> InterruptSignal? in
+            try monitor.sample()
+        }
+    }
+}
+
+extension InterruptChecker {
+    /// Interrupts with reason `resource_limit` when more was written than `limit` bytes, such as "Output size 12MB exceeds
+    /// limit 10MB".
+    ///
+    /// - `written`: how many bytes were written so far; asked at each sample.
+    package static func outputLimit(
+        _ limit: Int64,
+        every interval: Duration = defaultInterval,
+        written: @escaping @Sendable () -> Int64
+    ) -> InterruptChecker {
+        let limits = ResourceLimits(output: .init(at: "", bytes: Int(limit)))
+        let found = Mutex<InterruptSignal?>(nil)
+        return InterruptChecker("output limit", every: interval) { () async -> InterruptSignal? in
+            found.withLock { found in
+                found = found ?? limits.excess(of: ResourceUsage(output: Int(written()))).map(InterruptSignal.excess)
+                return found
             }
-        return InterruptChecker(name, every: interval) { () throws -> InterruptSignal? in try monitor.sample() }
+        }
+    }
+}
+
+extension InterruptSignal {
+    /// What a limit that is exceeded means.
+    fileprivate static func excess(_ message: String) -> InterruptSignal {
+        InterruptSignal(reason: .resourceLimit, message: message, triggeredBy: "resource_monitor", source: .limit)
     }
 }
 
@@ -87,13 +127,7 @@ private final class ResourceMonitor: Sendable {
             if let limit = limits.memory, usage.memory > limit {
                 usage.memory = processes.reduce(0) { $0 + $1.proportionalMemory }
             }
-            guard let message = limits.excess(of: usage) else { return nil }
-            state.found = InterruptSignal(
-                reason: .resourceLimit,
-                message: message,
-                triggeredBy: "resource_monitor",
-                source: .limit
-            )
+            state.found = limits.excess(of: usage).map(InterruptSignal.excess)
             return state.found
         }
     }
@@ -101,7 +135,7 @@ private final class ResourceMonitor: Sendable {
     private static func processes(
         of subject: ResourceSubject,
         _ state: inout State
-    ) throws(UnreadableResource) -> [ProcessTable.Entry] {
+    ) throws -> [ProcessTable.Entry] {
         switch subject {
         case .thisProcess:
             guard let entry = ProcessTable.Entry(of: getpid()) else {
@@ -111,6 +145,7 @@ private final class ResourceMonitor: Sendable {
         case .processTree(let pid):
             guard state.tree != nil else { throw UnreadableResource(description: "there is no process \(pid)") }
             return state.tree?.follow(try ProcessTable.read()) ?? []
+        case .members(_, let pids): return try pids().compactMap(ProcessTable.Entry.init(of:))
         }
     }
 }
@@ -118,6 +153,6 @@ private final class ResourceMonitor: Sendable {
 extension [ProcessTable.Entry] {
     /// What they have used together.
     fileprivate func time(of subject: ResourceSubject) -> Duration {
-        reduce(.zero) { $0 + $1.ownTime + (subject == .thisProcess ? .zero : $1.waitedTime) }
+        reduce(.zero) { $0 + $1.ownTime + (subject.includesChildren ? $1.waitedTime : .zero) }
     }
 }

@@ -48,6 +48,12 @@ public struct RunOrder: Hashable, Sendable {
     public var gracePeriod: Duration?
     /// Interrupts the run with reason `timeout` after this long.
     public var timeout: Duration?
+    /// Whether the time for which the run is paused counts towards its timeout.
+    public var chargesPausedTime: Bool
+    /// How much a command may use.
+    public var limits: RunLimits
+    /// What is done beside a command.
+    public var hooks: RunHooks
 
     /// An order from its parts.
     public init(
@@ -60,7 +66,10 @@ public struct RunOrder: Hashable, Sendable {
         directory: String? = nil,
         environment: [String: [UInt8]] = [:],
         gracePeriod: Duration? = nil,
-        timeout: Duration? = nil
+        timeout: Duration? = nil,
+        chargesPausedTime: Bool = false,
+        limits: RunLimits = RunLimits(),
+        hooks: RunHooks = RunHooks()
     ) {
         self.run = run
         self.job = job
@@ -72,6 +81,9 @@ public struct RunOrder: Hashable, Sendable {
         self.environment = environment
         self.gracePeriod = gracePeriod
         self.timeout = timeout
+        self.chargesPausedTime = chargesPausedTime
+        self.limits = limits
+        self.hooks = hooks
     }
 }
 

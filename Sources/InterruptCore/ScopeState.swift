@@ -31,6 +31,7 @@ struct ScopeState {
     var cleanup: [CleanupStep] = []
     var timeout: ArmedTimeout?
     var timeoutCount = 0
+    var suspension: TimeoutSuspension?
     var phase = Phase.open
 
     init(shield: Shield?, strategies: [any InterruptStrategy]) {

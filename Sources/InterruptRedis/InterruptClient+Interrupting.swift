@@ -55,7 +55,7 @@ public enum RunReference: Hashable, Sendable {
     /// This run.
     case run(RunID)
 
-    fileprivate var arguments: [RedisArgument] {
+    var arguments: [RedisArgument] {
         switch self {
         case .job(let job): ["job", .init(job.description)]
         case .run(let run): ["run", .init(run.rawValue)]

@@ -57,6 +57,12 @@ public struct Submission: Sendable {
     public var gracePeriod: Duration?
     /// Interrupts the run with reason `timeout` after this long.
     public var timeout: Duration?
+    /// Whether the time for which the run is paused counts towards its timeout.
+    public var chargesPausedTime = false
+    /// How much a command may use.
+    public var limits = RunLimits()
+    /// What is done beside a command.
+    public var hooks = RunHooks()
     /// Who submits.
     public var submittedBy: String?
 
@@ -108,6 +114,9 @@ extension InterruptClient {
             .init(submission.gracePeriod.map { "\($0.milliseconds)" } ?? ""),
             .init(submission.timeout.map { "\($0.milliseconds)" } ?? ""), .init(handler), .init(input),
         ]
+        let options = submission.options
+        arguments.append(.init(options.count))
+        for (name, value) in options { arguments += [.init(name), .init(value)] }
         for (name, value) in submission.environment { arguments += [.init(name), .init(value)] }
         let reply = try await evaluate(RedisScripts.submit, arguments)
         let parts = reply.array?.compactMap(\.text) ?? []

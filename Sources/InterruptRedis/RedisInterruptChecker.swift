@@ -90,8 +90,15 @@ public final class RedisInterruptChecker: Sendable {
 
     /// Calls `deliver` with each interrupt for the run, from any thread, until ``unwatch(_:)``. One interrupt may come
     /// several times and in any order. `deliver` must return at once.
-    public func watch(_ order: RunOrder, deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void) {
-        board.watch(order, deliver: deliver)
+    ///
+    /// - Parameter pausing: called each time that it changes whether the run is to be paused, in the same manner; with
+    ///   none, nobody looks.
+    public func watch(
+        _ order: RunOrder,
+        pausing: (@Sendable (_ isToBePaused: Bool) -> Void)? = nil,
+        deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void
+    ) {
+        board.watch(order, pausing: pausing, deliver: deliver)
     }
 
     /// How many messages, flags and records could not be read as interrupts, since it began.
@@ -176,7 +183,9 @@ public final class RedisInterruptChecker: Sendable {
     }
 
     private func consider(_ value: [UInt8]?, of key: String, _ way: DeliveryWay) async {
-        guard let role = board.newValue(value, of: key), let value else { return }
+        guard let role = board.newValue(value, of: key) else { return }
+        if case .pause(let run) = role { return board.tell(isToBePaused: value != nil, to: run) }
+        guard let value else { return }
         do {
             switch role {
             case .request(let run):
@@ -193,6 +202,7 @@ public final class RedisInterruptChecker: Sendable {
                 try await interrupts.importWideFlag(signal, target: target, value: value)
                 // It is gone now: the same text set again is a new request.
                 board.forgetValue(of: key)
+            case .pause: break  // told above
             }
         } catch let error as MalformedSignal {
             board.malformed(key, error)

@@ -159,7 +159,7 @@ public final class RedisTransport: InterruptTransport {
         switch parts.first?.text {
         case "gone": return .gone
         case "held":
-            queue.hold()
+            queue.hold(offer, behind: parts.dropFirst().first?.text.flatMap { try? InterruptTarget($0) })
             return .gone
         case "replaced": throw .replaced
         case "started" where parts.count == 4:
@@ -212,9 +212,13 @@ public final class RedisTransport: InterruptTransport {
 
     // MARK: A run
 
-    /// Delivers each interrupt for the run, from any thread.
-    public func watch(_ order: RunOrder, deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void) {
-        checker.watch(order, deliver: deliver)
+    /// Delivers each interrupt for the run, and each change of whether it is to be paused, from any thread.
+    public func watch(
+        _ order: RunOrder,
+        pausing: (@Sendable (_ isToBePaused: Bool) -> Void)?,
+        deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void
+    ) {
+        checker.watch(order, pausing: pausing, deliver: deliver)
     }
 
     /// Ends the deliveries of a run.
@@ -231,6 +235,15 @@ public final class RedisTransport: InterruptTransport {
         let reply = try await evaluate(
             RedisScripts.acknowledge,
             signal.arguments + [.init(run.rawValue), .init(instance), .init(way.rawValue)]
+        )
+        if reply.text == "replaced" { throw .replaced }
+    }
+
+    /// Records that the run is paused now, or goes on.
+    public func record(isPaused: Bool, of run: RunID) async throws(TransportError) {
+        let reply = try await evaluate(
+            RedisScripts.paused,
+            [.init(run.rawValue), .init(instance), isPaused ? "1" : "0"]
         )
         if reply.text == "replaced" { throw .replaced }
     }

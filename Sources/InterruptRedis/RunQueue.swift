@@ -5,16 +5,13 @@ import Synchronization
 final class RunQueue: Sendable {
     /// How long the server lets the connection wait before it answers that there is nothing.
     private static let wait = Duration.seconds(5)
-    /// How long a worker behind a gate leaves the queue to others before it looks again.
-    private static let holdInterval = Duration.seconds(1)
-
     private let client: RedisClient
     private let interrupts: InterruptClient
     private let keys: RedisKeys
     private let worker: Name
     private let queues: [Name]
     private let pendingEntries: PendingEntries
-    private let heldUntil = Mutex<ContinuousClock.Instant?>(nil)
+    private let held: Mutex<HeldQueues<ContinuousClock.Instant>>
 
     /// How far this consumer's own pending entries were read since they had to be read again; `nil` when they all were.
     private final class PendingEntries: Sendable {
@@ -43,6 +40,7 @@ final class RunQueue: Sendable {
         self.interrupts = interrupts
         self.worker = worker
         self.queues = queues
+        held = Mutex(HeldQueues(queues: queues))
         let keys = interrupts.keys
         self.keys = keys
         let pendingEntries = PendingEntries()
@@ -72,9 +70,9 @@ final class RunQueue: Sendable {
         await client.run()
     }
 
-    /// Nothing is offered for a moment: the worker is behind a gate.
-    func hold() {
-        heldUntil.withLock { $0 = .now + Self.holdInterval }
+    /// An offered run was put back because `target` is behind a gate: its like is not offered for a moment.
+    func hold(_ offer: RunOffer, behind target: InterruptTarget?) {
+        held.withLock { $0.meet(offer, behind: target, now: .now) }
     }
 
     /// Gives everything back that was offered and never started. Best effort: what stays pending is this name's again
@@ -90,16 +88,18 @@ final class RunQueue: Sendable {
     /// Waits until at least one queued run is offered; after a connect, or when something could not be given back, the
     /// consumer's own pending entries come first.
     func offers(limit: Int) async throws(TransportError) -> [RunOffer] {
-        if let instant = heldUntil.withLock({ $0.take() }) {
-            try? await Task.sleep(until: instant, clock: .continuous)  // cancelled: nothing is offered any more
-        }
         while !Task.isCancelled {
+            let (open, next) = held.withLock { $0.open(at: .now) }
+            if open.isEmpty, let next {
+                try? await Task.sleep(until: next, clock: .continuous)  // cancelled: nothing is offered any more
+                continue
+            }
             let offers: [RunOffer]
             if let cursors = pendingEntries.now {
                 offers = try await pending(after: cursors, limit: limit)
                 pendingEntries.read(offers)
             } else {
-                offers = try await new(limit: limit)
+                offers = try await new(limit: limit, from: open, until: next)
             }
             if !offers.isEmpty { return offers }
         }
@@ -109,7 +109,7 @@ final class RunQueue: Sendable {
     private func pending(
         after cursors: [Name: String],
         limit: Int,
-        within timeout: Duration = wait + .seconds(2)
+        within timeout: Duration = RunQueue.wait + .seconds(2)
     ) async throws(TransportError) -> [RunOffer] {
         var offers: [RunOffer] = []
         for queue in queues where offers.count < limit {
@@ -124,14 +124,21 @@ final class RunQueue: Sendable {
 
     /// COUNT is per stream, so strict order and one limit for all queues take one question for each. Only when all of
     /// them are empty they are waited for together; what that brings beyond the limit goes back.
-    private func new(limit: Int) async throws(TransportError) -> [RunOffer] {
-        if queues.count == 1 { return try await read([(queues[0], ">")], limit: limit, waits: true) }
+    private func new(
+        limit: Int,
+        from queues: [Name],
+        until next: ContinuousClock.Instant?
+    ) async throws(TransportError) -> [RunOffer] {
+        // No longer than until a queue is asked again that was left alone. 0 would wait without end.
+        let left = next.map { max(.milliseconds(1), ContinuousClock.now.duration(to: $0)) }
+        let wait = min(Self.wait, left ?? Self.wait)
+        if queues.count == 1 { return try await read([(queues[0], ">")], limit: limit, waitingFor: wait) }
         var offers: [RunOffer] = []
         for queue in queues where offers.count < limit {
             offers += try await read([(queue, ">")], limit: limit - offers.count)
         }
         if !offers.isEmpty { return offers }
-        offers = try await read(queues.map { ($0, ">") }, limit: 1, waits: true)
+        offers = try await read(queues.map { ($0, ">") }, limit: 1, waitingFor: wait)
         if offers.count > limit {
             try? await giveBack(Array(offers[limit...]))  // what stays pending comes again with the next offers
         }
@@ -141,12 +148,12 @@ final class RunQueue: Sendable {
     private func read(
         _ streams: [(queue: Name, id: String)],
         limit: Int,
-        waits: Bool = false,
-        within timeout: Duration = wait + .seconds(2)
+        waitingFor wait: Duration? = nil,
+        within timeout: Duration = RunQueue.wait + .seconds(2)
     ) async throws(TransportError) -> [RunOffer] {
         var arguments: [RedisArgument] = ["GROUP", .init(RedisKeys.consumerGroup), .init(worker.description)]
         arguments += ["COUNT", .init(limit)]
-        if waits { arguments += ["BLOCK", .init(Self.wait.milliseconds)] }
+        if let wait { arguments += ["BLOCK", .init(max(1, wait.milliseconds))] }
         arguments += ["STREAMS"] + streams.map { .init(keys.queue($0.queue)) } + streams.map { .init($0.id) }
         do throws(RedisError) {
             let reply = try await client.send(

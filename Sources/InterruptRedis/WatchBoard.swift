@@ -6,11 +6,13 @@ import Synchronization
 /// Holds the watch list under a lock, and hands what arrives on the subscription to the runs it is meant for.
 final class WatchBoard: Sendable {
     typealias Delivery = @Sendable (InterruptSignal, DeliveryWay) -> Void
+    typealias Pausing = @Sendable (_ isToBePaused: Bool) -> Void
     typealias Clock = ContinuousClock
 
     private struct State {
         var list: WatchList<Clock.Instant>
         var deliveries: [RunID: Delivery] = [:]
+        var pausings: [RunID: Pausing] = [:]
         var subscriberID: Int64?
         var pendingProbe: String?
         var malformedCount = 0
@@ -34,10 +36,11 @@ final class WatchBoard: Sendable {
         state = Mutex(State(list: WatchList(keys: keys, always: always, now: Clock.now)))
     }
 
-    func watch(_ order: RunOrder, deliver: @escaping Delivery) {
+    func watch(_ order: RunOrder, pausing: Pausing?, deliver: @escaping Delivery) {
         state.withLock { state in
-            state.list.watch(order, now: Clock.now)
+            state.list.watch(order, isPausable: pausing != nil, now: Clock.now)
             state.deliveries[order.run] = deliver
+            state.pausings[order.run] = pausing
         }
         wakeup.signal()
     }
@@ -46,6 +49,7 @@ final class WatchBoard: Sendable {
         state.withLock { state in
             state.list.unwatch(run)
             state.deliveries[run] = nil
+            state.pausings[run] = nil
         }
     }
 
@@ -152,6 +156,8 @@ final class WatchBoard: Sendable {
         guard ways.contains(way) else { return }
         state.withLock { $0.deliveries[run] }?(signal, way)
     }
+
+    func tell(isToBePaused: Bool, to run: RunID) { state.withLock { $0.pausings[run] }?(isToBePaused) }
 
     /// Begins a new probe; answers whether the one before has come back.
     func exchangeProbe(_ text: String) -> Bool {

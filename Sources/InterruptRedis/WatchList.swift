@@ -7,6 +7,8 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
         case request(RunID)
         case jobFlag(RunID, Name)
         case wideFlag(InterruptTarget)
+        /// That the run is to be paused, as long as the key is there.
+        case pause(RunID)
     }
 
     /// Keys to read at once, each with what made it due.
@@ -63,10 +65,13 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
     }
 
     /// A new run is read once in the next batch, which also arms its keys: a short job pays nothing.
-    mutating func watch(_ order: RunOrder, now: Instant) {
+    ///
+    /// - Parameter isPausable: whether somebody wants to know that it is to be paused.
+    mutating func watch(_ order: RunOrder, isPausable: Bool = false, now: Instant) {
         unwatch(order.run)
         orders[order.run] = order
         add(keys.request(order.run), .request(order.run))
+        if isPausable { add(keys.pause(order.run), .pause(order.run)) }
         add(keys.flag(.job(order.job)), .jobFlag(order.run, order.job))
         for group in order.groups {
             groupMembers[group, default: 0] += 1
@@ -83,6 +88,7 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
     mutating func unwatch(_ run: RunID) {
         guard let order = orders.removeValue(forKey: run) else { return }
         remove(keys.request(run))
+        remove(keys.pause(run))
         // The job's flag may belong to a newer run of the job by now.
         if case .jobFlag(run, _) = entries[keys.flag(.job(order.job))]?.role { remove(keys.flag(.job(order.job))) }
         for group in order.groups {
@@ -163,13 +169,17 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
         failuresInARow = 0
     }
 
-    /// A value that was read: its role when it is new, `nil` when it is gone, unchanged or no longer watched.
+    /// A value that was read: its role when it is new, `nil` when it is unchanged or no longer watched, or when it is gone
+    /// and that means nothing.
     mutating func newValue(_ value: [UInt8]?, of key: String) -> Role? {
         guard var entry = entries[key], entry.lastValue != value else { return nil }
         entry.lastValue = value
         entry.isMalformed = false
         entries[key] = entry
-        return value == nil ? nil : entry.role
+        switch entry.role {
+        case .pause: return entry.role
+        case .request, .jobFlag, .wideFlag: return value == nil ? nil : entry.role
+        }
     }
 
     /// The value could not be read as an interrupt: it is read seldom from now on.

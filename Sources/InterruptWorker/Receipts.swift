@@ -1,14 +1,15 @@
 import InterruptCore
 import Logging
 
-/// Writes what a run has to put on record, in order and until it is there: its process, its receipts, why it does not end,
-/// its last progress, then its end.
+/// Writes what a run has to put on record, in order and until it is there: its process, its receipts, its pauses, why it does
+/// not end, its last progress, then its end.
 struct Receipts<Transport: InterruptTransport>: Sendable {
     private enum Item {
         case process(ProcessIdentity)
         case receipt(InterruptSignal, DeliveryWay)
         case holdout(Holdout)
         case progress(WorkProgress)
+        case pause(Bool)
     }
 
     private let order: RunOrder
@@ -44,6 +45,11 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
         continuation.yield(.progress(progress))
     }
 
+    /// Queues that the run is paused now, or goes on.
+    func add(isPaused: Bool) {
+        continuation.yield(.pause(isPaused))
+    }
+
     /// Nothing but the end follows.
     func finish() {
         continuation.finish()
@@ -65,6 +71,11 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
                 case .progress(let progress):
                     await recorder.write("the last progress") { () async throws(TransportError) in
                         try await transport.publish(progress, of: order.run)
+                    }
+                case .pause(let isPaused):
+                    await recorder.write(isPaused ? "a pause" : "the end of a pause") {
+                        () async throws(TransportError) in
+                        try await transport.record(isPaused: isPaused, of: order.run)
                     }
                 case .receipt(let signal, let way):
                     await recorder.write("a receipt") { () async throws(TransportError) in

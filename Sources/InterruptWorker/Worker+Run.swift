@@ -43,17 +43,18 @@ extension Worker {
             }
             // A drain of the worker itself does not mean what it has claimed already.
             if let own, own.stage > .drain { deliverOwn(own) }
-            transport.watch(order, deliver: deliver)
+            let pause = pauseSwitch(of: order, scope, receipts)
+            transport.watch(order, pausing: pause.map { $0.set }, deliver: deliver)
             let signals = scope.signals
             let ending = await withTaskGroup(of: Void.self, returning: RunEnding?.self) { group in
                 group.addTask {
-                    for await signal in signals where signal.source == .timeout {
+                    for await signal in signals where order.arises(signal) {
                         receipts.add(signal, .local)
                         report(.interrupted(order, signal, .local))
                     }
                 }
                 group.addTask { await self.reportDraining(order, scope) }
-                let ending = await perform(order, scope, receipts, lastCall: lastCall, deliver: deliver)
+                let ending = await perform(order, scope, receipts, pause, lastCall: lastCall, deliver: deliver)
                 transport.unwatch(order.run)
                 state.withLock { $0.scopes[order.run] = nil }
                 // The run may have ended while what ended it is still being taken in: the receipt comes before the end.
@@ -61,10 +62,25 @@ extension Worker {
                 group.cancelAll()  // what has arrived is still read
                 return ending
             }
-            // The stream does not carry a timeout that came after another cause.
-            for signal in scope.late where signal.source == .timeout { receipts.add(signal, .local) }
+            // The stream does not carry a timeout or a limit that came after another cause.
+            for signal in scope.late where order.arises(signal) { receipts.add(signal, .local) }
             if let ending { report(.ended(order, ending, cause: scope.cause)) }
             return ending
+        }
+    }
+
+    /// What pauses the run; `nil` for a function of this process, which cannot be paused.
+    private func pauseSwitch(
+        of order: RunOrder,
+        _ scope: InterruptScope,
+        _ receipts: Receipts<Transport>
+    ) -> PauseSwitch? {
+        if case .handler = order.work { return nil }
+        let report = report
+        return PauseSwitch { isPaused in
+            if !order.chargesPausedTime { isPaused ? scope.suspendTimeout() : scope.resumeTimeout() }
+            receipts.add(isPaused: isPaused)
+            report(.paused(order, isPaused: isPaused))
         }
     }
 
@@ -80,6 +96,7 @@ extension Worker {
         _ order: RunOrder,
         _ scope: InterruptScope,
         _ receipts: Receipts<Transport>,
+        _ pause: PauseSwitch?,
         lastCall: Wakeup,
         deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void
     ) async -> RunEnding? {
@@ -93,7 +110,7 @@ extension Worker {
         case .refused(let why): return RunEnding(state: .failed, error: why)
         }
         switch order.work {
-        case .command: return await spawn(order, scope, receipts, lastCall: lastCall)
+        case .command: return await spawn(order, scope, receipts, pause ?? PauseSwitch(), lastCall: lastCall)
         case .handler(let name, let input):
             return await runHandler(
                 name,
@@ -111,6 +128,7 @@ extension Worker {
         _ order: RunOrder,
         _ scope: InterruptScope,
         _ receipts: Receipts<Transport>,
+        _ pause: PauseSwitch,
         lastCall: Wakeup
     ) async -> RunEnding? {
         guard let runner else {
@@ -121,7 +139,7 @@ extension Worker {
         let transport = transport
         let report = report
         let logger = logger
-        return await runner.run(order, scope: scope) { pid in
+        return await runner.run(order, scope: scope, pause: pause) { pid in
             // First, so that whoever hears of the start can be sure that it is going on record.
             if let process = ProcessIdentity(pid: pid) { receipts.spawned(process) }
             report(.started(order, pid: pid))
@@ -136,6 +154,18 @@ extension Worker {
             } catch {
                 logger.debug("output left out", metadata: ["run": "\(order.run)", "why": "\(error)"])
             }
+        }
+    }
+}
+
+extension RunOrder {
+    /// Whether the signal arose in the run's own scope, so that nobody has delivered it. The limits of a function are those
+    /// of a scope below.
+    fileprivate func arises(_ signal: InterruptSignal) -> Bool {
+        switch signal.source {
+        case .timeout: true
+        case .limit: if case .command = work { true } else { false }
+        case .local, .unixSignal, .checker, .remote, .flag, .message: false
         }
     }
 }

@@ -208,12 +208,13 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
             while let offers = await nextOffers() {
                 var refused: [RunOffer] = []
                 for offer in offers {
-                    switch state.withLock({ $0.decisions.take(offer.run) }) {
+                    switch state.withLock({ $0.decisions.take(offer) }) {
                     case .taken:
                         runs.addTask {
                             await self.process(offer)
-                            self.state.withLock { $0.decisions.release(offer.run) }
+                            let repeated = self.state.withLock { $0.decisions.release(offer.run) }
                             self.slotFreed.signal()
+                            if !repeated.isEmpty { await self.giveBack(repeated) }
                         }
                     case .held: continue
                     case .refused: refused.append(offer)

@@ -8,6 +8,8 @@ public enum WorkerEvent: Sendable {
     case started(RunOrder, pid: Int32)
     /// An interrupt was accepted for a run.
     case interrupted(RunOrder, InterruptSignal, DeliveryWay)
+    /// A run's processes were frozen, or go on.
+    case paused(RunOrder, isPaused: Bool)
     /// A run was asked to drain so long ago and still goes on; once a run.
     case draining(RunOrder, for: Duration)
     /// A run of a handler goes on although it was asked to end; it keeps its slot.

@@ -14,14 +14,15 @@ struct WorkerState: Sendable {
     enum Taking: Equatable {
         /// It has a slot now.
         case taken
-        /// It is held already: an offer may come twice.
+        /// It is held already: an offer may come twice. ``release(_:)`` returns it.
         case held
         /// Nothing is taken any more.
         case refused
     }
 
     private let slots: Int
-    private var held: Set<RunID> = []
+    /// The runs that have a slot, with what was offered of each meanwhile.
+    private var held: [RunID: Set<RunOffer>] = [:]
     /// The stage this worker itself is at; from the first one on it takes nothing new.
     private(set) var stage: InterruptStage?
 
@@ -36,16 +37,20 @@ struct WorkerState: Sendable {
     var heldCount: Int { held.count }
 
     /// Takes a slot for an offered run.
-    mutating func take(_ run: RunID) -> Taking {
-        if held.contains(run) { return .held }
+    mutating func take(_ offer: RunOffer) -> Taking {
+        if held[offer.run] != nil {
+            held[offer.run]?.insert(offer)
+            return .held
+        }
         guard stage == nil else { return .refused }
-        held.insert(run)
+        held[offer.run] = []
         return .taken
     }
 
-    /// Frees the run's slot.
-    mutating func release(_ run: RunID) {
-        held.remove(run)
+    /// Frees the run's slot, and returns what was offered of it meanwhile, to be given back: a run that a gate holds back
+    /// is offered again by the queue before its slot is free.
+    mutating func release(_ run: RunID) -> [RunOffer] {
+        Array(held.removeValue(forKey: run) ?? [])
     }
 
     /// The stage only rises.

@@ -24,7 +24,10 @@ struct InterruptControl: AsyncParsableCommand {
         version: version,
         groupedSubcommands: [
             CommandGroup(name: "Start work", subcommands: [Run.self, Submit.self, Wait.self]),
-            CommandGroup(name: "Stop work", subcommands: [Cancel.self, Drain.self, Kill.self, Resume.self]),
+            CommandGroup(
+                name: "Stop work",
+                subcommands: [Cancel.self, Drain.self, Kill.self, Pause.self, Resume.self]
+            ),
             CommandGroup(
                 name: "Look",
                 subcommands: [Status.self, List.self, Logs.self, Watch.self, History.self, Workers.self]

@@ -54,6 +54,8 @@ struct Reporter {
                     "source": "\(signal.source.rawValue)", "message": "\(signal.message ?? "-")",
                 ]
             )
+        case .paused(let order, let isPaused):
+            logger.info(isPaused ? "paused" : "resumed", metadata: ["job": "\(order.job)", "run": "\(order.run)"])
         case .draining(let order, let time):
             logger.warning(
                 "job \(order.job) has been draining for \(time.displayText)",
@@ -92,6 +94,8 @@ enum TerminalText {
             if let message = signal.message { parts.append("\"\(message)\"") }
             parts.append("via \(way.rawValue)")
             return ["interrupted \(order.job): \(parts.joined(separator: ", ").escapedForDisplay())"]
+        case .paused(let order, let isPaused):
+            return ["\(isPaused ? "paused" : "resumed") \(order.job)"]
         case .draining(let order, let time):
             return ["job \(order.job) has been draining for \(time.displayText)"]
         case .holdsOut(let order, let holdout):

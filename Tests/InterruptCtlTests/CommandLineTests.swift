@@ -42,7 +42,25 @@ import Testing
         (["submit", "--env", "=x", "--", "a"], "letters, digits and _ only"),
         (["submit", "--env", "a b=x", "--", "a"], "letters, digits and _ only"),
         (["submit", "--timeout", "0", "--", "a"], "longer than 0"), (["list", "--state", "done"], "a state is one of"),
-        (["resume", "nightly"], "is a job"), (["history", "--limit", "0"], "from 1 to 100000"),
+        (["pause"], "The target is missing"), (["resume"], "The target is missing"),
+        (["pause", "a", "--no-wait", "--wait", "5s"], "contradict"),
+        (["pause", "group:g", "--run", "r"], "--run names one run"), (["resume", "grp:x"], "use JOB, group:NAME"),
+        (["submit", "--max-memory", "512Q", "--", "a"], "a whole number of bytes, or one with K, M, G or T"),
+        (["submit", "--max-memory", "M", "--", "a"], "a whole number of bytes, or one with K, M, G or T"),
+        (["submit", "--max-memory", "-1", "--", "a"], "--max-memory"),
+        (["submit", "--max-memory", "0", "--", "a"], "from 1 to 1024T"),
+        (["submit", "--max-output", "9999999999999T", "--", "a"], "from 1 to 1024T"),
+        (["run", "--max-output", "1.5G", "--", "a"], "a whole number of bytes"),
+        (["run", "--max-cpu", "0s", "--", "a"], "longer than 0"), (["run", "--max-cpu", "x", "--", "a"], "--max-cpu"),
+        (["run", "--max-processes", "0", "--", "a"], "from 1 to 4194304"),
+        (["run", "--max-processes", "many", "--", "a"], "from 1 to 4194304"),
+        (["run", "--on-end", "", "--", "a"], "the command is empty"),
+        (["run", "--on-interrupt", String(repeating: "x", count: 65_537), "--", "a"], "65537 bytes, at most 65536"),
+        (["run", "--hook-limit", "5s", "--", "a"], "give --on-interrupt or --on-end with it"),
+        (["submit", "--handler", "a", "--max-memory", "1M"], "for commands only"),
+        (["submit", "--handler", "a", "--on-end", "x"], "for commands only"),
+        (["submit", "--handler", "a", "--charge-paused"], "for commands only"),
+        (["history", "--limit", "0"], "from 1 to 100000"),
     ])
     func `wrong usage is one line that says what is allowed, and 64`(words: [String], part: String) throws {
         do {
@@ -55,6 +73,15 @@ import Testing
             #expect(lines.count <= 2)
             #expect(InterruptControl.exitCode(for: error).rawValue == 64)
         }
+    }
+
+    @Test(arguments: [
+        ("1", 1), ("64K", 65_536), ("64k", 65_536), ("512M", 536_870_912), ("2G", 2_147_483_648),
+        ("1024T", 1_125_899_906_842_624),
+    ])
+    func `a size is read, and shown again as it may be written`(text: String, bytes: Int64) throws {
+        #expect(try Parse.size(text) == bytes)
+        #expect(try Parse.size(SizeText.of(bytes)) == bytes)
     }
 
     @Test func `an unknown command suggests the nearest`() {

@@ -30,6 +30,7 @@ final class TroubledTransport: InterruptTransport {
         case end(RunID, RunEnding)
         case progress(RunID, WorkProgress)
         case holdout(RunID, Holdout)
+        case paused(RunID, Bool)
         case lost(RunID)
         case givenBack(RunID)
         case left
@@ -109,8 +110,12 @@ final class TroubledTransport: InterruptTransport {
         try await base.giveBack(offers)
     }
 
-    func watch(_ order: RunOrder, deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void) {
-        base.watch(order, deliver: deliver)
+    func watch(
+        _ order: RunOrder,
+        pausing: (@Sendable (_ isToBePaused: Bool) -> Void)?,
+        deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void
+    ) {
+        base.watch(order, pausing: pausing, deliver: deliver)
     }
 
     func unwatch(_ run: RunID) { base.unwatch(run) }
@@ -137,6 +142,12 @@ final class TroubledTransport: InterruptTransport {
         try check("holdout")
         note(.holdout(run, holdout))
         try await base.publish(holdout, of: run)
+    }
+
+    func record(isPaused: Bool, of run: RunID) async throws(TransportError) {
+        try check("paused")
+        note(.paused(run, isPaused))
+        try await base.record(isPaused: isPaused, of: run)
     }
 
     func append(_ output: [OutputChunk], of run: RunID) async throws(TransportError) {
@@ -186,6 +197,7 @@ final class SeenEvents: Sendable {
 
     func waitForStarts(_ count: Int) async { await wait { $0.pids.count >= count } }
     func waitForEnds(_ count: Int) async { await wait { $0.endings.count >= count } }
+    func waitForPauses(_ count: Int) async { await wait { $0.pauses.count >= count } }
     func waitForEntry() async { await wait { !$0.isEmpty } }
 }
 
@@ -193,6 +205,7 @@ extension [WorkerEvent] {
     var pids: [Int32] { compactMap { if case .started(_, let pid) = $0 { pid } else { nil } } }
     var endings: [RunEnding] { compactMap { if case .ended(_, let ending, _) = $0 { ending } else { nil } } }
     var holdouts: [Holdout] { compactMap { if case .holdsOut(_, let holdout) = $0 { holdout } else { nil } } }
+    var pauses: [Bool] { compactMap { if case .paused(_, let isPaused) = $0 { isPaused } else { nil } } }
     var stages: [InterruptStage] { compactMap { if case .stage(_, let new, _) = $0 { new } else { nil } } }
     /// The most runs that had a process at the same time.
     var mostAtOnce: Int {
@@ -202,7 +215,7 @@ extension [WorkerEvent] {
             switch event {
             case .started: now += 1
             case .ended(_, let ending, _): now -= ending.exitCode == nil && ending.termSignal == nil ? 0 : 1
-            case .entered, .interrupted, .draining, .holdsOut, .stage: break
+            case .entered, .interrupted, .paused, .draining, .holdsOut, .stage: break
             }
             most = Swift.max(most, now)
         }
@@ -260,13 +273,20 @@ struct WorkerUnderTest: Sendable {
         )
     }
 
-    func submit(_ command: String..., timeout: Duration? = nil) throws -> RunID {
+    func submit(
+        _ command: String...,
+        timeout: Duration? = nil,
+        chargesPausedTime: Bool = false,
+        limits: RunLimits = RunLimits()
+    ) throws -> RunID {
         let order = RunOrder(
             run: .random(),
             job: try Name("job"),
             queue: try Name("q"),
             work: .command(command.map { Array($0.utf8) }),
-            timeout: timeout
+            timeout: timeout,
+            chargesPausedTime: chargesPausedTime,
+            limits: limits
         )
         transport.base.submit(order)
         return order.run

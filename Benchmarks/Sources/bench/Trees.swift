@@ -179,9 +179,10 @@ enum Trees {
                 return false
             }
             defer { try? file.close() }  // it was only read
-            let text = (try? [UInt8](unsafeUninitializedCapacity: 512) { buffer, count in
-                count = try file.read(into: UnsafeMutableRawBufferPointer(buffer))
-            }) ?? []
+            let text =
+                (try? [UInt8](unsafeUninitializedCapacity: 512) { buffer, count in
+                    count = try file.read(into: UnsafeMutableRawBufferPointer(buffer))
+                }) ?? []
             return String(decoding: text, as: UTF8.self).split(separator: ")").last?.hasPrefix(" Z") == true
         }.count
     }
@@ -191,7 +192,9 @@ enum Trees {
         defer { closedir(listing) }
         var names: [String] = []
         while let entry = readdir(listing) {
-            names.append(withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) })
+            names.append(
+                withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            )
         }
         return names
     }

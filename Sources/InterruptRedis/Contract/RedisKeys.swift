@@ -35,6 +35,9 @@ public struct RedisKeys: Hashable, Sendable {
     func run(_ run: RunID) -> String { "\(namespace)/run/\(run)" }
     func environment(_ run: RunID) -> String { "\(namespace)/env/\(run)" }
     func request(_ run: RunID) -> String { "\(namespace)/request/\(run)" }
+    func pause(_ run: RunID) -> String { "\(namespace)/pause/\(run)" }
+    /// Of a target of many, whose text is no run's id.
+    func pause(_ target: InterruptTarget) -> String { "\(namespace)/pause/\(target)" }
     func queue(_ queue: Name) -> String { "\(namespace)/queue/\(queue)" }
     func output(_ run: RunID) -> String { "\(namespace)/output/\(run)" }
     func group(_ group: Name) -> String { "\(namespace)/group/\(group)" }
@@ -69,6 +72,7 @@ struct LuaKeys {
     let run = "ns .. '/run/'"
     let env = "ns .. '/env/'"
     let request = "ns .. '/request/'"
+    let pause = "ns .. '/pause/'"
     let queue = "ns .. '/queue/'"
     let output = "ns .. '/output/'"
     let group = "ns .. '/group/'"

@@ -69,7 +69,7 @@ extension RedisScripts {
     /// Arguments: the signal (nine), run, instance, way. Replies `OK`, `ended` or `replaced`.
     static let acknowledge = script(
         "acknowledge",
-        using: [history, requests],
+        using: [history, requests, pauses],
         """
         local signal = read_signal(2)
         local run, instance, way = ARGV[11], ARGV[12], ARGV[13]
@@ -91,6 +91,7 @@ extension RedisScripts {
             redis.call('HSET', \(key.run) .. run, 'escalated_by', cjson.encode(request.escalated_by))
           end
           if signal.stage >= 2 and (state == 'running' or state == 'paused') then
+            end_pause(run, state, now)
             state = 'cancelling'
             redis.call('HSET', \(key.run) .. run, 'state', state)
           end

@@ -66,7 +66,7 @@ extension RedisScripts {
     /// or `replaced`.
     static let lose = script(
         "lose",
-        using: [history, flags, endings],
+        using: [history, flags, pauses, endings],
         """
         local run = ARGV[2]
         local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'instance', 'worker')
@@ -74,6 +74,7 @@ extension RedisScripts {
         if redis.call('HGET', \(key.worker) .. fields[4], 'instance') ~= ARGV[3] then return 'replaced' end
         local now = now_ms()
         redis.call('HSET', \(key.run) .. run, 'state', 'lost', 'ended_at_ms', now, 'error', ARGV[4])
+        end_pause(run, fields[1], now)
         finish_run(fields[2], run, 'lost', now, tonumber(ARGV[5]))
         return 'OK'
         """

@@ -14,7 +14,8 @@ enum RedisScripts {
     /// Puts a run in its queue, unless its job is live or something holds it back.
     ///
     /// Arguments: job, run, queue, groups (spaces between), submitted by, command (NUL between), directory, grace in
-    /// ms, timeout in ms, handler and its input instead of a command, then names and values of the environment.
+    /// ms, timeout in ms, handler and its input instead of a command, how many further fields of the run there are, their
+    /// names and values, then names and values of the environment.
     /// Replies `{'queued', run}`, `{'live', run}`, `{'refused', why}` or `{'gated', target, stage, who, at}`.
     static let submit = script(
         "submit",
@@ -41,9 +42,9 @@ enum RedisScripts {
         redis.call('HSET', \(key.meta), 'v', 1)
         redis.call('HSET', \(key.job) .. job, 'run', run)
         redis.call('PERSIST', \(key.job) .. job)
-        if #ARGV > 12 then
-          for i = 13, #ARGV, 2 do redis.call('HSET', \(key.env) .. run, ARGV[i], ARGV[i + 1]) end
-        end
+        local variables = 14 + 2 * tonumber(ARGV[13])
+        for i = 14, variables - 1, 2 do redis.call('HSET', \(key.run) .. run, ARGV[i], ARGV[i + 1]) end
+        for i = variables, #ARGV, 2 do redis.call('HSET', \(key.env) .. run, ARGV[i], ARGV[i + 1]) end
         redis.call('ZADD', \(key.live), now, run)
         for group in string.gmatch(groups, '%S+') do redis.call('SADD', \(key.group) .. group, run) end
         drop_flag(job, run, now)
@@ -59,8 +60,9 @@ enum RedisScripts {
     /// claimed the run may ask again and is told the same: a reply may be lost.
     ///
     /// Arguments: run, queue, entry, worker, instance, and the grace period in ms of a run that names none.
-    /// Replies `{'started', run fields, environment, {flag target, value, …}}`, `{'gone'}`, `{'held'}` when the worker
-    /// itself is behind a gate (the run goes back: another worker may have it), or `{'replaced'}`.
+    /// Replies `{'started', run fields, environment, {flag target, value, …}}`, `{'gone'}`, `{'held', target}` when the
+    /// worker itself is behind a gate, or a target is paused (the run goes back: another worker may have it, or it starts
+    /// later), or `{'replaced'}`.
     static let start = script(
         "start",
         using: [history, flags, gates, offers, requests, endings, unstarted],
@@ -93,7 +95,7 @@ enum RedisScripts {
         local request = stored_request(run)
         if not request and closed_gate_of('worker:' .. worker) then
           put_back(queue, run, entry)
-          return {'held'}
+          return {'held', 'worker:' .. worker}
         end
         local gate = closed_gate(queue, groups)
         if request or gate then
@@ -110,6 +112,11 @@ enum RedisScripts {
           redis.call('XDEL', \(key.queue) .. queue, entry)
           end_queued(job, run, request, now)
           return {'gone'}
+        end
+        local paused = paused_target(queue, groups, worker)
+        if paused then
+          put_back(queue, run, entry)
+          return {'held', paused}
         end
 
         redis.call('XACK', \(key.queue) .. queue, 'workers', entry)
@@ -229,7 +236,7 @@ enum RedisScripts {
     /// kept. Replies `OK` or `replaced`.
     static let end = script(
         "end",
-        using: [history, flags, requests, endings],
+        using: [history, flags, requests, pauses, endings],
         """
         local run, instance, state = ARGV[2], ARGV[3], ARGV[4]
         local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'instance')
@@ -253,6 +260,7 @@ enum RedisScripts {
         -- Nothing is called stopped that has not ended cleanly.
         if state == 'interrupted' and ARGV[9] == '' then set('confirmed_at_ms', now) end
         redis.call('HSET', \(key.run) .. run, unpack(changes))
+        end_pause(run, old, now)
         local retention = tonumber(ARGV[10])
         finish_run(job, run, state, now, retention)
         -- A long tail is for those who read along; memory is not held for it as long as for a record.

@@ -101,6 +101,36 @@ public struct RunRecord: Hashable, Sendable {
     public var submittedAt: Timestamp? { instant("submitted_at") }
     /// When it was claimed.
     public var startedAt: Timestamp? { instant("started_at") }
+    /// Since when it is paused.
+    public var pausedAt: Timestamp? { instant("paused_at") }
+    /// Who asked for the pause that came last.
+    public var pausedBy: String? { text("paused_by") }
+    /// For how long it was paused, without the pause that lasts.
+    public var pausedTime: Duration { .milliseconds(number("paused_ms") ?? 0) }
+    /// How much of the time since its start does not count towards its timeout at `now`, because it was paused.
+    public func unchargedTime(at now: Timestamp) -> Duration {
+        if chargesPausedTime { return .zero }
+        return pausedTime + (pausedAt.map { max(.zero, now - $0) } ?? .zero)
+    }
+    /// How much it may use.
+    public var limits: RunLimits {
+        RunLimits(
+            memory: number("max_memory_bytes"),
+            cpuTime: number("max_cpu_ms").map { .milliseconds($0) },
+            processes: number("max_processes").map { Int($0) },
+            output: number("max_output_bytes")
+        )
+    }
+    /// What is done beside it.
+    public var hooks: RunHooks {
+        RunHooks(
+            onInterrupt: text("on_interrupt"),
+            onEnd: text("on_end"),
+            limit: number("hook_limit_ms").map { .milliseconds($0) } ?? RunHooks.defaultLimit
+        )
+    }
+    /// Whether the time for which it is paused counts towards its timeout.
+    public var chargesPausedTime: Bool { text("charge_paused") == "1" }
     /// When the first interrupt was recorded.
     public var requestedAt: Timestamp? { instant("requested_at") }
     /// When its worker wrote the receipt.
@@ -154,7 +184,10 @@ public struct RunRecord: Hashable, Sendable {
             directory: directory,
             environment: variables,
             gracePeriod: gracePeriod,
-            timeout: timeout
+            timeout: timeout,
+            chargesPausedTime: chargesPausedTime,
+            limits: limits,
+            hooks: hooks
         )
     }
 
@@ -166,13 +199,14 @@ public struct RunRecord: Hashable, Sendable {
     private static let texts = [
         "previous_run", "queue", "cwd", "worker", "instance", "reason", "message", "triggered_by", "request_id", "via",
         "submitted_by", "error", "output_file", "last_output", "handler", "holdout_section", "holdout_checkpoint",
-        "survivors",
+        "survivors", "paused_by", "on_interrupt", "on_end",
     ]
     private static let numbers = [
         "v", "attempt", "pid", "stage", "exit_code", "term_signal", "grace_ms", "timeout_ms", "output_bytes",
-        "output_kept_from",
+        "output_kept_from", "paused_ms", "max_memory_bytes", "max_cpu_ms", "max_processes", "max_output_bytes",
+        "hook_limit_ms",
     ]
-    private static let booleans = ["save_checkpoint", "core_dumped", "late_interrupt", "oom"]
+    private static let booleans = ["save_checkpoint", "core_dumped", "late_interrupt", "oom", "charge_paused"]
     private static let instants = [
         "submitted_at", "started_at", "paused_at", "requested_at", "acknowledged_at", "confirmed_at", "ended_at",
         "silent_since", "progress_at", "holdout_since",

@@ -80,6 +80,16 @@ extension RedisScripts {
           return gate
         end
 
+        -- The target that is paused and holds back what would start under it.
+        local function paused_target(queue, groups, worker)
+          local targets = {'all', 'worker:' .. worker, 'queue:' .. queue}
+          for group in string.gmatch(groups, '%S+') do targets[#targets + 1] = 'group:' .. group end
+          local keys = {}
+          for i, target in ipairs(targets) do keys[i] = \(key.pause) .. target end
+          if redis.call('EXISTS', unpack(keys)) == 0 then return nil end
+          for i, name in ipairs(keys) do if redis.call('EXISTS', name) == 1 then return targets[i] end end
+        end
+
         """
 
     /// Putting an offer back into its queue.
@@ -178,6 +188,24 @@ extension RedisScripts {
             'message', request.message or '', 'triggered_by', request.triggered_by or '',
             'request_id', request.request_id, 'save_checkpoint', request.save_checkpoint and 1 or 0,
             'requested_at_ms', request.triggered_at_ms, 'via', way)
+        end
+
+        """
+
+    /// What becomes of a pause. Uses no other part.
+    static let pauses = """
+        -- A run that was paused is not any more: the time is added up.
+        local function add_paused_time(run, now)
+          local fields = redis.call('HMGET', \(key.run) .. run, 'paused_at_ms', 'paused_ms')
+          local paused = math.max(0, now - (tonumber(fields[1] or '') or now))
+          redis.call('HSET', \(key.run) .. run, 'paused_ms', (tonumber(fields[2] or '') or 0) + paused)
+          redis.call('HDEL', \(key.run) .. run, 'paused_at_ms')
+        end
+
+        -- The run is being interrupted, or has ended: nobody is to pause it any more.
+        local function end_pause(run, state, now)
+          redis.call('DEL', \(key.pause) .. run)
+          if state == 'paused' then add_paused_time(run, now) end
         end
 
         """

@@ -62,6 +62,9 @@ final class OutputSpool: Sendable {
         }
     }
 
+    /// How much was written so far, both streams together.
+    var byteCount: Int64 { state.withLock { $0.file.end } }
+
     /// What is known of the output so far.
     ///
     /// - Parameter path: the file's.

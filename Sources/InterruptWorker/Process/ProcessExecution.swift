@@ -10,6 +10,7 @@ struct ProcessExecution: Sendable {
     let order: RunOrder
     let command: JobCommand
     let scope: InterruptScope
+    let pause: PauseSwitch
     let started: @Sendable (Int32) async -> Void
     let stuck: @Sendable (Holdout) async -> Void
     let output: @Sendable ([OutputChunk]) async -> Void
@@ -38,6 +39,7 @@ struct ProcessExecution: Sendable {
             error: pipes.error.read,
             logger: runner.logger
         )
+        scope.enforce(order.limits, onOutput: { spool.byteCount })
         return await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 while let chunks = await feed.next() { await output(chunks) }
@@ -90,6 +92,7 @@ struct ProcessExecution: Sendable {
 
     private func watch(_ running: Running) async -> RunEnding? {
         let teardown = running.teardown
+        scope.enforce(order.limits, on: running.members.subject)
         // Not in a group: it must not be cancelled because the job was short.
         async let isTold: Void = started(running.leader)
         let (deadlines, deadline) = AsyncStream.makeStream(of: ContinuousClock.Instant.self)
@@ -118,6 +121,9 @@ struct ProcessExecution: Sendable {
         let teardown = running.teardown
         return await withTaskGroup(of: Void.self) { group in
             group.addTask { await enforce(deadlines, teardown) }
+            group.addTask {
+                while let isPaused = await pause.next(), await teardown.freeze(isPaused) { pause.done(isPaused) }
+            }
             group.addTask {
                 guard await teardown.outlivesKill() else { return }
                 let survivors = running.members.alive().map(Survivor.init)

@@ -61,6 +61,7 @@ public struct ProcessRunner: Sendable {
     /// - Parameters:
     ///   - order: what to run.
     ///   - scope: the run's scope.
+    ///   - pause: freezes the processes while it is set, unless they are asked to end: that they can always react to.
     ///   - started: called once with the leader's pid when it runs, beside everything else; `run` returns after it.
     ///   - stuck: called when processes outlive SIGKILL for longer than `giveUpAfter`. As long as it does not return the
     ///     end of the tree is waited for; its task is cancelled when that has come.
@@ -72,6 +73,7 @@ public struct ProcessRunner: Sendable {
     public func run(
         _ order: RunOrder,
         scope: InterruptScope,
+        pause: PauseSwitch = PauseSwitch(),
         started: @escaping @Sendable (_ pid: Int32) async -> Void = { _ in },
         stuck: @escaping @Sendable (Holdout) async -> Void = { _ in },
         output: @escaping @Sendable ([OutputChunk]) async -> Void
@@ -88,6 +90,7 @@ public struct ProcessRunner: Sendable {
             order: order,
             command: command,
             scope: scope,
+            pause: pause,
             started: started,
             stuck: stuck,
             output: output

@@ -31,8 +31,9 @@ final class RunTeardown: Sendable {
         var handledTerminate = false
         var status: JobOutcome.WaitStatus?
         var memoryKills: Int?
+        /// From when the tree was asked to end, it is not frozen any more.
+        var isInterrupted = false
         var isGiveUpArmed = false
-        var isFrozen = false
         var freezing: [FirstAnswer<Errno?>] = []
     }
 
@@ -75,18 +76,16 @@ final class RunTeardown: Sendable {
         _ = act { $0.deadlineReached(now: .now) }
     }
 
-    /// Freezes the tree or lets it go on, and returns when that is so, or why it cannot be. A tree that was asked to end
-    /// is not frozen any more.
-    func setFrozen(_ isFrozen: Bool) async -> Errno? {
+    /// Freezes the tree or lets it go on; returns when that is so, `false` when it is ending or could not be frozen.
+    func freeze(_ isFrozen: Bool) async -> Bool {
         let answer = FirstAnswer<Errno?>()
         let isAsked = state.withLock { state in
-            guard state.sent.isEmpty, state.status == nil else { return false }
+            guard !state.isInterrupted, state.status == nil else { return false }
             state.freezing.append(answer)
             tree.ask(isFrozen ? .freeze : .thaw)
             return true
         }
-        if !isAsked { return .noSuchProcess }
-        return await answer.wait()
+        return isAsked ? await answer.wait() == nil : false
     }
 
     /// How the run ended; `nil` when that is not known.
@@ -110,10 +109,12 @@ final class RunTeardown: Sendable {
             switch decide(&state.ladder) {
             case .none: return (nil, false)
             case .terminate(let killAt):
+                state.isInterrupted = true
                 tree.ask(.terminate)
                 return (killAt, false)
             case .shorten(let killAt): return (killAt, false)
             case .kill:
+                state.isInterrupted = true
                 tree.ask(.kill)
                 return (nil, true)
             }

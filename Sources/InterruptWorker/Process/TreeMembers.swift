@@ -15,6 +15,9 @@ enum TreeMembers: Equatable {
         }
     }
 
+    /// The same for ``InterruptChecker/resourceLimits(_:of:every:)``.
+    var subject: ResourceSubject { .members(name: "the run's processes") { alive().map(\.pid) } }
+
     /// Those that run, zombies left out.
     func alive() -> [ProcessStatus] {
         let all =

@@ -2,43 +2,28 @@ import ArgumentParser
 import InterruptCore
 import InterruptRedis
 
-/// Opens gates again.
+/// Lets paused jobs go on, and opens gates again.
 struct Resume: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Let jobs start again where 'drain' has closed a gate.",
+        abstract: "Let what 'pause' has frozen go on, and jobs start again where 'drain' or 'pause' has closed a gate.",
         discussion: """
             Examples:
+              interruptctl resume nightly
               interruptctl resume queue:default
               interruptctl resume all
+
+            Waits until the jobs' workers have confirmed it.
+            Exit status: 0 done, 1 cannot be resumed, 3 no such job, 4 already ended, 5 recorded but not confirmed.
             """
     )
 
-    @Argument(help: "group:NAME, queue:NAME, worker:NAME or all.", transform: Parse.target)
-    var targets: [InterruptTarget]
-
+    @OptionGroup var options: PauseOptions
     @OptionGroup var display: DisplayOptions
     @OptionGroup var connection: ConnectionOptions
 
-    func validate() throws {
-        for target in targets where !target.isWide {
-            throw ValidationError(
-                "'\(target)' is a job: what can be resumed is group:NAME, queue:NAME, worker:NAME or all."
-            )
-        }
-    }
-
     func run() async throws {
         let session = try await Session.open(connection)
-        for target in targets {
-            let wasClosed = try await session.resolving { client, _ throws(RedisError) in
-                try await client.openGate(target, by: Requester.ofProcess)
-            }
-            if display.isJSON {
-                let line = JSONValue.object(["target": .string(target.description), "resumed": .bool(wasClosed)]).line
-                StandardStreams.out(line)
-            } else {
-                StandardStreams.out(wasClosed ? "'\(target)' takes new jobs again" : "'\(target)' was open already")
-            }
-        }
+        let plan = options.isSingle ? StopPlan(options.targets.first, run: options.expected) : StopPlan(options.targets)
+        try await PauseCommand(action: .resume, options: options, display: display).run(plan, in: session)
     }
 }

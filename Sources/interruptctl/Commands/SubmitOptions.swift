@@ -54,6 +54,7 @@ struct SubmitOptions: ParsableArguments {
     )
     var requestID: Name?
 
+    @OptionGroup var limits: LimitOptions
     @OptionGroup var handler: HandlerOptions
 
     @Argument(parsing: .postTerminator, help: "The command and its arguments, after '--'.")
@@ -70,6 +71,9 @@ struct SubmitOptions: ParsableArguments {
                 throw ValidationError(
                     "--cwd and --env are for commands: a handler runs inside of the worker; put what it needs into --input."
                 )
+            }
+            if let given = limits.firstForCommands {
+                throw ValidationError("\(given): for commands only, a handler runs inside of the worker's own process.")
             }
             return
         }
@@ -97,6 +101,9 @@ struct SubmitOptions: ParsableArguments {
         for variable in environment { submission.environment[variable.name] = Array(variable.value.utf8) }
         submission.gracePeriod = grace
         submission.timeout = timeout
+        submission.chargesPausedTime = limits.chargePaused
+        submission.limits = limits.limits
+        submission.hooks = limits.hooks
         submission.submittedBy = Requester.ofProcess
         return submission
     }

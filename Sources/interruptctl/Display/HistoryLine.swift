@@ -40,6 +40,8 @@ enum HistoryLine {
         case "acknowledged":
             return join([stage, field("via").map { "via \($0)" }, latency, field("worker").map { "worker \($0)" }])
         case "submitted": return join([field("queue").map { "queue \($0)" }, handler, who])
+        case "gate_closed" where entry.fields["kind"] == "pause", "gate_opened" where entry.fields["kind"] == "pause":
+            return join(["pause", who])
         case "holdout":
             let elapsed = field("elapsed_ms").flatMap(Int64.init) ?? 0
             let holdout = Holdout(

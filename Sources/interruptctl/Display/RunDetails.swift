@@ -7,6 +7,8 @@ struct RunDetails {
     let worker: WorkerRecord?
     /// The interrupt in force, acknowledged or not.
     let request: InterruptSignal?
+    /// What is paused and keeps it from starting.
+    var holder: InterruptTarget?
     let lastLine: String?
     let now: Timestamp
 
@@ -24,16 +26,40 @@ struct RunDetails {
             ("Groups", record.groups.isEmpty ? nil : shown(record.groups.joined(separator: ", "))),
             ("Worker", workerText(on: screen)),
             ("Process", record.pid.map { "pid \($0)" }),
+            ("Held", holder.map { "\($0) is paused; 'interruptctl resume \($0)' lets it start" }),
             ("Submitted", record.submittedAt?.rfc3339),
             ("Started", record.startedAt?.rfc3339),
             ("Elapsed", times.elapsed?.displayText),
             ("Progress", record.progress.map { ProgressText.of($0, remaining: record.remaining(at: now), on: screen) }),
             ("Deadline", times.untilTimeout.map { $0 > .zero ? "in \($0.displayText)" : "passed" }),
+            ("Limits", limitText),
+            ("On interrupt", shown(record.hooks.onInterrupt)),
+            ("On end", shown(record.hooks.onEnd)),
+            ("Hook limit", record.hooks.isEmpty ? nil : record.hooks.limit.displayText),
+            ("Paused", pauseText(on: screen)),
             ("Ended", record.endedAt?.rfc3339),
         ]
         fields += interruptFields(on: screen)
         fields.append(("Last output", shown(lastLine)))
         return FieldList.lines(fields)
+    }
+
+    private var limitText: String? {
+        let limits = record.limits
+        let parts = [
+            limits.memory.map { "memory \(SizeText.of($0))" }, limits.cpuTime.map { "CPU time \($0.displayText)" },
+            limits.processes.map { "processes \($0)" }, limits.output.map { "output \(SizeText.of($0))" },
+        ].compactMap(\.self)
+        return parts.isEmpty ? nil : parts.joined(separator: ", ")
+    }
+
+    /// Since when and by whom, or for how long in all.
+    private func pauseText(on screen: Screen) -> String? {
+        if let pausedAt = record.pausedAt {
+            let who = record.pausedBy.map { " by \(screen.shown($0, limit: 80))" } ?? ""
+            return "\((now - pausedAt).displayText) ago\(who)"
+        }
+        return record.pausedTime > .zero ? "for \(record.pausedTime.displayText) in all" : nil
     }
 
     private func stateText(on screen: Screen) -> String {

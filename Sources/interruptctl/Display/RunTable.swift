@@ -43,7 +43,7 @@ struct RunTimes {
         let end = record.endedAt ?? now
         elapsed = (record.startedAt ?? record.submittedAt).map { end - $0 }
         if let timeout = record.timeout, let started = record.startedAt, !record.state.isEnd {
-            untilTimeout = timeout - (now - started)
+            untilTimeout = timeout - (now - started - record.unchargedTime(at: now))
         } else {
             untilTimeout = nil
         }

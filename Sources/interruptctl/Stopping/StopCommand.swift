@@ -1,4 +1,3 @@
-import Glibc
 import InterruptCore
 import InterruptRedis
 
@@ -17,7 +16,7 @@ struct StopCommand {
             plan = StopPlan(options.targets.first, run: expected)
         } else {
             let found = try await StopPlan.find(options.targets, run: options.run, in: session)
-            if options.dryRun { return report(found) }
+            if options.dryRun { return found.report(on: display, emptyText: "nothing to interrupt") }
             plan = try confirm(found)
         }
         if options.noWait {
@@ -35,33 +34,11 @@ struct StopCommand {
 
     // MARK: Before
 
-    private func report(_ found: StopPlan.Found) {
-        if display.isJSON {
-            for record in found.records { StandardStreams.out(record.json.line) }
-        } else if found.records.isEmpty {
-            StandardStreams.out("nothing to interrupt")
-        } else {
-            for line in found.lines(on: screen) { StandardStreams.out(line) }
-        }
-    }
-
     /// Asks on a terminal; elsewhere only `--yes` goes on.
     private func confirm(_ found: StopPlan.Found) throws -> StopPlan {
         if options.yes { return StopPlan(options.targets) }
         if found.records.isEmpty, !found.hasDrainedTargets(at: stage) { return StopPlan(confirmed: found) }
-        guard isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else {
-            throw CommandFailure(
-                .failed,
-                "this would interrupt \(Counted.runs(found.records.count)) and needs a yes, but there is no terminal to ask",
-                hint: "add --yes, or --dry-run to list them"
-            )
-        }
-        StandardStreams.error(([StopTexts.heading] + found.lines(on: screen)).joined(separator: "\n"))
-        let question = found.records.count == 1 ? StopTexts.question : "Interrupt \(Counted.runs(found.records.count))?"
-        let answer = StandardStreams.answer(to: "\(question) [y/N] ")?.lowercased()
-        guard answer == "y" || answer == "yes" else {
-            throw CommandFailure(.failed, "not confirmed: nothing was interrupted")
-        }
+        try Confirmation.interrupt.ask(about: found, on: screen)
         return StopPlan(confirmed: found)
     }
 

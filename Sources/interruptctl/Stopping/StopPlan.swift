@@ -64,6 +64,16 @@ struct StopPlan: Sendable {
             let more = records.count - Self.mostRows
             return more > 0 ? lines + ["and \(more) more"] : lines
         }
+
+        /// Prints all of it: what `--dry-run` is for.
+        func report(on display: DisplayOptions, emptyText: String) {
+            if display.isJSON {
+                for record in records { StandardStreams.out(record.json.line) }
+            } else {
+                let lines = records.isEmpty ? [emptyText] : lines(on: display.screen)
+                for line in lines { StandardStreams.out(line) }
+            }
+        }
     }
 
     /// Looks up what the targets stand for now.

@@ -3,7 +3,6 @@ import InterruptRedis
 
 /// What `cancel`, `drain` and `kill` say.
 enum StopTexts {
-    static let heading = "Confirm Interrupt"
     static let question = "Are you sure you want to interrupt the running command?"
     static let nothingRunning = "No command is currently running."
 

@@ -8,6 +8,7 @@ import Testing
 private struct Stage: Sendable {
     let transport: any InterruptTransport
     let submit: @Sendable (RunOrder) async throws -> Void
+    let pause: @Sendable (RunID, PauseRequest.Action) async throws -> PauseOutcome
     let interrupt: @Sendable (RunID, InterruptSignal) async throws -> Void
     let state: @Sendable (RunID) async throws -> RunState?
     let told: @Sendable (RunID) async throws -> (progress: WorkProgress?, holdout: Holdout?)
@@ -38,6 +39,7 @@ private struct Stage: Sendable {
                 Stage(
                     transport: transport,
                     submit: { transport.submit($0) },
+                    pause: { $1 == .pause ? transport.pause($0) : transport.resume($0) },
                     interrupt: { transport.interrupt($0, $1) },
                     state: { transport.run($0)?.state },
                     told: { (transport.run($0)?.progress, transport.run($0)?.holdout) }
@@ -53,8 +55,13 @@ private struct Stage: Sendable {
                             var submission = Submission(job: order.job, queue: order.queue, command: [])
                             submission.work = order.work
                             submission.run = order.run
+                            submission.limits = order.limits
+                            submission.hooks = order.hooks
+                            submission.chargesPausedTime = order.chargesPausedTime
+                            submission.environment = order.environment
                             _ = try await scene.client.submit(submission)
                         },
+                        pause: { try await scene.ask($1, $0) },
                         interrupt: { _ = try await scene.client.interrupt([.run($0)], $1) },
                         state: { try await scene.state($0) },
                         told: { run in
@@ -86,6 +93,30 @@ private struct Stage: Sendable {
             let order = try await stage.started("a")
             #expect(order.job == (try Name("a")) && order.work == .command([Array("sleep".utf8)]))
             #expect(try await stage.state(order.run) == .running)
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
+    func `hands on the limits, the hooks and how paused time counts, beside the environment`(kind: Kind) async throws {
+        try await withStage(kind) { stage in
+            let hooks = RunHooks(onInterrupt: "echo 'a b'\n", onEnd: "true; \u{1}", limit: .seconds(3))
+            for isFull in [true, false] {
+                var order = try stage.order("job-\(isFull)")
+                order.environment = ["A": [0x31], "B": [0xFF]]
+                if isFull {
+                    order.limits = RunLimits(memory: 1 << 40, cpuTime: .milliseconds(1_500), processes: 7, output: 9)
+                    order.hooks = hooks
+                    order.chargesPausedTime = true
+                } else {
+                    order.hooks.onEnd = "x"
+                }
+                try await stage.submit(order)
+                let offer = try #require(try await stage.transport.offers(limit: 1).first)
+                let result = try await stage.transport.start(offer, gracePeriod: .seconds(10))
+                guard case .started(let started, _) = result else { return }
+                #expect(started.limits == order.limits && started.hooks == order.hooks)
+                #expect(started.chargesPausedTime == isFull && started.environment == order.environment)
+            }
         }
     }
 
@@ -166,6 +197,51 @@ private struct Stage: Sendable {
             #expect(try await stage.state(order.run) == .running)
             try await stage.transport.acknowledge(harder, way: .push, for: order.run)
             #expect(try await stage.state(order.run) == .cancelling)
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
+    func `tells of a pause and of its end, and keeps what became of them`(kind: Kind) async throws {
+        try await withStage(kind) { stage in
+            let order = try await stage.started("a")
+            let pausings = Pausings()
+            #expect(try await stage.pause(order.run, .resume) == .already)
+            stage.transport.watch(order, pausing: pausings.add) { _, _ in }
+            for (count, action) in [PauseRequest.Action.pause, .resume].enumerated() {
+                let isPause = action == .pause
+                #expect(try await stage.pause(order.run, action) == .recorded)
+                #expect(try await stage.pause(order.run, action) == .already)
+                await pausings.told(count + 1)
+                #expect(try await stage.state(order.run) == (isPause ? .running : .paused))
+                try await stage.transport.record(isPaused: isPause, of: order.run)
+                #expect(try await stage.state(order.run) == (isPause ? .paused : .running))
+            }
+            #expect(pausings.all == [true, false])
+            #expect(try await stage.pause(order.run, .pause) == .recorded)
+            #expect(try await stage.pause(order.run, .resume) == .withdrawn)
+            try await stage.transport.record(isPaused: true, of: order.run)
+            #expect(try await stage.state(order.run) == .running)
+            _ = try await stage.pause(order.run, .pause)
+            try await stage.transport.record(isPaused: true, of: order.run)
+            try await stage.transport.acknowledge(InterruptSignal(), way: .push, for: order.run)
+            #expect(try await stage.state(order.run) == .cancelling)
+            #expect(try await stage.pause(order.run, .pause) == .cancelling)
+            try await stage.transport.record(isPaused: false, of: order.run)
+            #expect(try await stage.state(order.run) == .cancelling)
+            try await stage.transport.end(order.run, as: RunEnding(state: .interrupted))
+            #expect(try await stage.pause(order.run, .resume) == .ended)
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
+    func `pauses neither what is queued nor a function`(kind: Kind) async throws {
+        try await withStage(kind) { stage in
+            let function = try await stage.started("a", .handler(try Name("resize"), input: ""))
+            #expect(try await stage.pause(function.run, .pause) == .handler)
+            let queued = try stage.order("b")
+            try await stage.submit(queued)
+            #expect(try await stage.pause(queued.run, .pause) == .queued)
+            #expect(try await stage.pause(.random(), .pause) == .missing)
         }
     }
 

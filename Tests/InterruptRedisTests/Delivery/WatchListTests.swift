@@ -55,6 +55,35 @@ private struct Tick: InstantProtocol {
         #expect(list.step(now: .at(121), pollInterval: interval) == .wait(until: .at(1_000)))
     }
 
+    @Test func `whether a run is to be paused is read together with the rest, and only if somebody wants to know`()
+        throws
+    {
+        var list = try list()
+        list.watch(try order("r1", job: "a"), isPausable: true, now: .at(100))
+        list.watch(try order("r2", job: "b"), now: .at(100))
+        let keys = ["interrupt/pause/r1", "interrupt/request/r1", "interrupt/request/r2", "interrupt:a", "interrupt:b"]
+        #expect(list.step(now: .at(120), pollInterval: interval) == .read(.init(keys: keys, way: .start)))
+        let all = List.Read(keys: keys + ["interrupt:all"], way: .poll).keys.sorted()
+        #expect(read(list.step(now: .at(1_000), pollInterval: interval))?.keys == all)
+        list.unwatch(RunID(rawValue: "r1"))
+        let rest = all.filter { !$0.hasSuffix("r1") && $0 != "interrupt:a" }
+        #expect(read(list.step(now: .at(2_000), pollInterval: interval))?.keys == rest)
+    }
+
+    @Test func `that a pause is there is news once, and that it is gone too`() throws {
+        var list = try list()
+        let run = RunID(rawValue: "r1")
+        list.watch(try order("r1"), isPausable: true, now: .at(100))
+        let key = "interrupt/pause/r1"
+        #expect(list.newValue(nil, of: key) == nil, "it never was")
+        for _ in 1...2 {
+            #expect(list.newValue([0x7B], of: key) == .pause(run))
+            #expect(list.newValue([0x7B], of: key) == nil)
+            #expect(list.newValue(nil, of: key) == .pause(run))
+            #expect(list.newValue(nil, of: key) == nil)
+        }
+    }
+
     @Test func `a run that ends before its batch costs no read`() throws {
         var list = try list()
         list.watch(try order("r1"), now: .at(100))

@@ -87,6 +87,10 @@ enum Documents {
                 _ = try await mine.client.interrupt(try InterruptTarget(target), InterruptSignal(stage: .drain))
                 #expect(try await mine.client.openGate(try InterruptTarget(target), by: "me"))
             }
+            for action in [PauseRequest.Action.pause, .resume] {
+                _ = try await mine.ask(action, submission.run)
+                #expect(try await mine.client.ask(PauseRequest(action), of: .all).hasGateChanged)
+            }
             #expect(try await mine.client.list(includingEnded: 10).count == 2)
             #expect(try await mine.client.history(limit: 100).count > 3)
             #expect(try await mine.client.workers().count == 1)
@@ -120,6 +124,7 @@ enum Documents {
             let record = try #require(try await admin.client.record(of: queued))
             #expect(record.state == .interrupted && record.triggeredBy == "night shift" && record.way == .queued)
             await #expect(throws: RedisError.self) { try await mine.client.submit(try mine.submission("x")) }
+            await #expect(throws: RedisError.self) { try await mine.ask(.pause, running) }
             for words in [
                 ["SET", "interrupt:j", "1"], ["SET", "interrupt/run/r", "1"],
                 ["HSET", "interrupt/run/r", "state", "lost"], ["HGETALL", "interrupt/env/r"],
@@ -136,6 +141,8 @@ enum Documents {
             #expect(try await mine.client.list(includingEnded: 10).map(\.run) == [run])
             #expect(try await mine.client.history(limit: 10).count == 3)
             #expect(try await mine.client.workers().map(\.name) == ["w1"])
+            let record = try #require(try await mine.client.record(of: run))
+            #expect(try await mine.client.pausedTarget(holding: record) == nil)
             _ = try await mine.client.output(of: run, after: "0", waiting: .milliseconds(10))
             for words in [
                 ["SET", "interrupt:j", "1"], ["EVAL", "return 1", "0"], ["XADD", "interrupt/history", "*", "a", "b"],
@@ -179,12 +186,22 @@ enum Documents {
                 let (run, deliveries) = try await watching.run("j", groups: ["g"])
                 try await transport.heartbeat(running: 1)
                 try await transport.spawned(run, process: process)
+                _ = try await admin.ask(.pause, run)
+                try await transport.record(isPaused: true, of: run)
+                _ = try await admin.ask(.resume, run)
+                try await transport.record(isPaused: false, of: run)
                 try await transport.append([OutputChunk(stream: .output, offset: 0, bytes: [1])], of: run)
                 try await watching.isReady(tracking: 6)
                 try await admin.command("SET", "interrupt:group:g", "1")
                 let delivery = try #require(await deliveries.first())
                 try await transport.acknowledge(delivery.signal, way: delivery.way, for: run)
                 try await transport.end(run, as: RunEnding(state: .interrupted, termSignal: 15))
+                // A run that is held back by a paused group.
+                _ = try await admin.client.ask(PauseRequest(.pause), of: try InterruptTarget("group:h"))
+                let held = try await admin.submit("h", groups: ["h"])
+                let heldOffer = try #require(try await transport.offers(limit: 1).first)
+                #expect(try await transport.start(heldOffer, gracePeriod: .seconds(10)) == .gone)
+                _ = try await admin.interrupt(held, InterruptSignal())
                 // A run that is found queued under a request, and one that goes back.
                 let marked = try await admin.submit("k")
                 let offers = try await transport.offers(limit: 1)

@@ -63,6 +63,7 @@ import Testing
         for outcome in ["accepted", "escalated", "already", "known", "stopped", "ended", "missing", "replaced"] {
             #expect(InterruptReceipt.Outcome(rawValue: outcome) != nil && text.contains("`\(outcome)`"), "\(outcome)")
         }
+        for outcome in PauseOutcome.allCases { #expect(text.contains("`\(outcome.rawValue)`"), "\(outcome)") }
         for way in DeliveryWay.allCases { #expect(text.contains("`\(way.rawValue)`"), "\(way)") }
         for reason in InterruptReason.Kind.allCases { #expect(text.contains("`\(reason.rawValue)`"), "\(reason)") }
         for state in RunState.allCases { #expect(text.contains(state.rawValue), "\(state)") }
@@ -71,7 +72,7 @@ import Testing
         for key in [
             keys.job(name), keys.run(run), keys.environment(run), keys.request(run), keys.queue(name), keys.output(run),
             keys.group(name), keys.holds(name), keys.worker(name), keys.gate(.group(name)), keys.live, keys.ended,
-            keys.workers, keys.history, keys.meta,
+            keys.workers, keys.history, keys.meta, keys.pause(run), keys.pause(.all),
         ] {
             let prefix = key.split(separator: "/").prefix(2).joined(separator: "/")
             #expect(text.contains("`\(prefix)"), "\(prefix)")
@@ -79,7 +80,7 @@ import Testing
         let sources = [
             RedisScripts.submit, RedisScripts.start, RedisScripts.interrupt, RedisScripts.acknowledge, RedisScripts.end,
             RedisScripts.closeGate, RedisScripts.openGate, RedisScripts.enter, RedisScripts.leave,
-            RedisScripts.holdout,
+            RedisScripts.holdout, RedisScripts.paused, RedisScripts.hold,
         ]
         for script in sources {
             for part in script.source.split(separator: "record(now").dropFirst() {

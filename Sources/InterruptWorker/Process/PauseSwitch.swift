@@ -1,0 +1,46 @@
+internal import InterruptCore
+internal import Synchronization
+
+/// Whether a run is to be paused, as it was asked last: set by whoever hears of it, followed by what freezes the run.
+///
+/// Safe to use from any thread.
+public final class PauseSwitch: Sendable {
+    private struct State {
+        var isWanted = false
+        var isDone = false
+    }
+
+    private let state = Mutex(State())
+    private let changed = Wakeup()
+    private let report: @Sendable (_ isPaused: Bool) -> Void
+
+    /// A switch of one run, which is not to be paused.
+    ///
+    /// - Parameter report: called when the run was frozen, and when it goes on; one call at a time. It must return at once.
+    public init(report: @escaping @Sendable (_ isPaused: Bool) -> Void = { _ in }) {
+        self.report = report
+    }
+
+    /// Asks that the run be paused, or that it go on. Returns at once; what was asked last counts.
+    public func set(_ isToBePaused: Bool) {
+        state.withLock { $0.isWanted = isToBePaused }
+        changed.signal()
+    }
+
+    /// Waits until the run is to be paused and is not, or is to go on and is paused; answers which. `nil` when the task is
+    /// cancelled. One task at a time may ask.
+    func next() async -> Bool? {
+        while !Task.isCancelled {
+            let (isWanted, isDone) = state.withLock { ($0.isWanted, $0.isDone) }
+            if isWanted != isDone { return isWanted }
+            await changed.wait()
+        }
+        return nil
+    }
+
+    /// Notes that the run is paused, or goes on, and reports it.
+    func done(_ isPaused: Bool) {
+        state.withLock { $0.isDone = isPaused }
+        report(isPaused)
+    }
+}
