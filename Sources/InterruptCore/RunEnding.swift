@@ -14,6 +14,8 @@ public struct RunEnding: Hashable, Sendable {
     public var error: String?
     /// Whether the kernel ended a process of it because there was no memory left for it.
     public var ranOutOfMemory: Bool
+    /// What went wrong with its hooks, a sentence each.
+    public var hookErrors: [String]
     /// What it has written; `nil` when it never ran, or has not stopped writing.
     public var output: RunOutput?
 
@@ -26,6 +28,7 @@ public struct RunEnding: Hashable, Sendable {
         isLateInterrupt: Bool = false,
         error: String? = nil,
         ranOutOfMemory: Bool = false,
+        hookErrors: [String] = [],
         output: RunOutput? = nil
     ) {
         self.state = state
@@ -35,6 +38,7 @@ public struct RunEnding: Hashable, Sendable {
         self.isLateInterrupt = isLateInterrupt
         self.error = error
         self.ranOutOfMemory = ranOutOfMemory
+        self.hookErrors = hookErrors
         self.output = output
     }
 }

@@ -310,6 +310,7 @@ public final class RedisTransport: InterruptTransport {
             .init(ending.ranOutOfMemory ? "1" : ""),
             .init(ending.output.map { "\($0.byteCount)" } ?? ""), .init(ending.output?.file ?? ""),
             .init(ending.output?.lastLine ?? ""), .init(ending.output.map { "\($0.keptFrom)" } ?? ""),
+            .init(ending.hookErrors.joined(separator: "; ")),
         ]
         let reply = try await evaluate(RedisScripts.end, arguments)
         if reply.text == "replaced" { throw .replaced }

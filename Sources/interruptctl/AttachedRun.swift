@@ -88,6 +88,9 @@ struct AttachedRun {
         } else if isTalking {
             StandardStreams.error(OutcomeText.line(record, on: screen))
         }
+        if let hookError = record.hookError, !display.isJSON {
+            StandardStreams.error(screen.fitted("warning: \(hookError.escapedForDisplay(limit: 300))"))
+        }
         return OutcomeText.exitStatus(record)
     }
 

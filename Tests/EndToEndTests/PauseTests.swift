@@ -7,18 +7,21 @@ import Testing
 
 @Suite(.timeLimit(.minutes(3)))
 struct `A paused job` {
-    /// Whether the process is stopped.
+    /// Whether the process stands still: stopped, or in a cgroup that is frozen.
     private func isFrozen(_ record: RunRecord) -> Bool {
-        guard let pid = record.pid, let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8) else {
-            return false
-        }  // ended
-        return text.split(separator: ")").last?.hasPrefix(" T") == true
+        guard let pid = record.pid else { return false }
+        // Nothing of a process that has ended.
+        func text(_ path: String) -> String { (try? String(contentsOfFile: path, encoding: .utf8)) ?? "" }
+        if text("/proc/\(pid)/stat").split(separator: ")").last?.hasPrefix(" T") == true { return true }
+        let mount = text("/proc/mounts").split(separator: "\n").first { $0.hasPrefix("cgroup2 ") }
+        let place = text("/proc/\(pid)/cgroup").split(separator: "\n").last?.dropFirst("0::".count) ?? ""
+        return text("\(mount?.split(separator: " ")[1] ?? "")\(place)/cgroup.events").contains("frozen 1")
     }
 
-    @Test
-    func `is frozen, shows since when, goes on with resume, and was not charged for it`() async throws {
+    @Test(arguments: [[], ["--without-cgroups"]])
+    func `is frozen, shows since when, goes on with resume, and was not charged for it`(hold: [String]) async throws {
         try await withFleet { fleet in
-            try await fleet.worker("w1") { _ in
+            try await fleet.worker("w1", hold) { _ in
                 _ = try await fleet.control("submit", "--id", "job", "--timeout", "2s", "--", "sleep", "300")
                 try await fleet.wait(for: "job", .running)
                 let paused = try await fleet.control("pause", "job")
@@ -50,10 +53,10 @@ struct `A paused job` {
         }
     }
 
-    @Test
-    func `ends within its grace period when it is cancelled, by its own handler`() async throws {
+    @Test(arguments: [[], ["--without-cgroups"]])
+    func `ends within its grace period when it is cancelled, by its own handler`(hold: [String]) async throws {
         try await withFleet { fleet in
-            try await fleet.worker("w1") { _ in
+            try await fleet.worker("w1", hold) { _ in
                 let script = "trap 'echo saved; exit 3' TERM; echo ready; while :; do sleep 0.05; done"
                 _ = try await fleet.control("submit", "--id", "job", "--grace", "60s", "--", "bash", "-c", script)
                 try await eventually("it is ready") { try await fleet.output(of: "job").contains("ready") }

@@ -41,8 +41,8 @@ import Testing
         #expect(
             WorkerTable(workers: [makeWorker(seenAt: 1_000)], now: now).lines(on: Screen())
                 == [
-                    "WORKER  HOST  PID  RUNS  SEEN               UP     VERSION  QUEUES",
-                    "alpha   box   42   1/4   silent, 1m 4s ago  1m 5s  0.1.0    default",
+                    "WORKER  HOST  PID  RUNS  SEEN               UP     VERSION  QUEUES   TREES",
+                    "alpha   box   42   1/4   silent, 1m 4s ago  1m 5s  0.1.0    default  cgroups",
                 ]
         )
         #expect(WorkerTable.json(makeWorker(seenAt: 1_000), now: now).line.contains(#""malformed":0"#))

@@ -11,7 +11,14 @@ import Testing
         String(decoding: try test.record(run).output.flatMap(\.bytes), as: UTF8.self)
     }
 
-    private func isFrozen(_ pid: Int32) -> Bool { ProcessStatus(of: pid)?.state == "T" }
+    /// Stopped, or in a cgroup that is frozen.
+    private func isFrozen(_ pid: Int32) -> Bool {
+        if ProcessStatus(of: pid)?.state == "T" { return true }
+        let line = ProcessStatus.read("/proc/\(pid)/cgroup", limit: 8_192)?.split(separator: "\n").last ?? ""
+        let mount = (try? CgroupPlace.ofProcess().get().mount) ?? ""  // nothing is frozen where there is none
+        let events = ProcessStatus.read("\(mount)\(line.dropFirst("0::".count))/cgroup.events", limit: 256)
+        return events?.contains("frozen 1") == true
+    }
 
     /// Returns when another timeout has fired that began later and is longer than this.
     private func outlast(_ duration: Duration) async {
@@ -32,7 +39,7 @@ import Testing
     @Test func `freezes the whole tree, and resuming continues it`() async throws {
         let test = try WorkerUnderTest()
         let script =
-            "(while :; do sleep 0.01; done) & echo child=$!; echo ready; while ! [ -e go ]; do sleep 0.01; done"
+            "setsid sh -c 'while :; do sleep 0.01; done' & echo child=$!; echo ready; while ! [ -e go ]; do sleep 0.01; done"
         try await test.run {
             let run = try await paused(test, "cd \(test.directory.path); \(script); kill $!; echo on")
             let pids = test.events.all.pids + numbers(after: "child", in: try text(test, run))

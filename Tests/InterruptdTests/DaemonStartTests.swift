@@ -74,10 +74,9 @@ import Testing
             }
             #expect(killed == .signaled(SIGKILL))
             let left = job.withLock { $0 }
-            #expect(isRunning(left))
+            try await eventually("the guard has ended its job") { !isRunning(left) }
             let (status, lines) = try await withDaemon(["--name", "one"], in: directory) { third in
                 await third.lines.wait(for: "using the embedded Redis that is there")
-                try await eventually("the left process is gone") { !isRunning(left) }
                 try await eventually("the left run is lost") {
                     try await third.client?.newestRun(of: try Name("left"))?.state == .lost
                 }

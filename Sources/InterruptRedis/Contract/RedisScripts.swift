@@ -196,14 +196,14 @@ enum RedisScripts {
         local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance', 'job', 'stage')
         if not fields[1] or is_end[fields[1]] then return 'ended' end
         if fields[2] ~= ARGV[3] then return 'replaced' end
-        local now, elapsed = now_ms(), tonumber(ARGV[6])
+        local now, elapsed, survivors = now_ms(), tonumber(ARGV[6]), ARGV[7] or ''
         redis.call('HSET', \(key.run) .. run, 'holdout_section', ARGV[4], 'holdout_checkpoint', ARGV[5],
-          'holdout_since_ms', now - elapsed, 'survivors', ARGV[7])
+          'holdout_since_ms', now - elapsed, 'survivors', survivors)
         record(now, 'holdout', fields[3], run, 'section', ARGV[4], 'checkpoint', ARGV[5], 'elapsed_ms', elapsed,
-          'survivors', ARGV[7])
+          'survivors', survivors)
         publish_event('holdout', fields[3], run, fields[1], now, tonumber(fields[4] or ''), {
           section = ARGV[4] ~= '' and ARGV[4] or nil, checkpoint = ARGV[5] ~= '' and ARGV[5] or nil, elapsed_ms = elapsed,
-          survivors = ARGV[7] ~= '' and ARGV[7] or nil })
+          survivors = survivors ~= '' and survivors or nil })
         return 'OK'
         """
     )
@@ -233,7 +233,7 @@ enum RedisScripts {
     ///
     /// Arguments: run, instance, state, exit code, Unix signal, core dumped, late interrupt, error, retention in
     /// seconds, out of memory, bytes of output, file of the output, last line of output, first byte of output that is
-    /// kept. Replies `OK` or `replaced`.
+    /// kept, what went wrong with its hooks. Replies `OK` or `replaced`.
     static let end = script(
         "end",
         using: [history, flags, requests, pauses, endings],
@@ -257,6 +257,7 @@ enum RedisScripts {
         set('late_interrupt', late); set('error', ARGV[9]); set('oom', ARGV[11] or '')
         set('output_bytes', ARGV[12] or ''); set('output_file', ARGV[13] or '')
         set('last_output', ARGV[14] or ''); set('output_kept_from', ARGV[15] or '')
+        set('hook_error', ARGV[16] or '')
         -- Nothing is called stopped that has not ended cleanly.
         if state == 'interrupted' and ARGV[9] == '' then set('confirmed_at_ms', now) end
         redis.call('HSET', \(key.run) .. run, unpack(changes))

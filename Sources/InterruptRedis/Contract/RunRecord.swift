@@ -149,6 +149,8 @@ public struct RunRecord: Hashable, Sendable {
     public var dumpedCore: Bool { text("core_dumped") == "1" }
     /// Why it failed without an exit status.
     public var error: String? { text("error") }
+    /// What went wrong with its hooks.
+    public var hookError: String? { text("hook_error") }
     /// Whether the kernel ended a process of it because there was no memory left for it.
     public var ranOutOfMemory: Bool { text("oom") == "1" }
     /// How much it has written, both streams together; known when it has ended.
@@ -199,7 +201,7 @@ public struct RunRecord: Hashable, Sendable {
     private static let texts = [
         "previous_run", "queue", "cwd", "worker", "instance", "reason", "message", "triggered_by", "request_id", "via",
         "submitted_by", "error", "output_file", "last_output", "handler", "holdout_section", "holdout_checkpoint",
-        "survivors", "paused_by", "on_interrupt", "on_end",
+        "survivors", "hook_error", "paused_by", "on_interrupt", "on_end",
     ]
     private static let numbers = [
         "v", "attempt", "pid", "stage", "exit_code", "term_signal", "grace_ms", "timeout_ms", "output_bytes",

@@ -9,7 +9,7 @@ struct LaunchSpec {
     /// - Parameters:
     ///   - leaf: the name of the run's cgroup, where there is one.
     ///   - settings: what is written into that cgroup's files before the run begins.
-    init(_ command: JobCommand, leaf: RunID, settings: [(file: String, value: String)] = []) {
+    init(_ command: JobCommand, leaf: String, settings: [(file: String, value: String)] = []) {
         var head = launch_spec()
         head.version = UInt32(LAUNCH_VERSION)
         head.argument_count = UInt32(command.arguments.count)
@@ -18,7 +18,7 @@ struct LaunchSpec {
         withUnsafeBytes(of: &head) { bytes += $0 }
         append(command.program.string)
         append(command.directory?.string ?? "")
-        append(leaf.rawValue)
+        append(leaf)
         for argument in command.arguments { bytes += argument }
         for variable in command.environment { bytes += variable }
         for setting in settings {

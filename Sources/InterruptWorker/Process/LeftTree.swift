@@ -30,7 +30,7 @@ struct LeftTree {
         (leader.map { [ProcessSession(leader: $0)] } ?? []) + ProcessSession.carrying(run)
     }
 
-    /// The cgroups with the run's name, wherever the worker was that made them.
+    /// The cgroups with the run's name, and those of its hooks, wherever the worker was that made them.
     private func leaves() -> [String] {
         guard let mount = try? CgroupPlace.ofProcess().get().mount else { return [] }
         var found: [String] = []
@@ -38,7 +38,11 @@ struct LeftTree {
         while let directory = directories.popLast() {
             for name in Self.directories(in: directory) {
                 let path = "\(directory)/\(name)"
-                if name == run.rawValue { found.append(path) } else { directories.append(path) }
+                if name == run.rawValue || name.hasPrefix(run.rawValue + ".") {
+                    found.append(path)
+                } else {
+                    directories.append(path)
+                }
             }
         }
         return found

@@ -8,7 +8,6 @@ internal import SystemPackage
 struct ProcessExecution: Sendable {
     let runner: ProcessRunner
     let order: RunOrder
-    let command: JobCommand
     let scope: InterruptScope
     let pause: PauseSwitch
     let started: @Sendable (Int32) async -> Void
@@ -45,6 +44,11 @@ struct ProcessExecution: Sendable {
                 while let chunks = await feed.next() { await output(chunks) }
             }
             var ending = await launch(pipes)
+            if let ended = ending, let hook = RunHook(.onEnd, of: order, runner: runner) {
+                let variables = RunHook.variables(of: ended, cause: scope.cause)
+                if let error = await hook.run(variables, into: pipes) { ending?.hookErrors.append(error) }
+            }
+            if !order.hooks.isEmpty { pipes.closeChildEnds() }
             // A consumer that is far behind may hold up an end a little, but who has interrupted the run waits for that.
             let limit: Duration = scope.stage.shouldTerminateActiveTasks ? .seconds(1) : .seconds(3)
             await spool.finish(handingOutWithin: limit)
@@ -66,10 +70,13 @@ struct ProcessExecution: Sendable {
     private func launch(_ pipes: JobPipes) async -> RunEnding? {
         let teardown: RunTeardown
         let containment: Containment
+        let command: JobCommand
         do throws(SpawnFailure) {
-            defer { pipes.closeChildEnds() }  // the launcher has its own
+            // The launcher has its own; hooks write into them, too.
+            defer { if order.hooks.isEmpty { pipes.closeChildEnds() } }
+            command = try JobCommand(order, baseEnvironment: runner.baseEnvironment)
             let launched = try await runner.launcher.start(
-                LaunchSpec(command, leaf: order.run),
+                LaunchSpec(command, leaf: order.run.rawValue),
                 input: pipes.input,
                 output: pipes.output.write,
                 error: pipes.error.write
@@ -86,31 +93,46 @@ struct ProcessExecution: Sendable {
             return await endOrphans()
         case .running(let leader, let supervisor):
             let members = TreeMembers(containment, run: order.run, supervisor: supervisor)
-            return await watch(Running(teardown: teardown, leader: leader, members: members))
+            return await watch(Running(teardown: teardown, leader: leader, members: members), pipes)
         }
     }
 
-    private func watch(_ running: Running) async -> RunEnding? {
+    private func watch(_ running: Running, _ pipes: JobPipes) async -> RunEnding? {
         let teardown = running.teardown
         scope.enforce(order.limits, on: running.members.subject)
         // Not in a group: it must not be cancelled because the job was short.
         async let isTold: Void = started(running.leader)
+        let (asked, ask) = AsyncStream.makeStream(of: InterruptSignal.self)
+        async let hookError = runInterruptHook(asked, pipes)
         let (deadlines, deadline) = AsyncStream.makeStream(of: ContinuousClock.Instant.self)
         // What was asked since the run was claimed is carried out now, and the rest as it arrives.
         let end = await scope.reacting { signal in
             let gracePeriod = signal.gracePeriod ?? order.gracePeriod ?? runner.defaultGracePeriod
             let killAt = teardown.interrupt(stage: signal.stage, gracePeriod: gracePeriod)
             if let killAt { deadline.yield(killAt) }
+            if signal.stage >= .terminate { ask.yield(signal) }
         } while: {
             await waitForEnd(of: running, deadlines)
         }
         await isTold
-        switch end {
-        case .empty: return ending(teardown)
-        case .lost: return lostEnding("its supervisor was ended by somebody")
-        case .abandoned: return await endOrphans()
-        case .letGo: return nil
-        }
+        ask.finish()
+        var ending: RunEnding? =
+            switch end {
+            case .empty: self.ending(teardown)
+            case .lost: lostEnding("its supervisor was ended by somebody")
+            case .abandoned: await endOrphans()
+            case .letGo: nil
+            }
+        if let error = await hookError { ending?.hookErrors.append(error) }
+        return ending
+    }
+
+    /// Waits until the run is asked to end, and runs its hook for that; returns what went wrong with it.
+    private func runInterruptHook(_ asked: AsyncStream<InterruptSignal>, _ pipes: JobPipes) async -> String? {
+        guard let hook = RunHook(.onInterrupt, of: order, runner: runner),
+            let signal = await asked.first(where: { _ in true })
+        else { return nil }
+        return await hook.run(RunHook.variables(of: signal), into: pipes)
     }
 
     /// Returns when nothing of the tree is left, or when that is not waited for any more.

@@ -79,16 +79,9 @@ public struct ProcessRunner: Sendable {
         output: @escaping @Sendable ([OutputChunk]) async -> Void
     ) async -> RunEnding? {
         if scope.stage.shouldTerminateActiveTasks || Task.isCancelled { return RunEnding(state: .interrupted) }
-        let command: JobCommand
-        do {
-            command = try JobCommand(order, baseEnvironment: baseEnvironment)
-        } catch {
-            return error.ending
-        }
         return await ProcessExecution(
             runner: self,
             order: order,
-            command: command,
             scope: scope,
             pause: pause,
             started: started,

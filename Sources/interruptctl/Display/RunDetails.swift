@@ -36,6 +36,7 @@ struct RunDetails {
             ("On interrupt", shown(record.hooks.onInterrupt)),
             ("On end", shown(record.hooks.onEnd)),
             ("Hook limit", record.hooks.isEmpty ? nil : record.hooks.limit.displayText),
+            ("Hook error", shown(record.hookError)),
             ("Paused", pauseText(on: screen)),
             ("Ended", record.endedAt?.rfc3339),
         ]

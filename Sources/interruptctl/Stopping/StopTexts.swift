@@ -39,7 +39,8 @@ enum StopTexts {
             ]
         case .neverStarted: return ["\(screen.sign(.interrupt)) Command interrupted before it started"]
         case .confirmed(let record), .tooLate(let record), .lost(let record):
-            return [OutcomeText.line(record, on: screen)]
+            let hook = record.hookError.map { screen.fitted("warning: \($0.escapedForDisplay(limit: 300))") }
+            return [OutcomeText.line(record, on: screen)] + [hook].compactMap(\.self)
         }
     }
 

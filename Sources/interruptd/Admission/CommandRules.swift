@@ -48,15 +48,19 @@ struct CommandRules: Sendable {
         )
     }
 
+    private static let noHooks = "hooks are any commands, which only --allow-any-command lets run"
+
     /// Decides; looks at the file system at most.
     func admit(_ order: RunOrder) -> Admission {
         // A handler is a function of this very program: nothing comes from outside but its input.
         guard case .command(let words) = order.work else { return .asItIs }
         if let jobs, let (name, job) = jobs.job(named: words.first) {
-            return admit(order, words, as: job, "refused by \(jobs.name): \(name)")
+            let subject = "refused by \(jobs.name): \(name)"
+            return order.hooks.isEmpty ? admit(order, words, as: job, subject) : .refused("\(subject): \(Self.noHooks)")
         }
         if allowsAnyCommand { return .asItIs }
-        // Commands of a submission that run in a shell beside its own belong here: what follows allows none of them.
+        // They run in a shell, which is any command.
+        guard order.hooks.isEmpty else { return .refused("refused: \(Self.noHooks)") }
         if !patterns.isEmpty {
             let path = findProgram(order)
             if patterns.contains(where: { $0.matches(words, path: path) }) { return admitVariables(of: order) }
