@@ -1,4 +1,4 @@
-# Both programs in one small image. Build: docker build -t interrupt .
+# The programs in one small image. Build: docker build -t interrupt .
 FROM swift:6.2-bookworm AS build
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libhiredis-dev libyaml-dev \
     && rm -rf /var/lib/apt/lists/*
@@ -10,6 +10,7 @@ COPY Examples Examples
 RUN swift build -c release --static-swift-stdlib --product interruptd \
     && swift build -c release --static-swift-stdlib --product interruptctl \
     && install -D -t /out "$(swift build -c release --show-bin-path)/interruptd" \
+        "$(swift build -c release --show-bin-path)/interrupt-launch" \
         "$(swift build -c release --show-bin-path)/interruptctl"
 
 FROM debian:bookworm-slim

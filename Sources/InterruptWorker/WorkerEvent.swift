@@ -14,7 +14,7 @@ public enum WorkerEvent: Sendable {
     case draining(RunOrder, for: Duration)
     /// A run of a handler goes on although it was asked to end; it keeps its slot.
     case holdsOut(RunOrder, Holdout)
-    /// A run has ended; its process group is verified to be empty, or its survivors are named in the ending.
+    /// A run has ended, and no process that came of it is left.
     case ended(RunOrder, RunEnding, cause: InterruptSignal?)
     /// The worker's own stage rose; `held` is how many runs it still has.
     case stage(from: InterruptStage?, to: InterruptStage, held: Int)
