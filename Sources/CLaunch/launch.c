@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -70,5 +71,39 @@ ptrdiff_t launch_receive_run(int socket, void *spec, int descriptors[LAUNCH_FD_C
     for (size_t i = 0; i < count; i++) close(descriptors[i]);
     return -1;
 }
+
+void launch_send_event(int socket, const struct launch_event *event, int descriptor) {
+    struct iovec bytes = {(void *)event, sizeof *event};
+    union launch_descriptors control;
+    struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1};
+    if (descriptor >= 0) {
+        memset(&control, 0, sizeof control);
+        message.msg_control = control.bytes;
+        message.msg_controllen = CMSG_SPACE(sizeof descriptor);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof descriptor);
+        memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+    }
+    sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
+ptrdiff_t launch_receive_event(int socket, struct launch_event *event, int *descriptor) {
+    struct iovec bytes = {event, sizeof *event};
+    union launch_descriptors control;
+    struct msghdr message = {
+        .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    ssize_t count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    struct cmsghdr *header = count > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    *descriptor = -1;
+    if (header && header->cmsg_type == SCM_RIGHTS) memcpy(descriptor, CMSG_DATA(header), sizeof *descriptor);
+    return count;
+}
+
+// By number: glibc has names for these two only since 2.36.
+int launch_signal(int pidfd, int signal) { return (int)syscall(424, pidfd, signal, NULL, 0); }
+
+int launch_open_process(int pid) { return (int)syscall(434, pid, 0); }
 
 int launch_make_sockets(int sockets[2]) { return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets); }

@@ -20,25 +20,16 @@
 
 #include "cgroup.h"
 #include "descendants.h"
+#include "events.h"
 #include "run.h"
 
 enum { WORKER = 0 };  // the descriptor that the worker gave it
 enum { SHORTEST_TICK = 10, LONGEST_TICK = 1000 };  // milliseconds
 
-// What an event belongs to: one of these in the lowest bits, and above them the run's number. Not its address: an event
-// may come after its descriptor was closed, as long as a child has a copy of that.
-enum source { CONTROL, STARTED, WATCHED, PACKETS, CHILDREN, SOURCE_BITS = 3 };
-
 static struct place place = {.base = -1};
 static struct run *runs;
-static int events, children;
 static bool is_closing;
 static int tick = SHORTEST_TICK;
-
-static void watch(int descriptor, uint32_t what, const struct run *run, enum source source) {
-    struct epoll_event event = {.events = what, .data.u64 = (run ? run->number << SOURCE_BITS : 0) | source};
-    if (epoll_ctl(events, EPOLL_CTL_ADD, descriptor, &event) != 0) abort();
-}
 
 static void kill_run(struct run *run) {
     run_kill(run);
@@ -113,23 +104,12 @@ static void reap_all(void) {
     }
 }
 
-static void begin_events(void) {
-    events = epoll_create1(EPOLL_CLOEXEC);
-    sigset_t mask;
-    sigemptyset(&mask);
-    sigaddset(&mask, SIGCHLD);
-    sigprocmask(SIG_SETMASK, &mask, NULL);
-    children = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (events < 0 || children < 0) abort();
-    watch(children, EPOLLIN, NULL, CHILDREN);
-}
-
 static void watch_run(struct run *run) {
     if (run->is_over) return;
     // The guard keeps a supervisor's socket only to say that it was lost.
     if (!run->supervisor) {
-        watch(run->control, EPOLLIN, run, CONTROL);
-        watch(run->started, EPOLLIN, run, STARTED);
+        events_watch(run->control, EPOLLIN, run->number, CONTROL);
+        events_watch(run->started, EPOLLIN, run->number, STARTED);
     }
 }
 
@@ -137,16 +117,14 @@ static void watch_run(struct run *run) {
 static void watch_leaf(struct run *run) {
     if (run->is_watched || run->tree.events < 0) return;
     run->is_watched = true;
-    watch(run->tree.events, EPOLLPRI, run, WATCHED);
+    events_watch(run->tree.events, EPOLLPRI, run->number, WATCHED);
 }
 
 // Leaves behind what is the guard's: above all the other runs' sockets, which must end when the guard does.
 static void leave_guard(struct run *own) {
-    close(events);
-    close(children);
     for (struct run *run = runs, *next; run; run = next) {
         next = run->next;
-        run_told(run);
+        if (run->control >= 0) close(run->control);
         free(run);
     }
     int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -154,7 +132,7 @@ static void leave_guard(struct run *own) {
     close(nothing);
     runs = own;
     own->next = NULL;
-    begin_events();
+    events_begin();
 }
 
 static void take_packets(void) {
@@ -253,10 +231,12 @@ static int open_base(const char *mount, const char *path) {
     if (place.base < 0) return errno;
     int leaf = cgroup_make(place.base, name);
     int error = leaf < 0 ? errno : faccessat(leaf, "cgroup.kill", W_OK, 0) != 0 ? errno : 0;
-    pid_t pid = error ? -1 : fork_into(leaf);
+    int process = -1;
+    pid_t pid = error ? -1 : fork_into(leaf, &process);
     if (pid == 0) _exit(0);
     if (pid < 0 && !error) error = errno;
     if (pid > 0) waitpid(pid, NULL, 0);
+    if (process >= 0) close(process);
     place.counts_memory = leaf >= 0 && faccessat(leaf, "memory.events", R_OK, 0) == 0;
     if (leaf >= 0) close(leaf);
     while (pid > 0 && cgroup_remove(place.base, name) == EBUSY) sched_yield();  // its last process is being freed
@@ -286,8 +266,8 @@ int main(int count, char **arguments) {
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     int error = arguments[1][0] == '/' ? open_base(arguments[1], arguments[2]) : 0;
-    begin_events();
-    watch(WORKER, EPOLLIN, NULL, PACKETS);
+    events_begin();
+    events_watch(WORKER, EPOLLIN, 0, PACKETS);
     int list = open_own_children();
     struct run worker = {.control = WORKER};
     run_tell(&worker, (struct launch_event){LAUNCH_READY, place.base >= 0, error, list >= 0});

@@ -54,14 +54,6 @@ int write_file(int directory, const char *path, const char *text) {
     return error;
 }
 
-bool has_handler(pid_t pid, int signal) {
-    char path[32], text[4096];
-    snprintf(path, sizeof path, "/proc/%d/status", pid);
-    if (read_file(AT_FDCWD, path, text, sizeof text) <= 0) return false;
-    const char *line = strstr(text, "\nSigCgt:");
-    return line && strtoull(line + strlen("\nSigCgt:"), NULL, 16) >> (signal - 1) & 1;
-}
-
 bool seen_add(struct seen *seen, const struct process *process) {
     for (size_t i = 0; i < seen->count; i++)
         if (seen->entries[i].pid == process->pid && seen->entries[i].start == process->start) return false;

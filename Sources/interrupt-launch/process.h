@@ -27,9 +27,6 @@ ssize_t read_file(int directory, const char *path, char *text, size_t size);
 // Writes `text` into a file below `directory`. Returns 0 or an error number.
 int write_file(int directory, const char *path, const char *text);
 
-// Whether `pid` has a handler of its own for `signal`.
-bool has_handler(pid_t pid, int signal);
-
 // Those that were found before, so that a search can go on until it finds nobody new.
 struct seen {
     struct seen_process { pid_t pid; uint64_t start; } *entries;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "events.h"
 
 // What the worker says is to run, with pointers into its text.
 struct spec {
@@ -29,7 +30,7 @@ struct spec {
 };
 
 void run_tell(const struct run *run, struct launch_event event) {
-    if (run->control >= 0) send(run->control, &event, sizeof event, MSG_NOSIGNAL);
+    if (run->control >= 0) launch_send_event(run->control, &event, -1);
 }
 
 // Reads `count` strings from `*text` on, and a NULL. Returns NULL when there are fewer.
@@ -118,10 +119,11 @@ static _Noreturn void become(
     _exit(127);
 }
 
-pid_t fork_into(int leaf) {
-    struct clone_args arguments = {.exit_signal = SIGCHLD};
+pid_t fork_into(int leaf, int *process) {
+    struct clone_args arguments = {
+        .exit_signal = SIGCHLD, .flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)process};
     if (leaf >= 0) {
-        arguments.flags = CLONE_INTO_CGROUP;
+        arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = (uint64_t)leaf;
     }
     return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
@@ -132,7 +134,7 @@ static int start_leader(
     const struct place *place, struct run *run, const struct spec *spec, const int descriptors[LAUNCH_FD_COUNT]) {
     int report[2];
     if (pipe2(report, O_CLOEXEC) != 0) return LAUNCH_STEP_FORK;
-    pid_t pid = fork_into(run->tree.leaf);
+    pid_t pid = fork_into(run->tree.leaf, &run->process);
     if (pid == 0) become(place, spec, descriptors, report[1]);
     int error = errno;
     close(report[1]);
@@ -177,7 +179,7 @@ struct run *run_start(
     if (!run) abort();
     run->number = ++numbers;
     run->control = descriptors[LAUNCH_CONTROL_FD];
-    run->started = run->tree.leaf = run->tree.events = -1;
+    run->started = run->process = run->tree.leaf = run->tree.events = -1;
     run->tree.path = run->path;
     errno = EINVAL;
     if (spec_open(&spec, text, size, descriptors[LAUNCH_SPEC_FD])) {
@@ -204,10 +206,13 @@ struct run *run_start(
 bool run_started(struct run *run) {
     int32_t failure[2];
     ssize_t count = read(run->started, failure, sizeof failure);
-    close(run->started);
+    events_close(run->started);
     run->started = -1;
     if (count != sizeof failure) {
-        run_tell(run, (struct launch_event){LAUNCH_STARTED, run->tree.leader, run->tree.leaf >= 0 ? 0 : getpid()});
+        struct launch_event event = {LAUNCH_STARTED, run->tree.leader, run->tree.leaf >= 0 ? 0 : getpid()};
+        if (run->control >= 0) launch_send_event(run->control, &event, run->process);
+        close(run->process);
+        run->process = -1;
         return true;
     }
     run_tell(run, (struct launch_event){LAUNCH_FAILED, failure[0], failure[1]});
@@ -216,31 +221,17 @@ bool run_started(struct run *run) {
     return false;
 }
 
-// Whether the leader has not ended, reaped or not.
-static bool is_leader_alive(const struct run *run) {
-    siginfo_t info = {0};
-    return run->tree.leader
-        && waitid(P_PID, (id_t)run->tree.leader, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
-}
-
 bool run_asked(struct run *run) {
     uint8_t request;
     ssize_t count = recv(run->control, &request, 1, MSG_DONTWAIT);
     if (count < 0) return errno == EAGAIN || errno == EINTR;
     if (count == 0) return false;
-    bool is_alive = is_leader_alive(run);
     switch (request) {
-    case LAUNCH_TERMINATE: {
-        bool is_handled = is_alive && has_handler(run->tree.leader, SIGTERM);
-        if (is_alive) tree_terminate(&run->tree);
+    case LAUNCH_TERMINATE:
+        tree_terminate(&run->tree);
         run->is_frozen = false;
-        run_tell(run, (struct launch_event){LAUNCH_TERMINATED, is_alive, is_handled});
         break;
-    }
-    case LAUNCH_KILL:
-        run_kill(run);
-        run_tell(run, (struct launch_event){LAUNCH_KILLED, is_alive});
-        break;
+    case LAUNCH_KILL: run_kill(run); break;
     case LAUNCH_FREEZE: {
         int error = tree_freeze(&run->tree);
         // A cgroup stands still a little later, which its file tells.
@@ -278,14 +269,16 @@ void run_tell_end(struct run *run, const struct place *place, bool is_empty) {
 }
 
 void run_told(struct run *run) {
-    if (run->control >= 0) close(run->control);
+    if (run->control >= 0) events_close(run->control);
     run->control = -1;
 }
 
 bool run_free(struct run *run, const struct place *place) {
     run_told(run);
-    if (run->started >= 0) close(run->started);
-    if (run->tree.events >= 0) close(run->tree.events);
+    if (run->started >= 0) events_close(run->started);
+    if (run->process >= 0) close(run->process);
+    run->process = -1;
+    if (run->tree.events >= 0) events_close(run->tree.events);
     run->started = run->tree.events = -1;
     if (run->tree.leaf >= 0 && cgroup_remove(place->base, run->name) == EBUSY) return false;
     if (run->tree.leaf >= 0) close(run->tree.leaf);

@@ -13,6 +13,7 @@ struct run {
     uint64_t number;   // from 1 on, never used again
     struct tree tree;
     pid_t supervisor;  // the process that has the tree, in the guard; 0 where this process has it
+    int process;       // the leader's pidfd until the worker has it, or -1
     int control;       // the worker's end of it is what keeps the tree alive; -1 once that has gone
     int started;       // becomes readable when the leader runs its program, or cannot; -1 after that
     bool is_watched;   // the changes of its leaf are waited for
@@ -34,8 +35,8 @@ struct place {
     bool is_supervisor;      // this process has one tree: all that is below it
 };
 
-// Forks, right into the cgroup if there is one: no instant in which the child is outside of it.
-pid_t fork_into(int leaf);
+// Forks, with a pidfd, right into the cgroup if there is one: no instant in which the child is outside of it.
+pid_t fork_into(int leaf, int *process);
 
 // Starts what the packet says; when it cannot, it says so and the run is over. Without a cgroup it returns twice, as
 // fork does: once in the guard, and once in the new supervisor, where `place` says so.

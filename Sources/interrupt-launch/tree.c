@@ -11,23 +11,23 @@
 
 struct sending {
     int signals[2];
-    pid_t group;  // has got them already
+    pid_t group, leader;  // have got them already
     struct seen *seen;
     bool found;
 };
 
 static void send_once(const struct process *process, void *context) {
     struct sending *sending = context;
-    if (process->group == sending->group || !seen_add(sending->seen, process)) return;
+    if (process->group == sending->group || process->pid == sending->leader || !seen_add(sending->seen, process)) return;
     sending->found = true;
     for (int i = 0; i < 2; i++)
         if (sending->signals[i]) process_signal(process, sending->signals[i]);
 }
 
 // Sends to each process once, and looks again until nobody is new: who is being forked is missed by a single look.
-static void send_all(const struct tree *tree, pid_t group, int first, int second) {
+static void send_all(const struct tree *tree, pid_t group, pid_t leader, int first, int second) {
     struct seen seen = {0};
-    struct sending sending = {{first, second}, group, &seen, true};
+    struct sending sending = {{first, second}, group, leader, &seen, true};
     for (int looks = 0; sending.found && looks < 64; looks++) {
         sending.found = false;
         if (tree->leaf >= 0)
@@ -39,26 +39,22 @@ static void send_all(const struct tree *tree, pid_t group, int first, int second
 }
 
 void tree_terminate(const struct tree *tree) {
-    // The leader's group at once: the kernel does it under one lock, so that a fork meanwhile gets it or is not made.
-    // Its number is its own for as long as the leader is not reaped.
-    if (tree->leader) {
-        kill(-tree->leader, SIGTERM);
-        kill(-tree->leader, SIGCONT);
-    }
-    send_all(tree, tree->leader ? tree->leader : -1, SIGTERM, SIGCONT);
+    send_all(tree, -1, tree->leader ? tree->leader : -1, SIGTERM, SIGCONT);
     if (tree->leaf >= 0) cgroup_freeze(tree->leaf, false);
 }
 
 void tree_kill(const struct tree *tree) {
     if (tree->leaf >= 0 && cgroup_kill(tree->leaf) == 0) return;
+    // The group at once: the kernel does it under one lock, so that a fork meanwhile gets it or is not made. Its number
+    // is the leader's own for as long as that is not reaped.
     if (tree->leader) kill(-tree->leader, SIGKILL);
-    send_all(tree, -1, SIGKILL, 0);
+    send_all(tree, -1, -1, SIGKILL, 0);
 }
 
 int tree_freeze(const struct tree *tree) {
     if (tree->leaf < 0) {
         if (tree->leader) kill(-tree->leader, SIGSTOP);
-        send_all(tree, tree->leader ? tree->leader : -1, SIGSTOP, 0);
+        send_all(tree, tree->leader ? tree->leader : -1, -1, SIGSTOP, 0);
         return 0;
     }
     return cgroup_freeze(tree->leaf, true);
@@ -67,7 +63,7 @@ int tree_freeze(const struct tree *tree) {
 int tree_thaw(const struct tree *tree) {
     if (tree->leaf >= 0) return cgroup_freeze(tree->leaf, false);
     if (tree->leader) kill(-tree->leader, SIGCONT);
-    send_all(tree, tree->leader ? tree->leader : -1, SIGCONT, 0);
+    send_all(tree, tree->leader ? tree->leader : -1, -1, SIGCONT, 0);
     return 0;
 }
 

@@ -11,7 +11,8 @@ struct tree {
     const char *path;  // of the cgroup
 };
 
-// Asks every process to end, whether it stands still or not: SIGTERM and SIGCONT, once each.
+// Asks every process but the leader to end, whether it stands still or not: SIGTERM and SIGCONT, once each. The worker
+// has signalled the leader, which it has a pidfd of.
 void tree_terminate(const struct tree *tree);
 
 // Forces every process to end. Who is being forked meanwhile may be missed: to be repeated until the tree is empty.

@@ -14,7 +14,7 @@ enum { LAUNCH_VERSION = 1 };
 
 // One byte from the worker, on a run's socket. Closing the socket is LAUNCH_KILL.
 enum launch_request {
-    LAUNCH_TERMINATE = 1,  // SIGTERM and SIGCONT for the whole tree, if the leader lives
+    LAUNCH_TERMINATE = 1,  // SIGTERM and SIGCONT for the whole tree but its leader, which the worker signals
     LAUNCH_KILL,           // SIGKILL for the whole tree, again and again until it is empty
     LAUNCH_FREEZE,         // no process of the tree runs any more
     LAUNCH_THAW,           // they go on
@@ -22,10 +22,8 @@ enum launch_request {
 
 enum launch_event_kind {
     LAUNCH_READY = 1,    // first: whether there are cgroups (1 or 0); else why not, an error number
-    LAUNCH_STARTED,      // first: the leader's pid; second: that of its supervisor, 0 in a cgroup
+    LAUNCH_STARTED,      // first: the leader's pid; second: that of its supervisor, 0 in a cgroup. With the leader's pidfd
     LAUNCH_FAILED,       // first: a launch_step; second: an error number. The last packet
-    LAUNCH_TERMINATED,   // first: whether the leader lived; second: whether it had a handler for SIGTERM
-    LAUNCH_KILLED,       // first: whether the leader lived
     LAUNCH_FROZEN,       // first: an error number, 0 when the tree stands still
     LAUNCH_THAWED,       // first: an error number
     LAUNCH_EXITED,       // the leader ended. first: si_code; second: si_status; third: kills for want of memory, -1
@@ -59,6 +57,18 @@ int launch_send_run(int socket, const void *spec, size_t size, const int descrip
 // Receives such a packet into `spec`. Returns the spec's size, 0 at the end of the socket, -1 for nothing now or a packet
 // that is no use. A spec that came in a file has size 1, and its descriptor is not -1.
 ptrdiff_t launch_receive_run(int socket, void *spec, int descriptors[LAUNCH_FD_COUNT]);
+
+// Sends an event, with a descriptor unless that is -1. A worker that has gone is no error.
+void launch_send_event(int socket, const struct launch_event *event, int descriptor);
+
+// Receives an event, without waiting; `descriptor` is -1 if none came with it. Returns as recv() does.
+ptrdiff_t launch_receive_event(int socket, struct launch_event *event, int *descriptor);
+
+// Sends a signal to the process of a pidfd. Returns 0 or -1 with errno.
+int launch_signal(int pidfd, int signal);
+
+// Opens a pidfd. Returns it, or -1 with errno.
+int launch_open_process(int pid);
 
 // A pair of packet sockets, not inherited. Returns 0 or -1 with errno.
 int launch_make_sockets(int sockets[2]);

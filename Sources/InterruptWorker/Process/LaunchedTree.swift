@@ -9,7 +9,7 @@ internal import SystemPackage
 /// come or by ``letGo()``, under the lock that every use of it takes.
 final class LaunchedTree: Sendable {
     enum Request: UInt8 {
-        /// SIGTERM and SIGCONT for the whole tree, if its leader lives.
+        /// SIGTERM and SIGCONT for the whole tree but its leader.
         case terminate = 1
         /// SIGKILL for the whole tree, until it is empty.
         case kill
@@ -19,14 +19,11 @@ final class LaunchedTree: Sendable {
         case thaw
     }
 
-    enum Event: Equatable {
+    enum Event {
         /// The leader runs. Without a cgroup it has a supervisor.
-        case started(leader: pid_t, supervisor: pid_t?)
+        case started(RunLeader, supervisor: pid_t?)
         /// The last event.
         case failed(Step, Errno)
-        /// SIGTERM was sent if the leader lived; whether it had a handler for that.
-        case terminated(leaderLived: Bool, isHandled: Bool)
-        case killed(leaderLived: Bool)
         case frozen(Errno?)
         case thawed(Errno?)
         /// How the leader ended, and how many processes of the tree were killed for want of memory, where that is known.
@@ -51,7 +48,7 @@ final class LaunchedTree: Sendable {
             switch self {
             case .failed, .empty, .lost, .abandoned: true
             case .exited(_, _, let isEmpty): isEmpty
-            case .started, .terminated, .killed, .frozen, .thawed: false
+            case .started, .frozen, .thawed: false
             }
         }
     }
@@ -124,26 +121,25 @@ final class LaunchedTree: Sendable {
             guard case .listening = state else { return nil }
             while true {
                 var event = launch_event()
-                let size = MemoryLayout<launch_event>.size
-                let count = recv(socket, &event, size, Int32(MSG_DONTWAIT))
+                var descriptor: Int32 = -1
+                let count = launch_receive_event(socket, &event, &descriptor)
                 if count < 0, errno == EAGAIN { return Event?.none }
                 // A reset comes once, before what is still to be read: the launcher was done when it was asked something.
                 if count < 0, errno == EINTR || errno == ECONNRESET { continue }
-                return count == size ? Event(event) : Event.abandoned
+                return count == MemoryLayout<launch_event>.size ? Event(event, descriptor) : Event.abandoned
             }
         }
     }
 }
 
 extension LaunchedTree.Event {
-    fileprivate init(_ event: launch_event) {
+    fileprivate init(_ event: launch_event, _ descriptor: Int32) {
         let (first, second) = (event.first, event.second)
         self =
             switch launch_event_kind(rawValue: UInt32(event.kind)) {
-            case LAUNCH_STARTED: .started(leader: first, supervisor: second == 0 ? nil : second)
+            case LAUNCH_STARTED:
+                .started(RunLeader(pid: first, descriptor: descriptor), supervisor: second == 0 ? nil : second)
             case LAUNCH_FAILED: .failed(Step(rawValue: first) ?? .spec, Errno(rawValue: second))
-            case LAUNCH_TERMINATED: .terminated(leaderLived: first != 0, isHandled: second != 0)
-            case LAUNCH_KILLED: .killed(leaderLived: first != 0)
             case LAUNCH_FROZEN: .frozen(first == 0 ? nil : Errno(rawValue: first))
             case LAUNCH_THAWED: .thawed(first == 0 ? nil : Errno(rawValue: first))
             case LAUNCH_EXITED:

@@ -93,7 +93,7 @@ struct ProcessExecution: Sendable {
             return await endOrphans()
         case .running(let leader, let supervisor):
             let members = TreeMembers(containment, run: order.run, supervisor: supervisor)
-            return await watch(Running(teardown: teardown, leader: leader, members: members), pipes)
+            return await watch(Running(teardown: teardown, leader: leader.pid, members: members), pipes)
         }
     }
 

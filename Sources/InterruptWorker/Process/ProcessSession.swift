@@ -1,3 +1,4 @@
+internal import CLaunch
 import Glibc
 public import InterruptCore
 
@@ -67,17 +68,9 @@ struct ProcessSession {
 
     /// A descriptor that becomes readable when `pid` exits; `nil` when it has gone already. The caller closes it.
     static func openDescriptor(of pid: pid_t) -> Int32? {
-        guard let systemCall else { return nil }
-        let descriptor = Int32(truncatingIfNeeded: systemCall(434, Int(pid), 0))  // pidfd_open, the same everywhere
+        let descriptor = launch_open_process(pid)
         return descriptor >= 0 ? descriptor : nil
     }
-
-    /// `syscall(2)`, which Swift does not import because it is variadic; on x86-64 and arm64 a call with three integers
-    /// is passed the same way. glibc has `pidfd_open` by name only since 2.36.
-    private static let systemCall: (@convention(c) (Int, Int, Int) -> Int)? = {
-        guard let address = dlsym(nil, "syscall") else { return nil }
-        return unsafeBitCast(address, to: (@convention(c) (Int, Int, Int) -> Int).self)
-    }()
 }
 
 extension ProcessIdentity {

@@ -7,8 +7,8 @@ internal import SystemPackage
 /// Carries out what ``TeardownLadder`` decides on a run's tree, and keeps what ``JobOutcome`` needs to know.
 final class RunTeardown: Sendable {
     /// What became of the start.
-    enum Start: Equatable {
-        case running(leader: pid_t, supervisor: pid_t?)
+    enum Start {
+        case running(RunLeader, supervisor: pid_t?)
         case failed(LaunchedTree.Event.Step, Errno)
         /// The launcher has gone.
         case abandoned
@@ -26,6 +26,8 @@ final class RunTeardown: Sendable {
     }
 
     private struct State {
+        /// Known from the start on, before anything can be asked.
+        var leader: RunLeader?
         var ladder = TeardownLadder<ContinuousClock.Instant>()
         var sent: JobOutcome.SentSignals = []
         var handledTerminate = false
@@ -108,14 +110,10 @@ final class RunTeardown: Sendable {
         let (killAt, isKilled) = state.withLock { state -> (ContinuousClock.Instant?, Bool) in
             switch decide(&state.ladder) {
             case .none: return (nil, false)
-            case .terminate(let killAt):
-                state.isInterrupted = true
-                tree.ask(.terminate)
-                return (killAt, false)
+            case .terminate(let killAt): return (terminate(&state) ? killAt : nil, false)
             case .shorten(let killAt): return (killAt, false)
             case .kill:
-                state.isInterrupted = true
-                tree.ask(.kill)
+                forceEnd(&state)
                 return (nil, true)
             }
         }
@@ -123,17 +121,38 @@ final class RunTeardown: Sendable {
         return killAt
     }
 
+    /// The leader right here, the others by the launcher: what most jobs consist of hears of it without another process
+    /// having to wake up. Looking and signalling are one step to whoever notes an exit.
+    private func terminate(_ state: inout State) -> Bool {
+        let isHandled = state.leader?.handles(SIGTERM) ?? false
+        guard let leader = state.leader, !leader.hasExited else {
+            state.ladder.treeEnded()  // ended by itself: what is left of it is ended when that is told
+            return false
+        }
+        state.isInterrupted = true
+        state.handledTerminate = isHandled
+        leader.send(SIGTERM)
+        leader.send(SIGCONT)  // a stopped process notices only now
+        state.sent.insert(.terminate)
+        tree.ask(.terminate)
+        return true
+    }
+
+    private func forceEnd(_ state: inout State) {
+        state.isInterrupted = true
+        if let leader = state.leader, !leader.hasExited {
+            leader.send(SIGKILL)
+            state.sent.insert(.kill)
+        }
+        tree.ask(.kill)
+    }
+
     private func handle(_ event: LaunchedTree.Event) {
         switch event {
-        case .started(let leader, let supervisor): start.give(.running(leader: leader, supervisor: supervisor))
+        case .started(let leader, let supervisor):
+            state.withLock { $0.leader = leader }
+            start.give(.running(leader, supervisor: supervisor))
         case .failed(let step, let errno): start.give(.failed(step, errno))
-        case .terminated(let leaderLived, let isHandled):
-            state.withLock { state in
-                if leaderLived { state.sent.insert(.terminate) }
-                if isHandled { state.handledTerminate = true }
-            }
-        case .killed(let leaderLived):
-            state.withLock { if leaderLived { $0.sent.insert(.kill) } }
         case .exited(let status, let memoryKills, let isEmpty): leaderExited(status, memoryKills, isEmpty)
         case .frozen(let errno), .thawed(let errno): answerFreezing(errno)
         case .empty: finish(.empty)

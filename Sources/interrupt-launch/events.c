@@ -1,0 +1,32 @@
+#include "events.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+int events = -1, children = -1;
+
+void events_begin(void) {
+    if (events >= 0) close(events);
+    if (children >= 0) close(children);
+    events = epoll_create1(EPOLL_CLOEXEC);
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGCHLD);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    children = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (events < 0 || children < 0) abort();
+    events_watch(children, EPOLLIN, 0, CHILDREN);
+}
+
+void events_watch(int descriptor, uint32_t what, uint64_t run, enum source source) {
+    struct epoll_event event = {.events = what, .data.u64 = run << SOURCE_BITS | source};
+    if (epoll_ctl(events, EPOLL_CTL_ADD, descriptor, &event) != 0) abort();
+}
+
+void events_close(int descriptor) {
+    epoll_ctl(events, EPOLL_CTL_DEL, descriptor, NULL);  // it may never have been watched
+    close(descriptor);
+}
