@@ -90,9 +90,8 @@ public final class RedisInterruptChecker: Sendable {
 
     /// Calls `deliver` with each interrupt for the run, from any thread, until ``unwatch(_:)``. One interrupt may come
     /// several times and in any order. `deliver` must return at once.
-    ///
-    /// - Parameter pausing: called each time that it changes whether the run is to be paused, in the same manner; with
-    ///   none, nobody looks.
+    /// `pausing` is called in the same manner each time that it changes whether the run is to be paused; with none, nobody
+    /// looks.
     public func watch(
         _ order: RunOrder,
         pausing: (@Sendable (_ isToBePaused: Bool) -> Void)? = nil,

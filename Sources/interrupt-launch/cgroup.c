@@ -56,6 +56,7 @@ static long file_number(int leaf, const char *file, const char *name) {
 static long event_number(int events, const char *name) {
     char text[256];
     ssize_t count = pread(events, text, sizeof text - 1, 0);
+    if (count < 0 && errno == ENODEV) return 0;  // removed, which only an empty one can be
     text[count > 0 ? count : 0] = 0;
     return number(text, name);
 }

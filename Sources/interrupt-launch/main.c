@@ -208,7 +208,8 @@ static bool settle(bool is_tick) {
     bool is_waiting = false;
     for (struct run **link = &runs; *link;) {
         struct run *run = *link, *next = run->next;
-        if (is_tick && run->is_killed && !run->is_over) tree_kill(&run->tree);
+        // A supervisor repeats it whenever it wakes up: a tree that forks for ever lets no time pass without an event.
+        if ((is_tick || place.is_supervisor) && run->is_killed && !run->is_over) tree_kill(&run->tree);
         if (!run->is_over) run->is_over = ends(run);
         if (run->is_over && run_free(run, &place)) {
             *link = next;

@@ -31,9 +31,7 @@ public struct OutputRetention: Sendable {
         self.size = size
     }
 
-    /// Applies the limits to a directory, once. What cannot be read or removed stays.
-    ///
-    /// - Parameter now: in seconds since 1970.
+    /// Applies the limits to a directory, once. What cannot be read or removed stays. `now` is in seconds since 1970.
     public func apply(to directory: FilePath, now: Int64) -> Removed {
         var removed = Removed()
         var rest = Self.files(in: directory)

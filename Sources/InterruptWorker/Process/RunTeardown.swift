@@ -35,6 +35,8 @@ final class RunTeardown: Sendable {
         var memoryKills: Int?
         /// From when the tree was asked to end, it is not frozen any more.
         var isInterrupted = false
+        /// Nothing is told of it any more.
+        var isOver = false
         var isGiveUpArmed = false
         var freezing: [FirstAnswer<Errno?>] = []
     }
@@ -65,7 +67,7 @@ final class RunTeardown: Sendable {
     /// Waits no more for the end of the tree. The launcher does.
     func letGo() {
         tree.letGo()
-        end.give(.letGo)
+        finish(.letGo)
     }
 
     /// Acts on an interrupt at once, and returns the instant at which to call ``deadlineReached()``, if any.
@@ -82,7 +84,7 @@ final class RunTeardown: Sendable {
     func freeze(_ isFrozen: Bool) async -> Bool {
         let answer = FirstAnswer<Errno?>()
         let isAsked = state.withLock { state in
-            guard !state.isInterrupted, state.status == nil else { return false }
+            guard !state.isInterrupted, !state.isOver, state.status == nil else { return false }
             state.freezing.append(answer)
             tree.ask(isFrozen ? .freeze : .thaw)
             return true
@@ -110,7 +112,9 @@ final class RunTeardown: Sendable {
         let (killAt, isKilled) = state.withLock { state -> (ContinuousClock.Instant?, Bool) in
             switch decide(&state.ladder) {
             case .none: return (nil, false)
-            case .terminate(let killAt): return (terminate(&state) ? killAt : nil, false)
+            case .terminate(let killAt):
+                let isAsked = terminate(&state)
+                return (isAsked ? killAt : nil, !isAsked)
             case .shorten(let killAt): return (killAt, false)
             case .kill:
                 forceEnd(&state)
@@ -126,7 +130,10 @@ final class RunTeardown: Sendable {
     private func terminate(_ state: inout State) -> Bool {
         let isHandled = state.leader?.handles(SIGTERM) ?? false
         guard let leader = state.leader, !leader.hasExited else {
-            state.ladder.treeEnded()  // ended by itself: what is left of it is ended when that is told
+            // It has ended by itself: what is left of it is ended, whether or not its end can be told yet.
+            state.isInterrupted = true
+            state.ladder.treeEnded()
+            tree.ask(.kill)
             return false
         }
         state.isInterrupted = true
@@ -183,6 +190,7 @@ final class RunTeardown: Sendable {
 
     private func finish(_ how: End) {
         start.give(.abandoned)  // unless it has started
+        state.withLock { $0.isOver = true }
         while let answer = state.withLock({ $0.freezing.popLast() }) { answer.give(.noSuchProcess) }
         isStuck.give(false)
         end.give(how)
