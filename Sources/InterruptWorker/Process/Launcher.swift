@@ -30,8 +30,17 @@ public enum Containment: Hashable, Sendable, CustomStringConvertible {
 final class Launcher: Sendable {
     /// A guard that answers.
     struct Guard: Sendable {
-        let socket: FileDescriptor
+        let socket: Socket
         let containment: Containment
+    }
+
+    /// Closed with the last reference: whoever starts a run holds one, so that the number is nobody else's meanwhile.
+    final class Socket: Sendable {
+        let descriptor: Int32
+
+        init(_ descriptor: Int32) { self.descriptor = descriptor }
+
+        deinit { close(descriptor) }
     }
 
     private enum State {
@@ -57,10 +66,6 @@ final class Launcher: Sendable {
         self.program = program
         self.usesCgroups = usesCgroups
         self.logger = logger
-    }
-
-    deinit {
-        if case .ready(let guardian) = state.withLock({ $0 }) { try? guardian.socket.close() }  // only to be let go
     }
 
     /// The guard, started if there is none.
@@ -92,13 +97,9 @@ final class Launcher: Sendable {
     ) async throws(SpawnFailure) -> (socket: Int32, containment: Containment) {
         for attempt in 1...2 {
             let guardian = try await ready()
-            var sockets: (Int32, Int32) = (-1, -1)
-            let made = withUnsafeMutablePointer(to: &sockets) { pair in
-                pair.withMemoryRebound(to: Int32.self, capacity: 2) { launch_make_sockets($0) }
-            }
-            guard made == 0 else { throw SpawnFailure(text: "no socket for the run: \(Errno(rawValue: errno))") }
+            let sockets = try Self.makeSockets()
             let problem = launch_send_run(
-                guardian.socket.rawValue,
+                guardian.socket.descriptor,
                 spec.bytes,
                 spec.bytes.count,
                 [sockets.1, input, output, error]
@@ -106,6 +107,10 @@ final class Launcher: Sendable {
             close(sockets.1)
             if problem == 0 { return (sockets.0, guardian.containment) }
             close(sockets.0)
+            // Whatever else is wrong, a lack of memory or descriptors, is no reason to start another guard.
+            guard problem == EPIPE || problem == ECONNRESET || problem == ENOTCONN else {
+                throw SpawnFailure(text: "the run could not be handed over: \(Errno(rawValue: problem))")
+            }
             logger.error("the guard has ended: starting another", metadata: ["why": "\(Errno(rawValue: problem))"])
             forget(guardian)
             if attempt == 2 { throw SpawnFailure(text: "interrupt-launch does not stay: \(Errno(rawValue: problem))") }
@@ -153,9 +158,8 @@ final class Launcher: Sendable {
 
     private func forget(_ old: Guard) {
         state.withLock { state in
-            guard case .ready(let guardian) = state, guardian.socket == old.socket else { return }
+            guard case .ready(let guardian) = state, guardian.socket === old.socket else { return }
             state = .idle
-            try? old.socket.close()  // nobody is at its other end
         }
     }
 
@@ -164,12 +168,8 @@ final class Launcher: Sendable {
             throw SpawnFailure(text: "interrupt-launch is not installed: it belongs beside this program")
         }
         let place = usesCgroups ? CgroupPlace.ofProcess() : .failure(CgroupProblem("switched off"))
-        var sockets: (Int32, Int32) = (-1, -1)
-        let made = withUnsafeMutablePointer(to: &sockets) { pair in
-            pair.withMemoryRebound(to: Int32.self, capacity: 2) { launch_make_sockets($0) }
-        }
-        guard made == 0 else { throw SpawnFailure(text: "no socket for interrupt-launch: \(Errno(rawValue: errno))") }
-        let socket = FileDescriptor(rawValue: sockets.0)
+        let sockets = try Self.makeSockets()
+        let socket = Socket(sockets.0)
         let (mount, path) = (try? place.get()).map { ($0.mount, $0.path) } ?? ("-", "-")
         do {
             _ = try await Subprocess.run(
@@ -193,16 +193,24 @@ final class Launcher: Sendable {
             logger.debug("the guard runs", metadata: ["containment": "\(containment)"])
             return Guard(socket: socket, containment: containment)
         } catch {
-            try? socket.close()  // it was never used
             if let failure = error as? SpawnFailure { throw failure }
             throw SpawnFailure(text: "'\(program)' cannot be run: \(error)")
         }
     }
 
-    private static func firstEvent(of socket: FileDescriptor) async throws(SpawnFailure) -> launch_event {
-        await DescriptorWatch(socket.rawValue).readable()
+    private static func makeSockets() throws(SpawnFailure) -> (Int32, Int32) {
+        var sockets: (Int32, Int32) = (-1, -1)
+        let made = withUnsafeMutablePointer(to: &sockets) { pair in
+            pair.withMemoryRebound(to: Int32.self, capacity: 2) { launch_make_sockets($0) }
+        }
+        guard made == 0 else { throw SpawnFailure(text: "no socket for interrupt-launch: \(Errno(rawValue: errno))") }
+        return sockets
+    }
+
+    private static func firstEvent(of socket: Socket) async throws(SpawnFailure) -> launch_event {
+        await DescriptorWatch(socket.descriptor).readable()
         var event = launch_event()
-        let count = recv(socket.rawValue, &event, MemoryLayout<launch_event>.size, Int32(MSG_DONTWAIT))
+        let count = recv(socket.descriptor, &event, MemoryLayout<launch_event>.size, Int32(MSG_DONTWAIT))
         guard count == MemoryLayout<launch_event>.size, event.kind == LAUNCH_READY.rawValue else {
             throw SpawnFailure(text: "interrupt-launch did not start: it is of another version, or was ended")
         }
