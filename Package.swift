@@ -26,12 +26,13 @@ let testing: [Target.Dependency] = [
     .product(name: "SystemPackage", package: "swift-system"),
 ]
 
-/// An example of one file: `swift run direct`.
+/// An example of one file: `swift run direct`. It may stand beside the same in other languages.
 func example(_ name: String, _ dependencies: Target.Dependency...) -> Target {
     .executableTarget(
         name: name,
         dependencies: ["InterruptCore"] + dependencies,
         path: "Examples/\(name)",
+        sources: ["main.swift"],
         swiftSettings: strict
     )
 }
@@ -174,6 +175,7 @@ let package = Package(
         example("file-source", "InterruptSources"),
         example("in-memory-store"),
         example("partial-results"),
+        example("run-directory"),
         example("time-limit"),
         .testTarget(name: "InterruptCoreTests", dependencies: ["InterruptCore"], swiftSettings: strict),
         .testTarget(

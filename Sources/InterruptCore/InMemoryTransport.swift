@@ -28,6 +28,8 @@ public final class InMemoryTransport: InterruptTransport {
         public var progress: WorkProgress?
         /// Why it goes on although it was asked to end, as its worker has said last.
         public var holdout: Holdout?
+        /// What it has told of itself, in order.
+        public var notes: [RunNote] = []
     }
 
     fileprivate struct State {
@@ -260,6 +262,13 @@ public final class InMemoryTransport: InterruptTransport {
     public func publish(_ holdout: Holdout, of run: RunID) async throws(TransportError) {
         state.withLock { state in
             if state.runs[run]?.state.isEnd == false { state.runs[run]?.holdout = holdout }
+        }
+    }
+
+    /// Keeps what the run tells of itself.
+    public func publish(_ note: RunNote, of run: RunID) async throws(TransportError) {
+        state.withLock { state in
+            if state.runs[run]?.state.isEnd == false { state.runs[run]?.notes.append(note) }
         }
     }
 

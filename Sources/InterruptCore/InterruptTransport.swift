@@ -63,6 +63,9 @@ public protocol InterruptTransport: Sendable {
     /// Puts on record that a run goes on although it was asked to end, and tells those who watch.
     func publish(_ holdout: Holdout, of run: RunID) async throws(TransportError)
 
+    /// Puts on record what a run tells of itself, and tells those who watch. The newest of each kind counts.
+    func publish(_ note: RunNote, of run: RunID) async throws(TransportError)
+
     /// Adds to the bounded tail of a run's output.
     func append(_ output: [OutputChunk], of run: RunID) async throws(TransportError)
 

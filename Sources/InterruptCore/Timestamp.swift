@@ -41,6 +41,12 @@ public struct Timestamp: Hashable, Sendable, Comparable {
         return "\(date)T\(clock).\(fraction.digits(3))Z"
     }
 
+    /// The instant `duration` later; the last one there is when it is too far.
+    package func advanced(by duration: Duration) -> Timestamp {
+        let (sum, overflows) = milliseconds.addingReportingOverflow(duration.milliseconds)
+        return Timestamp(milliseconds: overflows ? (duration < .zero ? .min : .max) : sum)
+    }
+
     /// The quotient, rounded down, and what is left.
     private static func split(_ number: Int64, by divisor: Int64) -> (quotient: Int64, rest: Int64) {
         let rest = (number % divisor + divisor) % divisor

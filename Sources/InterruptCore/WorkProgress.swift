@@ -105,7 +105,12 @@ extension InterruptScope {
         at name: StaticString = #function
     ) throws {
         try checkpoint(name)
-        bus.publish(.reported(try WorkProgress(fraction, message)))
+        tell(try WorkProgress(fraction, message))
+    }
+
+    /// Tells how far work elsewhere is that this scope stands for.
+    package func tell(_ progress: WorkProgress) {
+        bus.publish(.reported(progress))
         progressed.signal()
     }
 

@@ -283,6 +283,20 @@ public final class RedisTransport: InterruptTransport {
         if reply.text == "replaced" { throw .replaced }
     }
 
+    /// Records what the run tells of itself.
+    public func publish(_ note: RunNote, of run: RunID) async throws(TransportError) {
+        let (kind, value): (String, RedisArgument) =
+            switch note {
+            case .checkpoint(let text): ("checkpoint", .init(text))
+            case .moreTime(let length): ("more_time", .init(length.milliseconds))
+            }
+        let reply = try await evaluate(
+            RedisScripts.note,
+            [.init(run.rawValue), .init(instance), .init(kind), value]
+        )
+        if reply.text == "replaced" { throw .replaced }
+    }
+
     /// Adds to the bounded tail of a run's output: the last 16 MiB.
     public func append(_ output: [OutputChunk], of run: RunID) async throws(TransportError) {
         let pieces = outputs.withLock { outputs in

@@ -1,8 +1,8 @@
 import InterruptCore
 import Logging
 
-/// Writes what a run has to put on record, in order and until it is there: its process, its receipts, its pauses, why it does
-/// not end, its last progress, then its end.
+/// Writes what a run has to put on record, in order and until it is there: its process, its receipts, its pauses, what it
+/// tells, why it does not end, its last progress, then its end.
 struct Receipts<Transport: InterruptTransport>: Sendable {
     private enum Item {
         case process(ProcessIdentity)
@@ -10,6 +10,7 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
         case holdout(Holdout)
         case progress(WorkProgress)
         case pause(Bool)
+        case note(RunNote)
     }
 
     private let order: RunOrder
@@ -50,6 +51,11 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
         continuation.yield(.pause(isPaused))
     }
 
+    /// Queues what the run tells of itself.
+    func add(_ note: RunNote) {
+        continuation.yield(.note(note))
+    }
+
     /// Nothing but the end follows.
     func finish() {
         continuation.finish()
@@ -76,6 +82,10 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
                     await recorder.write(isPaused ? "a pause" : "the end of a pause") {
                         () async throws(TransportError) in
                         try await transport.record(isPaused: isPaused, of: order.run)
+                    }
+                case .note(let note):
+                    await recorder.write("a note") { () async throws(TransportError) in
+                        try await transport.publish(note, of: order.run)
                     }
                 case .receipt(let signal, let way):
                     await recorder.write("a receipt") { () async throws(TransportError) in

@@ -88,7 +88,7 @@ extension Worker {
 
     /// Writes what the job tells of its progress as the pace says, and what it has told last before its end. A job that
     /// tells nothing costs nothing.
-    private func writeProgress(of scope: InterruptScope, _ order: RunOrder, _ receipts: Receipts<Transport>) async {
+    func writeProgress(of scope: InterruptScope, _ order: RunOrder, _ receipts: Receipts<Transport>) async {
         var pace = ProgressPace<ContinuousClock.Instant>()
         while !Task.isCancelled {
             switch pace.step(scope.progress, now: .now) {

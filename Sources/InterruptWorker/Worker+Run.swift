@@ -139,6 +139,7 @@ extension Worker {
         let transport = transport
         let report = report
         let logger = logger
+        async let _: Void = writeProgress(of: scope, order, receipts)
         return await runner.run(order, scope: scope, pause: pause) { pid in
             // First, so that whoever hears of the start can be sure that it is going on record.
             if let process = ProcessIdentity(pid: pid) { receipts.spawned(process) }
@@ -148,6 +149,9 @@ extension Worker {
             report(.holdsOut(order, holdout))
             // The slot is not free before the run's processes are gone. Only a worker that is to end now goes without.
             await lastCall.wait()
+        } told: { note in
+            receipts.add(note)
+            report(.told(order, note))
         } output: { chunks in
             do throws(TransportError) {
                 try await transport.append(chunks, of: order.run)

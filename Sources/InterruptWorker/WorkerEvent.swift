@@ -12,6 +12,8 @@ public enum WorkerEvent: Sendable {
     case paused(RunOrder, isPaused: Bool)
     /// A run was asked to drain so long ago and still goes on; once a run.
     case draining(RunOrder, for: Duration)
+    /// A run has told something of itself, besides its progress.
+    case told(RunOrder, RunNote)
     /// A run of a handler goes on although it was asked to end; it keeps its slot.
     case holdsOut(RunOrder, Holdout)
     /// A run has ended, and no process that came of it is left.

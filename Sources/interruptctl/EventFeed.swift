@@ -18,6 +18,7 @@ struct RunEvent: Decodable, Equatable {
     var checkpoint: String?
     var survivors: String?
     var elapsed_ms: Int64?
+    var more_time_ms: Int64?
 
     /// How far the run is, if that is what is told.
     var workProgress: WorkProgress? {
@@ -29,6 +30,15 @@ struct RunEvent: Decodable, Equatable {
     var remaining: Duration? {
         guard let workProgress, let elapsed_ms, state == RunState.running.rawValue else { return nil }
         return workProgress.remaining(elapsed: .milliseconds(elapsed_ms))
+    }
+
+    /// What the run has told of itself, if that is what is told.
+    var note: RunNote? {
+        switch event {
+        case "checkpoint": checkpoint.map(RunNote.checkpoint)
+        case "more_time": more_time_ms.map { .moreTime(.milliseconds($0)) }
+        default: nil
+        }
     }
 
     /// Why the run goes on although it was asked to end, if that is what is told.
@@ -62,6 +72,7 @@ struct RunEvent: Decodable, Equatable {
         members["section"] = section.map(JSONValue.string)
         members["checkpoint"] = checkpoint.map(JSONValue.string)
         members["survivors"] = survivors.map(JSONValue.string)
+        members["more_time_ms"] = more_time_ms.map(JSONValue.integer)
         members["elapsed_ms"] = elapsed_ms.map(JSONValue.integer)
         return .object(members)
     }

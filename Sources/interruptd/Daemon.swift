@@ -125,6 +125,18 @@ struct Daemon {
         )
     }
 
+    /// In memory, where the user has a place there; else beside the output.
+    private var runDirectory: FilePath? {
+        let runtime = settings.endpoint.runtimeDirectory
+        do throws(SettingsError) {
+            try runtime.create()
+            return FilePath(runtime.path).appending("runs")
+        } catch {
+            logger.debug("run directories are kept on disk", metadata: ["why": "\(error)"])
+            return nil
+        }
+    }
+
     private func makeRunner(outputDirectory: FilePath) -> ProcessRunner {
         ProcessRunner(
             outputDirectory: outputDirectory,
@@ -132,6 +144,8 @@ struct Daemon {
             baseEnvironment: ProcessInfo.processInfo.environment,
             logger: logger,
             outputLimit: settings.outputLimit,
+            runDirectory: runDirectory,
+            moreTime: settings.moreTime,
             usesCgroups: settings.usesCgroups
         )
     }

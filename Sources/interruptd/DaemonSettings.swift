@@ -10,6 +10,8 @@ struct DaemonSettings {
     /// `nil` lets the daemon take the host's name.
     var name: Name?
     var gracePeriod: Duration
+    /// How much more than its grace period a job gets that asks for it.
+    var moreTime: Duration
     var drainWarning: Duration
     var pollInterval: Duration
     var lease: Duration
@@ -56,6 +58,7 @@ struct DaemonSettings {
         concurrency = try settings.number(.concurrency, in: 1...10_000) ?? max(1, processorCount * 3 / 4)
         name = try settings.names(.name)?.last
         gracePeriod = try settings.duration(.grace, in: .zero ... .seconds(86_400)) ?? StopLimits.gracePeriod
+        moreTime = try settings.duration(.moreTime, in: .zero ... .seconds(86_400)) ?? .seconds(30)
         drainWarning = try settings.duration(.drainWarning, in: .zero ... .seconds(86_400)) ?? .seconds(60)
         pollInterval = try settings.duration(.pollInterval, in: .milliseconds(100) ... .seconds(3_600)) ?? .seconds(1)
         lease = try settings.duration(.lease, in: .seconds(3) ... .seconds(3_600)) ?? .seconds(30)

@@ -72,6 +72,8 @@ struct Interruptd: AsyncParsableCommand {
     var allow: [String] = []
     @Option(help: "Variable that a submission may set for a command of --allow; repeated.")
     var allowEnv: [String] = []
+    @Option(help: "How much more than its grace period a job gets at most if it asks. Default: 30s.")
+    var moreTime: String?
     @Option(help: "How much of one run's output is kept, such as 512M. Default: 1G.")
     var outputLimit: String?
     @Option(help: "How long output files are kept. Default: 7d.")
@@ -126,7 +128,8 @@ struct Interruptd: AsyncParsableCommand {
             (.redis, redis), (.redisPasswordFile, redisPasswordFile), (.tlsCA, tlsCa), (.tlsCert, tlsCert),
             (.tlsKey, tlsKey), (.namespace, namespace), (.concurrency, concurrency), (.name, name), (.grace, grace),
             (.drainWarning, drainWarning), (.pollInterval, pollInterval), (.lease, lease),
-            (.outputLimit, outputLimit), (.keepOutput, keepOutput), (.keepOutputSize, keepOutputSize),
+            (.moreTime, moreTime), (.outputLimit, outputLimit), (.keepOutput, keepOutput),
+            (.keepOutputSize, keepOutputSize),
             (.stateDirectory, stateDir), (.policy, policy), (.jobs, jobs), (.logFormat, logFormat),
             (.logLevel, logLevel),
         ]

@@ -24,6 +24,7 @@ struct SettingsChange: Equatable {
         note(.allowEnv, \.allowedVariables, atOnce: true)
         note(.keepOutput, \.keepsOutput, atOnce: true)
         note(.keepOutputSize, \.keepsOutputSize, atOnce: true)
+        note(.moreTime, \.moreTime)
         note(.outputLimit, \.outputLimit)
         note(.redis, \.endpoint.redisURL)
         note(.redisPasswordFile, \.endpoint.passwordFile)

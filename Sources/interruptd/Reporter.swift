@@ -63,6 +63,13 @@ struct Reporter {
             )
         case .holdsOut(let order, let holdout):
             logger.warning("job \(order.job) \(holdout.text)", metadata: ["run": "\(order.run)"])
+        case .told(let order, .moreTime(let length)):
+            logger.info(
+                "more time",
+                metadata: ["job": "\(order.job)", "run": "\(order.run)", "by": "\(length.displayText)"]
+            )
+        case .told(let order, .checkpoint(let text)):
+            logger.debug("checkpoint", metadata: ["job": "\(order.job)", "run": "\(order.run)", "at": "\(text)"])
         case .ended(let order, let ending, let cause):
             var metadata: Logger.Metadata = [
                 "job": "\(order.job)", "run": "\(order.run)", "state": "\(ending.state.rawValue)",
@@ -100,6 +107,9 @@ enum TerminalText {
             return ["job \(order.job) has been draining for \(time.displayText)"]
         case .holdsOut(let order, let holdout):
             return ["job \(order.job) \(holdout.text)"]
+        case .told(let order, .moreTime(let length)):
+            return ["job \(order.job) asked for more time and has \(length.displayText) more"]
+        case .told(_, .checkpoint): return []
         case .ended(let order, let ending, _):
             var parts = [ending.state.rawValue]
             if let code = ending.exitCode, code != 0 { parts.append("exit code \(code)") }

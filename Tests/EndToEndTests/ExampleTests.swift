@@ -1,3 +1,6 @@
+import InterruptCore
+import InterruptRedis
+import InterruptTesting
 import Subprocess
 import SystemPackage
 import Testing
@@ -45,5 +48,44 @@ import Testing
         #expect(result.terminationStatus == .exited(0), "\(result.standardError)")
         let output = result.standardOutput
         #expect(output.split(separator: "\n").map(String.init) == lines)
+    }
+}
+
+@Suite(.timeLimit(.minutes(2))) struct `An example with its run directory` {
+    private static let commands = [
+        "\(sources)/job.sh", "\(sources)/job.py", Fleet.programs.appending("run-directory").string,
+    ]
+
+    private static var sources: String {
+        var path = FilePath(#filePath)
+        for _ in 0..<3 { path.removeLastComponent() }
+        return path.appending("Examples/run-directory").string
+    }
+
+    @Test(arguments: commands)
+    func `tells how far it is, asks for more time and saves its place`(command: String) async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1", ["--grace", "500ms"]) { _ in
+                let submitted = try await fleet.control("submit", "--id", "job", "--env", "PAGES=1000", "--", command)
+                #expect(submitted.exitCode == 0, "\(submitted)")
+                let client = try await fleet.client
+                let job = try Name("job")
+                try await eventually("it tells") { try await client.newestRun(of: job)?.progress?.message != nil }
+                let cancelled = try await fleet.control("cancel", "job", "--reason", "priority_override")
+                #expect(cancelled.exitCode == 0, "\(cancelled)")
+                #expect(cancelled.text.contains("it asked for more time and has "), "\(cancelled)")
+                let record = try #require(try await client.newestRun(of: job))
+                #expect(record.state == .interrupted && record.exitCode == 0)
+                #expect(record.checkpoint?.hasPrefix("page ") == true)
+                #expect(record.moreTime > .seconds(15) && record.moreTime <= .seconds(20))
+                let output = try await fleet.output(of: "job")
+                #expect(output.contains("asked to end: priority_override, until 2"), "\(output)")
+                #expect(output.contains("saved page "), "\(output)")
+                let history = try await fleet.control("history", "job").text
+                #expect(history.contains("more, as it asked") && history.contains("\"page "), "\(history)")
+                let status = try await fleet.control("status", "job").text
+                #expect(status.contains("Checkpoint") && status.contains("as the job asked"), "\(status)")
+            }
+        }
     }
 }

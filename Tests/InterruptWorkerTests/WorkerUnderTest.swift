@@ -31,6 +31,7 @@ final class TroubledTransport: InterruptTransport {
         case progress(RunID, WorkProgress)
         case holdout(RunID, Holdout)
         case paused(RunID, Bool)
+        case note(RunID, RunNote)
         case lost(RunID)
         case givenBack(RunID)
         case left
@@ -150,6 +151,12 @@ final class TroubledTransport: InterruptTransport {
         try await base.record(isPaused: isPaused, of: run)
     }
 
+    func publish(_ note: RunNote, of run: RunID) async throws(TransportError) {
+        try check("note")
+        self.note(.note(run, note))
+        try await base.publish(note, of: run)
+    }
+
     func append(_ output: [OutputChunk], of run: RunID) async throws(TransportError) {
         try check("append")
         try await base.append(output, of: run)
@@ -215,7 +222,7 @@ extension [WorkerEvent] {
             switch event {
             case .started: now += 1
             case .ended(_, let ending, _): now -= ending.exitCode == nil && ending.termSignal == nil ? 0 : 1
-            case .entered, .interrupted, .paused, .draining, .holdsOut, .stage: break
+            case .entered, .interrupted, .paused, .draining, .holdsOut, .told, .stage: break
             }
             most = Swift.max(most, now)
         }

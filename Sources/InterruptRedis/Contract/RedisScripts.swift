@@ -208,6 +208,28 @@ enum RedisScripts {
         """
     )
 
+    /// Records what a run tells of itself.
+    ///
+    /// Arguments: run, instance, `checkpoint` and its text, or `more_time` and how many ms. Replies `OK`, `ended` or
+    /// `replaced`.
+    static let note = script(
+        "note",
+        using: [history],
+        """
+        local run, kind, value = ARGV[2], ARGV[4], ARGV[5]
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance', 'job', 'stage')
+        if not fields[1] or is_end[fields[1]] then return 'ended' end
+        if fields[2] ~= ARGV[3] then return 'replaced' end
+        local field = kind == 'more_time' and 'more_time_ms' or kind
+        redis.call('HSET', \(key.run) .. run, field, value)
+        local now = now_ms()
+        record(now, kind, fields[3], run, field, value)
+        publish_event(kind, fields[3], run, fields[1], now, tonumber(fields[4] or ''), {
+          [field] = kind == 'more_time' and tonumber(value) or value })
+        return 'OK'
+        """
+    )
+
     /// Adds to the tail of a run's output. What an ended run has written stands before its end already; of one that is
     /// not on record nothing is kept, for nobody would ever delete it.
     ///

@@ -85,6 +85,10 @@ public struct RunRecord: Hashable, Sendable {
         guard state == .running, let progress, let startedAt, let progressAt else { return nil }
         return progress.remaining(elapsed: progressAt - startedAt, standing: now - progressAt)
     }
+    /// From where a later run of the job could go on, as it has said last.
+    public var checkpoint: String? { text("checkpoint") }
+    /// How much more than its grace period it was given, because it asked.
+    public var moreTime: Duration { .milliseconds(number("more_time_ms") ?? 0) }
     /// Whether it goes on although it was asked to end, as its worker has said.
     public var isHoldingOut: Bool { !state.isEnd && text("holdout_since_ms") != nil }
     /// Why it goes on at `now` although it was asked to end, as its worker has said; `nil` when it has not.
@@ -201,12 +205,12 @@ public struct RunRecord: Hashable, Sendable {
     private static let texts = [
         "previous_run", "queue", "cwd", "worker", "instance", "reason", "message", "triggered_by", "request_id", "via",
         "submitted_by", "error", "output_file", "last_output", "handler", "holdout_section", "holdout_checkpoint",
-        "survivors", "hook_error", "paused_by", "on_interrupt", "on_end",
+        "survivors", "hook_error", "paused_by", "on_interrupt", "on_end", "checkpoint",
     ]
     private static let numbers = [
         "v", "attempt", "pid", "stage", "exit_code", "term_signal", "grace_ms", "timeout_ms", "output_bytes",
         "output_kept_from", "paused_ms", "max_memory_bytes", "max_cpu_ms", "max_processes", "max_output_bytes",
-        "hook_limit_ms",
+        "hook_limit_ms", "more_time_ms",
     ]
     private static let booleans = ["save_checkpoint", "core_dumped", "late_interrupt", "oom", "charge_paused"]
     private static let instants = [

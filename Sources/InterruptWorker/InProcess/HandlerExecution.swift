@@ -65,7 +65,7 @@ final class HandlerExecution: Sendable {
             if stage >= .terminate { state.askedAt = state.askedAt ?? .now }
             switch state.ladder.interrupt(stage: stage, gracePeriod: gracePeriod, now: .now) {
             case .none: break
-            case .terminate(let killAt), .shorten(let killAt): state.killAt = killAt
+            case .terminate(let killAt), .shorten(let killAt), .extend(let killAt, _): state.killAt = killAt
             case .kill: state.isForced = true
             }
         }

@@ -27,14 +27,18 @@ struct JobCommand: Equatable {
     let directory: FilePath?
 
     /// Checks all that can be said before spawning.
-    init(_ order: RunOrder, baseEnvironment: [String: String]) throws(SpawnFailure) {
+    init(
+        _ order: RunOrder,
+        baseEnvironment: [String: String],
+        runDirectory: FilePath? = nil
+    ) throws(SpawnFailure) {
         guard case .command(let words) = order.work, let name = words.first, !name.isEmpty else {
             throw SpawnFailure(text: "the command is empty: it needs a program at least")
         }
         guard !words.contains(where: { $0.contains(0) }) else {
             throw SpawnFailure(text: "an argument contains a NUL byte, which no program can be given")
         }
-        let variables = JobEnvironment.variables(of: order, base: baseEnvironment)
+        let variables = JobEnvironment.variables(of: order, base: baseEnvironment, runDirectory: runDirectory)
         environment = try Self.entries(variables)
         directory = try Self.checked(order.directory)
         arguments = words.map { $0 + [0] }
@@ -118,7 +122,11 @@ enum JobEnvironment {
     private static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
     /// The variables of a job. Of the worker's own only a few pass, never one that begins with `INTERRUPT_`.
-    static func variables(of order: RunOrder, base: [String: String]) -> [String: [UInt8]] {
+    static func variables(
+        of order: RunOrder,
+        base: [String: String],
+        runDirectory: FilePath? = nil
+    ) -> [String: [UInt8]] {
         var result = ["PATH": Array(defaultPath.utf8)]
         for (name, value) in base where inherited.contains(name) || name.hasPrefix("LC_") {
             result[name] = Array(value.utf8)
@@ -127,6 +135,7 @@ enum JobEnvironment {
         result["INTERRUPT_JOB"] = Array("\(order.job)".utf8)
         result["INTERRUPT_RUN"] = Array(order.run.rawValue.utf8)
         result["INTERRUPT_ATTEMPT"] = Array("\(order.attempt)".utf8)
+        result["INTERRUPT_RUN_DIR"] = runDirectory.map { Array($0.string.utf8) }
         return result
     }
 }

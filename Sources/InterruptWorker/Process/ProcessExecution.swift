@@ -12,13 +12,14 @@ struct ProcessExecution: Sendable {
     let pause: PauseSwitch
     let started: @Sendable (Int32) async -> Void
     let stuck: @Sendable (Holdout) async -> Void
+    let told: @Sendable (RunNote) -> Void
     let output: @Sendable ([OutputChunk]) async -> Void
 
-    /// A tree that runs, or has run.
-    private struct Running {
+    /// What the job is started from, and what holds its processes.
+    private struct Launched {
         let teardown: RunTeardown
-        let leader: pid_t
-        let members: TreeMembers
+        let containment: Containment
+        let command: JobCommand
     }
 
     /// Runs it all; `nil` when processes outlive SIGKILL and nobody waits for them any more.
@@ -39,16 +40,18 @@ struct ProcessExecution: Sendable {
             logger: runner.logger
         )
         scope.enforce(order.limits, onOutput: { spool.byteCount })
+        let directory = runner.runDirectories.make(for: order)
         return await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 while let chunks = await feed.next() { await output(chunks) }
             }
-            var ending = await launch(pipes)
-            if let ended = ending, let hook = RunHook(.onEnd, of: order, runner: runner) {
+            var ending = await launch(pipes, directory)
+            if let ended = ending, let hook = RunHook(.onEnd, of: order, runner: runner, directory: directory) {
                 let variables = RunHook.variables(of: ended, cause: scope.cause)
                 if let error = await hook.run(variables, into: pipes) { ending?.hookErrors.append(error) }
             }
             if !order.hooks.isEmpty { pipes.closeChildEnds() }
+            if ending != nil { directory?.remove() }
             // A consumer that is far behind may hold up an end a little, but who has interrupted the run waits for that.
             let limit: Duration = scope.stage.shouldTerminateActiveTasks ? .seconds(1) : .seconds(3)
             await spool.finish(handingOutWithin: limit)
@@ -67,101 +70,130 @@ struct ProcessExecution: Sendable {
         return OutputFile(creating: path, limit: runner.outputLimit)
     }
 
-    private func launch(_ pipes: JobPipes) async -> RunEnding? {
-        let teardown: RunTeardown
-        let containment: Containment
-        let command: JobCommand
+    private func launch(_ pipes: JobPipes, _ directory: RunDirectory?) async -> RunEnding? {
+        let launched: Launched
         do throws(SpawnFailure) {
             // The launcher has its own; hooks write into them, too.
             defer { if order.hooks.isEmpty { pipes.closeChildEnds() } }
-            command = try JobCommand(order, baseEnvironment: runner.baseEnvironment)
-            let launched = try await runner.launcher.start(
+            let command = try JobCommand(
+                order,
+                baseEnvironment: runner.baseEnvironment,
+                runDirectory: directory?.path
+            )
+            let (socket, containment) = try await runner.launcher.start(
                 LaunchSpec(command, leaf: order.run.rawValue),
                 input: pipes.input,
                 output: pipes.output.write,
                 error: pipes.error.write
             )
-            teardown = RunTeardown(of: LaunchedTree(socket: launched.socket), giveUpAfter: runner.giveUpAfter)
-            containment = launched.containment
+            let teardown = RunTeardown(of: LaunchedTree(socket: socket), giveUpAfter: runner.giveUpAfter)
+            launched = Launched(teardown: teardown, containment: containment, command: command)
         } catch {
             return error.ending
         }
-        switch await teardown.started() {
-        case .failed(let step, let errno):
-            return SpawnFailure(step, errno, program: command.program, directory: command.directory).ending
-        case .abandoned:
-            return await endOrphans()
-        case .running(let leader, let supervisor):
-            let members = TreeMembers(containment, run: order.run, supervisor: supervisor)
-            return await watch(Running(teardown: teardown, leader: leader.pid, members: members), pipes)
-        }
+        return await watch(launched, pipes, directory)
     }
 
-    private func watch(_ running: Running, _ pipes: JobPipes) async -> RunEnding? {
-        let teardown = running.teardown
-        scope.enforce(order.limits, on: running.members.subject)
-        // Not in a group: it must not be cancelled because the job was short.
-        async let isTold: Void = started(running.leader)
+    private func watch(_ launched: Launched, _ pipes: JobPipes, _ directory: RunDirectory?) async -> RunEnding? {
+        let teardown = launched.teardown
         let (asked, ask) = AsyncStream.makeStream(of: InterruptSignal.self)
-        async let hookError = runInterruptHook(asked, pipes)
+        async let hookError = runInterruptHook(asked, pipes, directory)
         let (deadlines, deadline) = AsyncStream.makeStream(of: ContinuousClock.Instant.self)
+        let conversation = directory.map { directory in
+            RunConversation(
+                run: order.run,
+                directory: directory,
+                teardown: teardown,
+                scope: scope,
+                told: told,
+                deadline: deadline,
+                logger: runner.logger
+            )
+        }
         // What was asked since the run was claimed is carried out now, and the rest as it arrives.
-        let end = await scope.reacting { signal in
-            let gracePeriod = signal.gracePeriod ?? order.gracePeriod ?? runner.defaultGracePeriod
-            let killAt = teardown.interrupt(stage: signal.stage, gracePeriod: gracePeriod)
+        var ending = await scope.reacting { signal in
+            let killAt = teardown.interrupt(
+                stage: signal.stage,
+                gracePeriod: signal.gracePeriod ?? order.gracePeriod ?? runner.defaultGracePeriod,
+                // A worker that is to end has promised when.
+                moreTime: signal.reason == .systemShutdown ? .zero : runner.moreTime
+            ) {
+                directory?.announce(signal, deadline: $0)
+            }
             if let killAt { deadline.yield(killAt) }
             if signal.stage >= .terminate { ask.yield(signal) }
         } while: {
-            await waitForEnd(of: running, deadlines)
-        }
-        await isTold
-        ask.finish()
-        var ending: RunEnding? =
-            switch end {
-            case .empty: self.ending(teardown)
-            case .lost: lostEnding("its supervisor was ended by somebody")
-            case .abandoned: await endOrphans()
-            case .letGo: nil
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await enforce(deadlines, teardown) }
+                group.addTask { await conversation?.listen() }
+                group.addTask {
+                    while let isPaused = await pause.next(), await teardown.freeze(isPaused) { pause.done(isPaused) }
+                }
+                let ending = await withTaskCancellationHandler {
+                    await end(of: launched)
+                } onCancel: {
+                    _ = teardown.interrupt(stage: .kill, gracePeriod: .zero)
+                }
+                group.cancelAll()
+                return ending
             }
+        }
+        ask.finish()
         if let error = await hookError { ending?.hookErrors.append(error) }
         return ending
     }
 
+    /// Sees the run from its start to its end.
+    private func end(of launched: Launched) async -> RunEnding? {
+        let teardown = launched.teardown
+        // From here on, because even the start can hang.
+        async let _: Void = reportStuck(launched)
+        switch await teardown.started() {
+        case .failed(let step, let errno):
+            let command = launched.command
+            return SpawnFailure(step, errno, program: command.program, directory: command.directory).ending
+        case .abandoned: return await endOrphans(of: teardown)
+        case .running(let leader):
+            scope.enforce(order.limits, on: members(of: launched).subject)
+            async let isTold: Void = started(leader.pid)
+            let end = await teardown.ended()
+            await isTold
+            switch end {
+            case .empty: return ending(teardown)
+            case .lost: return lostEnding("its supervisor was ended by somebody")
+            case .abandoned: return await endOrphans(of: teardown)
+            case .letGo: return nil
+            }
+        }
+    }
+
     /// Waits until the run is asked to end, and runs its hook for that; returns what went wrong with it.
-    private func runInterruptHook(_ asked: AsyncStream<InterruptSignal>, _ pipes: JobPipes) async -> String? {
-        guard let hook = RunHook(.onInterrupt, of: order, runner: runner),
+    private func runInterruptHook(
+        _ asked: AsyncStream<InterruptSignal>,
+        _ pipes: JobPipes,
+        _ directory: RunDirectory?
+    ) async -> String? {
+        guard let hook = RunHook(.onInterrupt, of: order, runner: runner, directory: directory),
             let signal = await asked.first(where: { _ in true })
         else { return nil }
         return await hook.run(RunHook.variables(of: signal), into: pipes)
     }
 
-    /// Returns when nothing of the tree is left, or when that is not waited for any more.
-    private func waitForEnd(
-        of running: Running,
-        _ deadlines: AsyncStream<ContinuousClock.Instant>
-    ) async -> RunTeardown.End {
-        let teardown = running.teardown
-        return await withTaskGroup(of: Void.self) { group in
-            group.addTask { await enforce(deadlines, teardown) }
-            group.addTask {
-                while let isPaused = await pause.next(), await teardown.freeze(isPaused) { pause.done(isPaused) }
-            }
-            group.addTask {
-                guard await teardown.outlivesKill() else { return }
-                let survivors = running.members.alive().map(Survivor.init)
-                let holdout = Holdout(survivors: Survivor.text(survivors), elapsed: runner.giveUpAfter)
-                runner.logger.error("\(holdout.text)", metadata: ["run": "\(order.run)"])
-                await stuck(holdout)
-                teardown.letGo()
-            }
-            let end = await withTaskCancellationHandler {
-                await teardown.ended()
-            } onCancel: {
-                _ = teardown.interrupt(stage: .kill, gracePeriod: .zero)
-            }
-            group.cancelAll()
-            return end
-        }
+    /// Says it when processes outlive SIGKILL, and waits as long as that is worth.
+    private func reportStuck(_ launched: Launched) async {
+        guard await launched.teardown.outlivesKill() else { return }
+        await report(members(of: launched).alive())
+        launched.teardown.letGo()
+    }
+
+    private func report(_ survivors: [ProcessStatus]) async {
+        let holdout = Holdout(survivors: Survivor.text(survivors.map(Survivor.init)), elapsed: runner.giveUpAfter)
+        runner.logger.error("\(holdout.text)", metadata: ["run": "\(order.run)"])
+        await stuck(holdout)
+    }
+
+    private func members(of launched: Launched) -> TreeMembers {
+        TreeMembers(launched.containment, run: order.run, supervisor: launched.teardown.supervisor)
     }
 
     private func enforce(_ deadlines: AsyncStream<ContinuousClock.Instant>, _ teardown: RunTeardown) async {
@@ -188,14 +220,25 @@ struct ProcessExecution: Sendable {
     }
 
     /// The ending of a run whose launcher has gone: nobody holds its processes together any more, so they are looked for.
-    private func endOrphans() async -> RunEnding? {
-        let tree = LeftTree(run: order.run, leader: nil)
+    private func endOrphans(of teardown: RunTeardown) async -> RunEnding? {
+        let tree = LeftTree(run: order.run, leader: teardown.leaderIdentity)
         let survivors = await tree.end(within: runner.giveUpAfter)
-        if survivors.isEmpty { return lostEnding("interrupt-launch was ended by somebody") }
-        let holdout = Holdout(survivors: Survivor.text(survivors.map(Survivor.init)), elapsed: runner.giveUpAfter)
-        runner.logger.error("\(holdout.text)", metadata: ["run": "\(order.run)"])
-        await stuck(holdout)
-        return nil
+        let lost = lostEnding("interrupt-launch was ended by somebody")
+        if survivors.isEmpty { return lost }
+        return await withTaskGroup(of: RunEnding?.self) { group in
+            group.addTask {
+                await report(survivors)
+                return nil
+            }
+            group.addTask {
+                while !Task.isCancelled {
+                    if await tree.end(within: runner.giveUpAfter).isEmpty { return lost }
+                }
+                return nil
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? nil
+        }
     }
 
     private func lostEnding(_ why: String) -> RunEnding {

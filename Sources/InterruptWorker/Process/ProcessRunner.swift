@@ -10,7 +10,9 @@ public struct ProcessRunner: Sendable {
     let logger: Logger
     let giveUpAfter: Duration
     let outputLimit: Int64
+    let moreTime: Duration
     let launcher: Launcher
+    let runDirectories: RunDirectories
 
     /// A runner of any number of runs at a time.
     ///
@@ -22,6 +24,11 @@ public struct ProcessRunner: Sendable {
     ///   - logger: told of what goes wrong beside the job: its file, its survivors.
     ///   - outputLimit: how much of a run's output is kept at most, in bytes; at least the newer half of it is. 1 GiB: more
     ///     is read by nobody, and a disk has room for some of these.
+    ///   - runDirectory: where each run gets a private directory for what it and the worker tell each other; made when it
+    ///     is missing, with its parent there. Best in memory; several runners may share it. `nil` is `runs` in
+    ///     `outputDirectory`.
+    ///   - moreTime: how much more than its grace period a run gets at most when it asks for more. 30 s: it is worth a
+    ///     wait to save what was done, and nobody waits for minutes without having said so.
     ///   - giveUpAfter: how long processes may outlive SIGKILL before that is reported.
     ///   - usesCgroups: whether each run gets a cgroup of its own where that can be. Without, a small process above each
     ///     run keeps hold of all that comes of it.
@@ -32,6 +39,8 @@ public struct ProcessRunner: Sendable {
         baseEnvironment: [String: String],
         logger: Logger,
         outputLimit: Int64 = 1 << 30,
+        runDirectory: FilePath? = nil,
+        moreTime: Duration = .seconds(30),
         giveUpAfter: Duration = StopLimits.survival,
         usesCgroups: Bool = true,
         launchProgram: FilePath? = nil
@@ -42,6 +51,8 @@ public struct ProcessRunner: Sendable {
         self.logger = logger
         self.outputLimit = outputLimit
         self.giveUpAfter = giveUpAfter
+        self.moreTime = moreTime
+        runDirectories = RunDirectories(in: runDirectory ?? outputDirectory.appending("runs"), logger: logger)
         launcher = Launcher(program: launchProgram, usesCgroups: usesCgroups, logger: logger)
     }
 
@@ -65,6 +76,8 @@ public struct ProcessRunner: Sendable {
     ///   - started: called once with the leader's pid when it runs, beside everything else; `run` returns after it.
     ///   - stuck: called when processes outlive SIGKILL for longer than `giveUpAfter`. As long as it does not return the
     ///     end of the tree is waited for; its task is cancelled when that has come.
+    ///   - told: called with what the run tells through its directory, but for its progress, which is the scope's. It must
+    ///     return at once.
     ///   - output: called with the output, one call at a time: the first bytes at once, then every 50 ms, or as fast as
     ///     it returns when more waits. However long it takes, the job is not slowed down: of one that is more than
     ///     16 MiB ahead, or that goes on flooding, the oldest is left out, which shows as a gap between offsets. `run`
@@ -76,6 +89,7 @@ public struct ProcessRunner: Sendable {
         pause: PauseSwitch = PauseSwitch(),
         started: @escaping @Sendable (_ pid: Int32) async -> Void = { _ in },
         stuck: @escaping @Sendable (Holdout) async -> Void = { _ in },
+        told: @escaping @Sendable (RunNote) -> Void = { _ in },
         output: @escaping @Sendable ([OutputChunk]) async -> Void
     ) async -> RunEnding? {
         if scope.stage.shouldTerminateActiveTasks || Task.isCancelled { return RunEnding(state: .interrupted) }
@@ -86,6 +100,7 @@ public struct ProcessRunner: Sendable {
             pause: pause,
             started: started,
             stuck: stuck,
+            told: told,
             output: output
         ).run()
     }

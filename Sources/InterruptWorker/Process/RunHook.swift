@@ -16,12 +16,13 @@ struct RunHook: Sendable {
     let text: String
     let order: RunOrder
     let runner: ProcessRunner
+    let directory: RunDirectory?
 
     /// `nil` when the run has no such hook.
-    init?(_ kind: Kind, of order: RunOrder, runner: ProcessRunner) {
+    init?(_ kind: Kind, of order: RunOrder, runner: ProcessRunner, directory: RunDirectory?) {
         let text = kind == .onEnd ? order.hooks.onEnd : order.hooks.onInterrupt
         guard let text else { return nil }
-        (self.kind, self.text, self.order, self.runner) = (kind, text, order, runner)
+        (self.kind, self.text, self.order, self.runner, self.directory) = (kind, text, order, runner, directory)
     }
 
     /// Runs the hook, and returns when nothing of it is left, at most as long as its limit and the wait for SIGKILL. Not
@@ -34,40 +35,47 @@ struct RunHook: Sendable {
     func run(_ variables: [String: String], into pipes: JobPipes) async -> String? {
         var error: String?
         do throws(SpawnFailure) {
-            error = try await end(of: try await start(variables, pipes))
+            let (teardown, command) = try await launch(variables, pipes)
+            // From here on, because even the start can hang.
+            let limit = order.hooks.limit
+            let alarm = DispatchWorkItem { _ = teardown.interrupt(stage: .kill, gracePeriod: .zero) }
+            DispatchQueue.global().asyncAfter(deadline: .now() + limit.dispatchInterval, execute: alarm)
+            defer { alarm.cancel() }
+            async let isStuck = teardown.outlivesKill()
+            if case .failed(let step, let errno) = await teardown.started() {
+                throw SpawnFailure(step, errno, program: command.program, directory: command.directory)
+            }
+            error = await end(of: teardown, isStuck: await isStuck)
         } catch {
             return report("could not be started: \(error.text)")
         }
         return error.map(report)
     }
 
-    private func start(_ variables: [String: String], _ pipes: JobPipes) async throws(SpawnFailure) -> RunTeardown {
+    private func launch(
+        _ variables: [String: String],
+        _ pipes: JobPipes
+    ) async throws(SpawnFailure) -> (RunTeardown, JobCommand) {
         var order = order
         order.work = .command(["/bin/sh", "-c", text].map { Array($0.utf8) })
         for (name, value) in variables { order.environment[name] = Array(value.utf8.filter { $0 != 0 }) }
-        let command = try JobCommand(order, baseEnvironment: runner.baseEnvironment)
+        let command = try JobCommand(
+            order,
+            baseEnvironment: runner.baseEnvironment,
+            runDirectory: directory?.path
+        )
         let launched = try await runner.launcher.start(
             LaunchSpec(command, leaf: "\(order.run).\(kind.rawValue)"),
             input: pipes.input,
             output: pipes.output.write,
             error: pipes.error.write
         )
-        let teardown = RunTeardown(of: LaunchedTree(socket: launched.socket), giveUpAfter: runner.giveUpAfter)
-        switch await teardown.started() {
-        case .running: return teardown
-        case .failed(let step, let errno):
-            throw SpawnFailure(step, errno, program: command.program, directory: command.directory)
-        case .abandoned: throw SpawnFailure(text: "interrupt-launch was ended by somebody")
-        }
+        return (RunTeardown(of: LaunchedTree(socket: launched.socket), giveUpAfter: runner.giveUpAfter), command)
     }
 
-    private func end(of teardown: RunTeardown) async throws(SpawnFailure) -> String? {
+    private func end(of teardown: RunTeardown, isStuck: Bool) async -> String? {
         let limit = order.hooks.limit
-        let alarm = DispatchWorkItem { _ = teardown.interrupt(stage: .kill, gracePeriod: .zero) }
-        DispatchQueue.global().asyncAfter(deadline: .now() + limit.dispatchInterval, execute: alarm)
-        defer { alarm.cancel() }
-        async let isStuck = teardown.outlivesKill()
-        if await isStuck {
+        if isStuck {
             teardown.letGo()
             return "did not end after its limit of \(limit.displayText), and outlives SIGKILL"
         }

@@ -8,7 +8,7 @@ internal import SystemPackage
 final class RunTeardown: Sendable {
     /// What became of the start.
     enum Start {
-        case running(RunLeader, supervisor: pid_t?)
+        case running(RunLeader)
         case failed(LaunchedTree.Event.Step, Errno)
         /// The launcher has gone.
         case abandoned
@@ -26,8 +26,10 @@ final class RunTeardown: Sendable {
     }
 
     private struct State {
-        /// Known from the start on, before anything can be asked.
         var leader: RunLeader?
+        var supervisor: pid_t?
+        /// Asked to end before it runs its program: it is told then.
+        var isTerminateDue = false
         var ladder = TeardownLadder<ContinuousClock.Instant>()
         var sent: JobOutcome.SentSignals = []
         var handledTerminate = false
@@ -58,6 +60,17 @@ final class RunTeardown: Sendable {
     /// Waits until the leader runs its program, or cannot.
     func started() async -> Start { await start.wait() }
 
+    /// The small process above the leader, where there is one.
+    var supervisor: pid_t? { state.withLock { $0.supervisor } }
+
+    /// The leader, as long as it has not exited: by then its number may be another's.
+    var leaderIdentity: ProcessIdentity? {
+        guard let leader = state.withLock({ $0.leader }), let identity = ProcessIdentity(pid: leader.pid) else {
+            return nil
+        }
+        return leader.hasExited ? nil : identity
+    }
+
     /// Waits until nothing of the tree is left. Not ended by cancellation.
     func ended() async -> End { await end.wait() }
 
@@ -71,8 +84,33 @@ final class RunTeardown: Sendable {
     }
 
     /// Acts on an interrupt at once, and returns the instant at which to call ``deadlineReached()``, if any.
-    func interrupt(stage: InterruptStage, gracePeriod: Duration) -> ContinuousClock.Instant? {
-        act { $0.interrupt(stage: stage, gracePeriod: gracePeriod, now: .now) }
+    ///
+    /// - Parameters:
+    ///   - moreTime: how much more than the grace period it may have if it asks.
+    ///   - announce: called before any signal is sent, with the instant; not called when the interrupt changes nothing.
+    func interrupt(
+        stage: InterruptStage,
+        gracePeriod: Duration,
+        moreTime: Duration = .zero,
+        announce: (ContinuousClock.Instant?) -> Void = { _ in }
+    ) -> ContinuousClock.Instant? {
+        act { ladder in
+            let action = ladder.interrupt(stage: stage, gracePeriod: gracePeriod, moreTime: moreTime, now: .now)
+            switch action {
+            case .terminate(let killAt), .shorten(let killAt), .extend(let killAt, _): announce(killAt)
+            case .kill: announce(.now)
+            case .none: if stage == .drain { announce(nil) }
+            }
+            return action
+        }
+    }
+
+    /// Gives the run longer before it is forced, as far as it may have that: until when, and how much more than it was
+    /// asked first. `nil` is no longer than it has.
+    func extend(by length: Duration) -> (killAt: ContinuousClock.Instant, total: Duration)? {
+        let action = state.withLock { $0.ladder.extend(by: length, now: .now) }
+        guard case .extend(let killAt, let total) = action else { return nil }
+        return (killAt, total)
     }
 
     /// Forces the end if the grace period is over.
@@ -113,9 +151,13 @@ final class RunTeardown: Sendable {
             switch decide(&state.ladder) {
             case .none: return (nil, false)
             case .terminate(let killAt):
+                guard state.leader != nil else {
+                    state.isTerminateDue = true
+                    return (killAt, false)
+                }
                 let isAsked = terminate(&state)
                 return (isAsked ? killAt : nil, !isAsked)
-            case .shorten(let killAt): return (killAt, false)
+            case .shorten(let killAt), .extend(let killAt, _): return (killAt, false)
             case .kill:
                 forceEnd(&state)
                 return (nil, true)
@@ -147,9 +189,14 @@ final class RunTeardown: Sendable {
 
     private func forceEnd(_ state: inout State) {
         state.isInterrupted = true
-        if let leader = state.leader, !leader.hasExited {
-            leader.send(SIGKILL)
-            state.sent.insert(.kill)
+        state.isTerminateDue = false
+        if let leader = state.leader {
+            if !leader.hasExited {
+                leader.send(SIGKILL)
+                state.sent.insert(.kill)
+            }
+        } else {
+            state.sent.insert(.kill)  // before its program has begun
         }
         tree.ask(.kill)
     }
@@ -157,15 +204,25 @@ final class RunTeardown: Sendable {
     private func handle(_ event: LaunchedTree.Event) {
         switch event {
         case .started(let leader, let supervisor):
-            state.withLock { $0.leader = leader }
-            start.give(.running(leader, supervisor: supervisor))
-        case .failed(let step, let errno): start.give(.failed(step, errno))
+            begin(leader, supervisor)
+            start.give(.running(leader))
+        case .failed(let step, let errno):
+            start.give(.failed(step, errno))
+            finish(.empty)
         case .exited(let status, let memoryKills, let isEmpty): leaderExited(status, memoryKills, isEmpty)
         case .frozen(let errno), .thawed(let errno): answerFreezing(errno)
         case .empty: finish(.empty)
         case .lost: finish(.lost)
         case .abandoned: finish(.abandoned)
         }
+    }
+
+    private func begin(_ leader: RunLeader, _ supervisor: pid_t?) {
+        let isGone = state.withLock { state in
+            (state.leader, state.supervisor) = (leader, supervisor)
+            return state.isTerminateDue && !terminate(&state)
+        }
+        if isGone { armGiveUp() }
     }
 
     /// What a leader leaves behind that ended by itself is ended at once; else it keeps its grace period.

@@ -12,6 +12,8 @@ struct TeardownLadder<Instant: InstantProtocol> where Instant.Duration == Durati
         case terminate(killAt: Instant)
         /// Ask nothing again, but come back earlier, at `killAt`.
         case shorten(killAt: Instant)
+        /// Come back only at `killAt`, which is `total` later than was asked first.
+        case extend(killAt: Instant, total: Duration)
         /// Force the tree to end now.
         case kill
     }
@@ -19,29 +21,55 @@ struct TeardownLadder<Instant: InstantProtocol> where Instant.Duration == Durati
     private enum Step {
         /// Nothing was asked. May become terminating, killed, ended.
         case untouched
-        /// Asked to end by `killAt`. May become killed, ended; `killAt` only moves earlier.
-        case terminating(killAt: Instant)
+        /// Asked to end by `killAt`. May become killed, ended.
+        case terminating(Deadline)
         /// Forced. May become ended.
         case killed
         /// No process is left. Final.
         case ended
     }
 
+    /// When the tree is forced.
+    private struct Deadline {
+        var killAt: Instant
+        /// As it was asked.
+        var asked: Instant
+        /// How far the run itself may move it.
+        var latest: Instant
+    }
+
     private var step = Step.untouched
 
     /// An interrupt was accepted for the run.
-    mutating func interrupt(stage: InterruptStage, gracePeriod: Duration, now: Instant) -> Action {
+    ///
+    /// - Parameter moreTime: how much more than the grace period the run may have if it asks for it.
+    mutating func interrupt(
+        stage: InterruptStage,
+        gracePeriod: Duration,
+        moreTime: Duration = .zero,
+        now: Instant
+    ) -> Action {
         switch stage {
         case .drain: .none
-        case .terminate where gracePeriod > .zero: terminate(killAt: now.advanced(by: gracePeriod))
+        case .terminate where gracePeriod > .zero: terminate(killAt: now.advanced(by: gracePeriod), moreTime)
         case .terminate, .kill: kill()
         }
+    }
+
+    /// The run asks for `length` from now on. It gets what is left of what it may have, if that is more than it has.
+    mutating func extend(by length: Duration, now: Instant) -> Action {
+        guard case .terminating(var deadline) = step else { return .none }
+        let killAt = min(now.advanced(by: length), deadline.latest)
+        guard killAt > deadline.killAt else { return .none }
+        deadline.killAt = killAt
+        step = .terminating(deadline)
+        return .extend(killAt: killAt, total: deadline.asked.duration(to: killAt))
     }
 
     /// The instant `killAt` of an earlier answer was reached, or something that calls itself so.
     mutating func deadlineReached(now: Instant) -> Action {
         switch step {
-        case .terminating(let killAt) where killAt <= now: kill()
+        case .terminating(let deadline) where deadline.killAt <= now: kill()
         case .untouched, .terminating, .killed, .ended: .none
         }
     }
@@ -51,15 +79,20 @@ struct TeardownLadder<Instant: InstantProtocol> where Instant.Duration == Durati
         step = .ended
     }
 
-    private mutating func terminate(killAt: Instant) -> Action {
+    private mutating func terminate(killAt: Instant, _ moreTime: Duration) -> Action {
         switch step {
         case .untouched:
-            step = .terminating(killAt: killAt)
+            step = .terminating(Deadline(killAt: killAt, asked: killAt, latest: killAt.advanced(by: moreTime)))
             return .terminate(killAt: killAt)
-        case .terminating(let earlier) where killAt < earlier:
-            step = .terminating(killAt: killAt)
+        case .terminating(let deadline) where killAt < deadline.killAt:
+            // Somebody wants it sooner: the run has no say in that.
+            step = .terminating(Deadline(killAt: killAt, asked: killAt, latest: killAt))
             return .shorten(killAt: killAt)
-        case .terminating, .killed, .ended:
+        case .terminating(var deadline):
+            deadline.latest = min(deadline.latest, killAt.advanced(by: moreTime))
+            step = .terminating(deadline)
+            return .none
+        case .killed, .ended:
             return .none
         }
     }

@@ -53,7 +53,7 @@ enum EventLine {
             time, screen.shown(event.job, limit: 128), screen.shown(String(event.run.prefix(8))),
             screen.shown(event.event, limit: 20), screen.shown(event.state, limit: 20), stage,
             event.workProgress.map { ProgressText.of($0, remaining: event.remaining, on: screen) },
-            event.holdout.map { screen.fitted($0.text) },
+            event.note.map { NoteText.of($0, on: screen) }, event.holdout.map { screen.fitted($0.text) },
         ]
         return words.compactMap { $0 }.joined(separator: "  ")
     }

@@ -51,6 +51,10 @@ enum HistoryLine {
                 elapsed: .milliseconds(elapsed)
             )
             return screen.fitted(holdout.text)
+        case "checkpoint": return entry.fields["checkpoint"].map { NoteText.of(.checkpoint($0), on: screen) } ?? ""
+        case "more_time":
+            let length = field("more_time_ms").flatMap(Int64.init)
+            return length.map { NoteText.of(.moreTime(.milliseconds($0)), on: screen) } ?? ""
         case "started", "worker_started", "worker_left": return join([field("worker").map { "worker \($0)" }])
         default: return join([stage, reason, who, message])
         }
@@ -78,6 +82,16 @@ enum HistoryLine {
     }
 
     private static func join(_ parts: [String?]) -> String { parts.compactMap { $0 }.joined(separator: ", ") }
+}
+
+/// What a run has told of itself, for people.
+enum NoteText {
+    static func of(_ note: RunNote, on screen: Screen) -> String {
+        switch note {
+        case .checkpoint(let text): screen.fitted("\"\(text.escapedForDisplay(limit: 1_000))\"")
+        case .moreTime(let length): "\(length.displayText) more, as it asked"
+        }
+    }
 }
 
 /// An instant for people: date and time in UTC, to the second.

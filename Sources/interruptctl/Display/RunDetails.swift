@@ -31,6 +31,7 @@ struct RunDetails {
             ("Started", record.startedAt?.rfc3339),
             ("Elapsed", times.elapsed?.displayText),
             ("Progress", record.progress.map { ProgressText.of($0, remaining: record.remaining(at: now), on: screen) }),
+            ("Checkpoint", shown(record.checkpoint)),
             ("Deadline", times.untilTimeout.map { $0 > .zero ? "in \($0.displayText)" : "passed" }),
             ("Limits", limitText),
             ("On interrupt", shown(record.hooks.onInterrupt)),
@@ -92,7 +93,7 @@ struct RunDetails {
             guard !record.state.isEnd, stage == .terminate, let acknowledged = record.acknowledgedAt,
                 let gracePeriod = request?.gracePeriod ?? record.gracePeriod
             else { return nil }
-            return gracePeriod - (now - acknowledged)
+            return gracePeriod + record.moreTime - (now - acknowledged)
         }
         let via = record.way.map { " via \($0.rawValue)" } ?? ""
         return [
@@ -103,6 +104,7 @@ struct RunDetails {
             ("Asked at", requested?.rfc3339),
             ("Acknowledged", after(record.acknowledgedAt).map { $0 + via }),
             ("Forced", untilForced.map { $0 > .zero ? "in \($0.displayText)" : "now" }),
+            ("More time", record.moreTime > .zero ? "\(record.moreTime.displayText), as the job asked" : nil),
             ("Holdout", record.holdout(at: now).map { screen.fitted($0.text) }),
             ("Confirmed", after(record.confirmedAt)),
             ("Late", record.isLateInterrupt ? "the run ended by itself before the interrupt could act" : nil),

@@ -18,6 +18,8 @@ struct StopFollower {
         case willFinish
         /// It goes on although it was asked to end, and its worker says why; said once.
         case holdsOut(RunRecord)
+        /// It asked for more time, and was given this much more than its grace period in all.
+        case moreTime(Duration)
         /// Nothing was heard of the run's worker for longer than it may be silent.
         case silent(worker: String, for: Duration)
         /// The run never began.
@@ -26,7 +28,6 @@ struct StopFollower {
         case confirmed(RunRecord)
         /// The run ended by itself first.
         case tooLate(RunRecord)
-        /// The run has ended, but not all of its processes: SIGKILL did not help.
         /// The run is gone, and its outcome is not known.
         case lost(RunRecord)
     }
@@ -54,6 +55,7 @@ struct StopFollower {
     private let receiptState: RunState?
     private var hasSaidSilence = false
     private var hasSaidHoldout = false
+    private var saidMoreTime = Duration.zero
 
     /// - Parameter isRepetition: this program asked for the same before, so that the record may know it already.
     init(_ receipt: InterruptReceipt, signal: InterruptSignal, isRepetition: Bool = false) {
@@ -116,6 +118,10 @@ struct StopFollower {
         }
         switch record.state {
         case .queued, .running, .paused, .cancelling:
+            if record.moreTime > saidMoreTime {
+                saidMoreTime = record.moreTime
+                steps.append(.moreTime(record.moreTime))
+            }
             if !hasSaidHoldout, record.isHoldingOut {
                 hasSaidHoldout = true
                 steps.append(.holdsOut(record))
@@ -160,7 +166,8 @@ struct StopFollower {
         }
     }
 
-    /// How long to wait for the confirmation at most: the grace period and five seconds.
+    /// How long to wait for the confirmation at most: the grace period, what the job was given on top of it, and five
+    /// seconds.
     func waitLimit(record: RunRecord?) -> Duration {
         let grace: Duration =
             switch signal.stage {
@@ -168,7 +175,8 @@ struct StopFollower {
             // The start puts the worker's default on record; of a run without a start, 10 s is what nobody has changed.
             case .terminate: signal.gracePeriod ?? record?.gracePeriod ?? StopLimits.gracePeriod
             }
-        return grace + StopLimits.answer
+        let moreTime = signal.stage == .terminate ? record?.moreTime ?? .zero : .zero
+        return grace + moreTime + StopLimits.answer
     }
 
     /// The run as one line of JSON.

@@ -32,6 +32,11 @@ enum StopTexts {
             guard let holdout = record.holdout(at: .now) else { return [] }
             let text = holdout.survivors == nil ? holdout.text : "\(screen.sign(.failure)) not stopped: \(holdout.text)"
             return [screen.fitted(text)]
+        case .moreTime(let length):
+            let job = screen.shown(follower.job)
+            return [
+                "it asked for more time and has \(length.displayText) more; 'interruptctl kill \(job)' does not wait"
+            ]
         case .silent(let worker, let silence):
             return [
                 "worker '\(screen.shown(worker))' is silent for \(silence.displayText): "

@@ -36,6 +36,34 @@ private struct Second: InstantProtocol, ExpressibleByIntegerLiteral {
         #expect(ladder.deadlineReached(now: 10) == .none)
     }
 
+    @Test mutating func `the run may move the deadline later, as far as it may`() {
+        let asked = ladder.interrupt(stage: .terminate, gracePeriod: .seconds(10), moreTime: .seconds(30), now: 0)
+        #expect(asked == .terminate(killAt: 10))
+        #expect(ladder.extend(by: .seconds(5), now: 1) == .none)  // less than it has
+        #expect(ladder.extend(by: .seconds(20), now: 5) == .extend(killAt: 25, total: .seconds(15)))
+        #expect(ladder.deadlineReached(now: 10) == .none)
+        #expect(ladder.extend(by: .seconds(600), now: 20) == .extend(killAt: 40, total: .seconds(30)))
+        #expect(ladder.extend(by: .seconds(600), now: 39) == .none)
+        #expect(ladder.deadlineReached(now: 40) == .kill)
+        #expect(ladder.extend(by: .seconds(600), now: 40) == .none)
+    }
+
+    @Test mutating func `the run has no say after somebody wanted it sooner, or before it was asked`() {
+        #expect(ladder.extend(by: .seconds(600), now: 0) == .none)
+        let asked = ladder.interrupt(stage: .terminate, gracePeriod: .seconds(10), moreTime: .seconds(30), now: 0)
+        #expect(asked == .terminate(killAt: 10))
+        let again = ladder.interrupt(stage: .terminate, gracePeriod: .seconds(3), moreTime: .seconds(30), now: 1)
+        #expect(again == .shorten(killAt: 4))
+        #expect(ladder.extend(by: .seconds(600), now: 2) == .none)
+    }
+
+    @Test mutating func `a later request without more time limits what the run may have`() {
+        let asked = ladder.interrupt(stage: .terminate, gracePeriod: .seconds(10), moreTime: .seconds(30), now: 0)
+        #expect(asked == .terminate(killAt: 10))
+        #expect(ladder.interrupt(stage: .terminate, gracePeriod: .seconds(10), now: 5) == .none)
+        #expect(ladder.extend(by: .seconds(600), now: 6) == .extend(killAt: 15, total: .seconds(5)))
+    }
+
     @Test mutating func `kill forces at once, also after terminate, and only once`() {
         #expect(ladder.interrupt(stage: .terminate, gracePeriod: .seconds(10), now: 0) == .terminate(killAt: 10))
         #expect(ladder.interrupt(stage: .kill, gracePeriod: .seconds(10), now: 1) == .kill)
