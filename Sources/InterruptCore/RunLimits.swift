@@ -23,16 +23,32 @@ public struct RunHooks: Hashable, Sendable {
     /// The longest text of a hook, in bytes.
     public static let maximumSize = 64 * 1_024
 
-    /// A text for `/bin/sh -c`, run when the command is interrupted.
-    public var onInterrupt: String?
-    /// A text for `/bin/sh -c`, run when the command has ended, however it did.
-    public var onEnd: String?
+    /// What a hook runs.
+    public enum Command: Hashable, Sendable, ExpressibleByStringLiteral {
+        /// A text for `/bin/sh -c`.
+        case shell(String)
+        /// Program and arguments, as bytes; no shell sees them. Only a worker's own rules make these.
+        case program([[UInt8]])
+
+        /// A text for the shell.
+        public init(stringLiteral text: String) { self = .shell(text) }
+
+        /// The text, if a shell runs it.
+        public var shellText: String? {
+            if case .shell(let text) = self { text } else { nil }
+        }
+    }
+
+    /// Run when the command is interrupted.
+    public var onInterrupt: Command?
+    /// Run when the command has ended, however it did.
+    public var onEnd: Command?
     /// How long each may take.
     public var limit: Duration
 
-    /// Hooks; none, if nothing is said.
+    /// Hooks that are texts for the shell; none, if nothing is said.
     public init(onInterrupt: String? = nil, onEnd: String? = nil, limit: Duration = defaultLimit) {
-        (self.onInterrupt, self.onEnd, self.limit) = (onInterrupt, onEnd, limit)
+        (self.onInterrupt, self.onEnd, self.limit) = (onInterrupt.map(Command.shell), onEnd.map(Command.shell), limit)
     }
 
     /// Whether there is nothing to do.

@@ -107,6 +107,7 @@ extension Worker {
         case .asItIs: break
         case .run(let admitted):
             (order.work, order.directory, order.environment) = (admitted.work, admitted.directory, admitted.environment)
+            order.hooks = admitted.hooks
         case .refused(let why): return RunEnding(state: .failed, error: why)
         }
         switch order.work {

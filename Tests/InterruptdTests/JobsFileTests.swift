@@ -76,6 +76,24 @@ import Testing
         #expect(try run(["list"]).order?.directory == nil)
     }
 
+    @Test func `its hooks are the file's, with the parameters as arguments, and a submission brings none`() throws {
+        let yaml = """
+            jobs:
+              save:
+                command: [save, "{to}"]
+                parameters: {to: {type: text}, loud: {type: flag, argument: -v}}
+                on_interrupt: [logger, "stopping {to}"]
+                on_end: [rm, -f, "{loud}", "{to}.part"]
+                hook_limit: 7s
+            """
+        let hooks = try #require(try run(["save", "to=$(id)"], yaml: yaml).order).hooks
+        func words(_ texts: String...) -> RunHooks.Command { .program(texts.map { Array($0.utf8) }) }
+        #expect(hooks.onInterrupt == words("logger", "stopping $(id)"))
+        #expect(hooks.onEnd == words("rm", "-f", "$(id).part"))
+        #expect(hooks.limit == .seconds(7))
+        #expect(try run(["list"]).order?.hooks == RunHooks())
+    }
+
     @Test(arguments: [
         "a b", "it's \"x\"", "$(id)", "`id`", "a\nb", "; rm -rf /", "{seconds}", "../..", "a=b=c", "é\u{301}", "*",
         String(repeating: "n", count: 131_071),

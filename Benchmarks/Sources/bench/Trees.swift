@@ -22,6 +22,7 @@ enum Trees {
                     defaultGracePeriod: .seconds(1),
                     baseEnvironment: ["PATH": "/usr/bin:/bin"],
                     logger: Logger(label: "bench") { _ in SwiftLogNoOpLogHandler() },
+                    runDirectory: "/dev/shm/interrupt-bench",  // as the daemon's, in memory
                     usesCgroups: usesCgroups
                 )
                 print("\(try await runner.prepare())")

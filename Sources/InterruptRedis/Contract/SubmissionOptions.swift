@@ -10,8 +10,8 @@ extension Submission {
         add("max_cpu_ms", limits.cpuTime.map { "\($0.milliseconds)" })
         add("max_processes", limits.processes.map { "\($0)" })
         add("max_output_bytes", limits.output.map { "\($0)" })
-        add("on_interrupt", hooks.onInterrupt)
-        add("on_end", hooks.onEnd)
+        add("on_interrupt", hooks.onInterrupt?.shellText)
+        add("on_end", hooks.onEnd?.shellText)
         add("hook_limit_ms", hooks.isEmpty ? nil : "\(hooks.limit.milliseconds)")
         return options
     }

@@ -29,14 +29,9 @@ final class KeptOutput: Sendable {
     }
 
     /// Oldest first; two at most.
-    private let segments: Mutex<[Segment]>
+    private let segments = Mutex<[Segment]>([])
 
-    /// Reads the file that `descriptor` writes.
-    init(of descriptor: FileDescriptor) {
-        segments = Mutex(Segment(duplicating: descriptor, start: 0, header: 0).map { [$0] } ?? [])
-    }
-
-    /// The output goes on in another file, from the offset `start` on, which stands there behind `header` bytes.
+    /// The output goes on in a file, the first one or another, from the offset `start` on, which stands there behind `header` bytes.
     func goOn(in descriptor: FileDescriptor, from start: Int64, after header: Int64) {
         let segment = Segment(duplicating: descriptor, start: start, header: header)
         // Without it nothing may be read: what comes now would be looked for in the wrong file.

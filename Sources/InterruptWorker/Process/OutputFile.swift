@@ -21,6 +21,8 @@ struct OutputFile: ~Copyable {
     }
 
     private enum Target {
+        /// Nothing was written yet: many jobs never do, and are spared the file. May become open or failed.
+        case unused(FilePath)
         /// Output is kept. May become failed.
         case open(FileDescriptor)
         /// Nothing is kept any more. Final.
@@ -42,19 +44,10 @@ struct OutputFile: ~Copyable {
     /// What went wrong, if anything.
     private(set) var failure: Failure?
 
-    /// Creates a new file that only this user can read. A file or link that is there already is a failure.
+    /// A new file that only this user can read, created with the first byte. A file or link that is there already is a
+    /// failure.
     init(creating path: FilePath, limit: Int64 = .max) {
-        self.path = path
-        self.limit = limit
-        do throws(Errno) {
-            let descriptor = try Self.create(path)
-            target = .open(descriptor)
-            kept = KeptOutput(of: descriptor)
-        } catch {
-            target = .failed
-            kept = nil
-            failure = Failure(errno: error, offset: 0)
-        }
+        (target, self.path, self.limit, kept) = (.unused(path), path, limit, KeptOutput())
     }
 
     /// Keeps nothing, because of `errno`.
@@ -65,7 +58,8 @@ struct OutputFile: ~Copyable {
 
     /// Writes to `descriptor`, which is closed at the end.
     init(writingTo descriptor: FileDescriptor) {
-        (target, path, limit, kept) = (.open(descriptor), nil, .max, KeptOutput(of: descriptor))
+        (target, path, limit, kept) = (.open(descriptor), nil, .max, KeptOutput())
+        kept?.goOn(in: descriptor, from: 0, after: 0)
     }
 
     deinit {
@@ -75,9 +69,15 @@ struct OutputFile: ~Copyable {
     /// For reading back what is kept; `nil` when nothing is.
     func reader() -> KeptOutput? { kept }
 
+    /// Whether all that was written is kept, and something was.
+    var isKept: Bool {
+        if case .open = target { true } else { false }
+    }
+
     /// Appends `bytes` and returns their offset. Never fails; see ``failure``.
     mutating func append(_ bytes: UnsafeRawBufferPointer) -> Int64 {
         let offset = end
+        createIfUnused()
         rotateIfFull()
         end += Int64(bytes.count)
         guard case .open(let descriptor) = target else { return offset }
@@ -91,6 +91,18 @@ struct OutputFile: ~Copyable {
             fail(error as? Errno ?? .ioError, at: end - Int64(rest.count))
         }
         return offset
+    }
+
+    private mutating func createIfUnused() {
+        guard case .unused(let path) = target else { return }
+        do throws(Errno) {
+            let descriptor = try Self.create(path)
+            target = .open(descriptor)
+            kept?.goOn(in: descriptor, from: 0, after: 0)
+        } catch {
+            target = .failed
+            failure = Failure(errno: error, offset: 0)
+        }
     }
 
     private mutating func rotateIfFull() {

@@ -72,7 +72,7 @@ final class OutputSpool: Sendable {
         state.withLock { state in
             RunOutput(
                 byteCount: state.file.end,
-                file: state.file.failure == nil ? path : nil,
+                file: state.file.isKept ? path : nil,
                 keptFrom: state.file.keptFrom,
                 lastLine: state.lastLine.text
             )

@@ -13,16 +13,16 @@ struct RunHook: Sendable {
     }
 
     let kind: Kind
-    let text: String
+    let command: RunHooks.Command
     let order: RunOrder
     let runner: ProcessRunner
     let directory: RunDirectory?
 
     /// `nil` when the run has no such hook.
     init?(_ kind: Kind, of order: RunOrder, runner: ProcessRunner, directory: RunDirectory?) {
-        let text = kind == .onEnd ? order.hooks.onEnd : order.hooks.onInterrupt
-        guard let text else { return nil }
-        (self.kind, self.text, self.order, self.runner, self.directory) = (kind, text, order, runner, directory)
+        let command = kind == .onEnd ? order.hooks.onEnd : order.hooks.onInterrupt
+        guard let command else { return nil }
+        (self.kind, self.command, self.order, self.runner, self.directory) = (kind, command, order, runner, directory)
     }
 
     /// Runs the hook, and returns when nothing of it is left, at most as long as its limit and the wait for SIGKILL. Not
@@ -57,7 +57,11 @@ struct RunHook: Sendable {
         _ pipes: JobPipes
     ) async throws(SpawnFailure) -> (RunTeardown, JobCommand) {
         var order = order
-        order.work = .command(["/bin/sh", "-c", text].map { Array($0.utf8) })
+        order.work =
+            switch command {
+            case .shell(let text): .command(["/bin/sh", "-c", text].map { Array($0.utf8) })
+            case .program(let words): .command(words)
+            }
         for (name, value) in variables { order.environment[name] = Array(value.utf8.filter { $0 != 0 }) }
         let command = try JobCommand(
             order,

@@ -70,12 +70,7 @@ struct CommandRules: Sendable {
 
     private func admit(_ order: RunOrder, _ words: [[UInt8]], as job: NamedJob, _ subject: String) -> Admission {
         do throws(JobRefusal) {
-            let resolved = try job.resolve(words, variables: order.environment)
-            var order = order
-            order.work = .command(resolved.command.map { Array($0.utf8) })
-            order.directory = resolved.directory
-            order.environment = resolved.environment
-            return .run(order)
+            return .run(try job.resolve(words, in: order))
         } catch {
             return .refused("\(subject): \(error.text)")
         }

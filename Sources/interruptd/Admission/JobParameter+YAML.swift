@@ -105,6 +105,15 @@ struct YAMLFields {
         return number
     }
 
+    mutating func duration(_ name: String) throws(InvalidSetting) -> Duration? {
+        guard let text = try text(name) else { return nil }
+        do throws(DurationError) {
+            return try Duration(text: text)
+        } catch {
+            throw wrong(name, "\(error)")
+        }
+    }
+
     mutating func flag(_ name: String) throws(InvalidSetting) -> Bool? {
         guard let text = try text(name) else { return nil }
         guard text == "true" || text == "false" else {

@@ -9,26 +9,34 @@ struct NamedJob: Equatable, Sendable {
     let environment: [String: JobTemplate]
     /// The variables that a submission may set.
     let allowedVariables: Set<String>
-    // Hooks of a named job belong here, as argument lists like `command`: `on_interrupt`, `on_end`.
+    /// Empty is none.
+    let onInterrupt: [JobTemplate]
+    let onEnd: [JobTemplate]
+    let hookLimit: Duration
 
-    /// What is run for a submission.
+    /// The order as it is carried out.
     ///
     /// - Parameter words: the name of the job, then `parameter=value` for each.
     /// - Throws: ``JobRefusal`` as the end of a sentence that begins with the job's name.
-    func resolve(
-        _ words: [[UInt8]],
-        variables: [String: [UInt8]]
-    ) throws(JobRefusal) -> (command: [String], directory: String?, environment: [String: [UInt8]]) {
+    func resolve(_ words: [[UInt8]], in submitted: RunOrder) throws(JobRefusal) -> RunOrder {
+        let variables = submitted.environment
         let values = try arguments(given(words.dropFirst()))
         if let name = variables.keys.sorted().first(where: { !allowedVariables.contains($0) }) {
             let allowed = allowedVariables.isEmpty ? "none" : allowedVariables.sorted().joinedForDisplay()
             throw JobRefusal("the variable '\(name.escapedForDisplay(limit: 60))' is not allowed, but \(allowed)")
         }
         let own = environment.compactMapValues { $0.filled(values).map { Array($0.utf8) } }
-        return (
-            command.compactMap { $0.filled(values) }, directory,
-            variables.merging(own) { _, own in own }
-        )
+        func filled(_ words: [JobTemplate]) -> [[UInt8]] {
+            words.compactMap { $0.filled(values) }.map { Array($0.utf8) }
+        }
+        var order = submitted
+        order.work = .command(filled(command))
+        order.directory = directory
+        order.environment = variables.merging(own) { _, own in own }
+        order.hooks = RunHooks(limit: hookLimit)
+        if !onInterrupt.isEmpty { order.hooks.onInterrupt = .program(filled(onInterrupt)) }
+        if !onEnd.isEmpty { order.hooks.onEnd = .program(filled(onEnd)) }
+        return order
     }
 
     /// The values by parameter, as they were given.
@@ -103,14 +111,24 @@ extension NamedJob {
             guard !text.utf8.contains(0) else { throw fields.wrong(field, "contains a NUL byte") }
             return template
         }
-        let words = try fields.texts("command") ?? []
-        command = try words.map { text throws(InvalidSetting) in try template(text, "command") }
-        guard let program = command.first, !program.parts.isEmpty else {
+        func templates(_ field: String) throws(InvalidSetting) -> [JobTemplate]? {
+            guard let words = try fields.texts(field) else { return nil }
+            let templates = try words.map { text throws(InvalidSetting) in try template(text, field) }
+            guard let program = templates.first, !program.parts.isEmpty else {
+                throw fields.wrong(field, "is missing: a list of the program and its arguments")
+            }
+            guard program.parameters.isEmpty else {
+                throw fields.wrong(field, "the program itself cannot be a parameter")
+            }
+            return templates
+        }
+        guard let words = try templates("command") else {
             throw fields.wrong("command", "is missing: a list of the program and its arguments")
         }
-        guard program.parameters.isEmpty else {
-            throw fields.wrong("command", "the program itself cannot be a parameter")
-        }
+        command = words
+        onInterrupt = try templates("on_interrupt") ?? []
+        onEnd = try templates("on_end") ?? []
+        hookLimit = try fields.duration("hook_limit") ?? RunHooks.defaultLimit
         directory = try fields.text("directory")
         if let directory, !directory.hasPrefix("/") { throw fields.wrong("directory", "has to be an absolute path") }
         var environment: [String: JobTemplate] = [:]
