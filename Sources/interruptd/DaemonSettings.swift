@@ -143,7 +143,7 @@ private struct Layers {
 
     func size(_ key: SettingsSource.Key, atLeast least: Int64) throws(InvalidSetting) -> Int64? {
         guard let value = values(key).last else { return nil }
-        guard let size = ByteSize.bytes(value.text), size >= least else {
+        guard let size = ByteSize(value.text)?.bytes, size >= least else {
             throw wrong(value, "a size such as 512M or 10G, at least \(least)")
         }
         return size

@@ -81,7 +81,7 @@ import Testing
     ])
     func `a size is read, and shown again as it may be written`(text: String, bytes: Int64) throws {
         #expect(try Parse.size(text) == bytes)
-        #expect(try Parse.size(SizeText.of(bytes)) == bytes)
+        #expect(try Parse.size("\(ByteSize(Int64(bytes)))") == bytes)
     }
 
     @Test func `an unknown command suggests the nearest`() {

@@ -24,10 +24,10 @@ struct List: AsyncParsableCommand {
     )
     var state: RunState?
 
-    @Option(help: ArgumentHelp("Only this group.", valueName: "group"), transform: Parse.name)
+    @Option("Only this group.", "group", Parse.name)
     var group: Name?
 
-    @Option(help: ArgumentHelp("Only this queue.", valueName: "queue"), transform: Parse.name)
+    @Option("Only this queue.", "queue", Parse.name)
     var queue: Name?
 
     @Option(help: ArgumentHelp("At most so many ended runs.", valueName: "number"))

@@ -5,10 +5,7 @@ import InterruptRedis
 
 /// What `run` and `submit` have in common.
 struct SubmitOptions: ParsableArguments {
-    @Option(
-        help: ArgumentHelp("The job's id; made from the command if not given.", valueName: "id"),
-        transform: Parse.name
-    )
+    @Option("The job's id; made from the command if not given.", "id", Parse.name)
     var id: Name?
 
     @Option(
@@ -17,19 +14,13 @@ struct SubmitOptions: ParsableArguments {
     )
     var group: [Name] = []
 
-    @Option(help: ArgumentHelp("The queue it waits in (default: default).", valueName: "queue"), transform: Parse.name)
+    @Option("The queue it waits in (default: default).", "queue", Parse.name)
     var queue: Name?
 
-    @Option(
-        help: ArgumentHelp("Interrupts the run after this long, such as 90s or 2h.", valueName: "duration"),
-        transform: Parse.positiveDuration
-    )
+    @Option("Interrupts the run after this long, such as 90s or 2h.", "duration", Parse.positiveDuration)
     var timeout: Duration?
 
-    @Option(
-        help: ArgumentHelp("The time between asking it to end and forcing it.", valueName: "duration"),
-        transform: Parse.duration
-    )
+    @Option("The time between asking it to end and forcing it.", "duration", Parse.duration)
     var grace: Duration?
 
     @Flag(help: "If the job is live already, print its run id and succeed.")
@@ -48,10 +39,7 @@ struct SubmitOptions: ParsableArguments {
     )
     var environment: [EnvironmentVariable] = []
 
-    @Option(
-        help: ArgumentHelp("Asking again with the same id submits once.", valueName: "id"),
-        transform: Parse.name
-    )
+    @Option("Asking again with the same id submits once.", "id", Parse.name)
     var requestID: Name?
 
     @OptionGroup var limits: LimitOptions
@@ -182,41 +170,5 @@ enum Requester {
         var host = [CChar](repeating: 0, count: 256)
         guard gethostname(&host, host.count - 1) == 0 else { return user }
         return user + "@" + String(decoding: host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
-}
-
-/// Texts of the command line to values.
-enum Parse {
-    static func name(_ text: String) throws -> Name { try Name(text) }
-
-    static func target(_ text: String) throws -> InterruptTarget { try InterruptTarget(text) }
-
-    static func duration(_ text: String) throws -> Duration { try Duration(text: text) }
-
-    static func positiveDuration(_ text: String) throws -> Duration {
-        let duration = try Duration(text: text)
-        guard duration > .zero else { throw ValidationError("it must be longer than 0") }
-        return duration
-    }
-
-    /// One of the seven; a wrong case is said.
-    static func reason(_ text: String) throws -> InterruptReason {
-        let reason = InterruptReason(rawValue: text)
-        if reason.isKnown { return reason }
-        let all = InterruptReason.Kind.allCases.map(\.rawValue)
-        let folded = text.lowercased()
-        let near =
-            all.first { $0 == folded }
-            ?? all.first { !folded.isEmpty && ($0.hasPrefix(folded) || folded.hasPrefix($0)) }
-        let suggestion = near.map { " Did you mean '\($0)'?" } ?? ""
-        throw ValidationError("a reason is one of \(all.joined(separator: ", ")).\(suggestion)")
-    }
-
-    /// A message of at most 4 KiB.
-    static func message(_ text: String) throws -> String {
-        guard text.utf8.count <= 4_096 else {
-            throw ValidationError("it has \(text.utf8.count) bytes, at most 4096 are kept")
-        }
-        return text
     }
 }

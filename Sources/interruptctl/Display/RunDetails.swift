@@ -49,8 +49,8 @@ struct RunDetails {
     private var limitText: String? {
         let limits = record.limits
         let parts = [
-            limits.memory.map { "memory \(SizeText.of($0))" }, limits.cpuTime.map { "CPU time \($0.displayText)" },
-            limits.processes.map { "processes \($0)" }, limits.output.map { "output \(SizeText.of($0))" },
+            limits.memory.map { "memory \(ByteSize($0))" }, limits.cpuTime.map { "CPU time \($0.displayText)" },
+            limits.processes.map { "processes \($0)" }, limits.output.map { "output \(ByteSize($0))" },
         ].compactMap(\.self)
         return parts.isEmpty ? nil : parts.joined(separator: ", ")
     }
