@@ -108,7 +108,8 @@ struct `A function of a program that has a worker` {
                 try await fleet.wait(for: "long", .running)
                 let stopped = try await fleet.control(verb, "long", "--message", "wrong folder")
                 #expect(stopped.exitCode == 0, "\(stopped)")
-                #expect(stopped.text.contains("⏹ Command interrupted"))
+                let said = stage == .kill ? "⏹ Execution terminated by user" : "⏹ Command interrupted by user"
+                #expect(stopped.text.contains(said), "\(stopped)")
                 let record = try await fleet.wait(for: "long", .interrupted)
                 #expect(record.stage == stage && record.message == "wrong folder" && record.confirmedAt != nil)
             }

@@ -37,6 +37,44 @@ struct `A stop in practice` {
         }
     }
 
+    @Test(arguments: [
+        ("cancel", "⏹ Command interrupted by user", SIGTERM), ("kill", "⏹ Execution terminated by user", SIGKILL),
+    ])
+    func `is said, done, cleaned up after and on record before its end is said, and the next run starts`(
+        verb: String,
+        final: String,
+        signal: Int32
+    ) async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1") { _ in
+                let mark = "MARK=order-\(fleet.redis.pid ?? 0)"
+                let cleaned = "\(fleet.directory)/cleaned"
+                let words = [
+                    "submit", "--id", "job", "--env", mark, "--on-end", "touch '\(cleaned)'", "--", "sh", "-c",
+                    "sleep 300 & setsid sleep 300 & echo begun; wait",
+                ]
+                #expect(try await fleet.control(words).exitCode == 0)
+                try await eventually("all of it runs") { processes(with: mark).count == 3 }
+                let stopped = try await fleet.control(verb, "job", "--message", "wrong branch")
+                #expect(stopped.exitCode == 0, "\(stopped)")
+                #expect(processes(with: mark).isEmpty && access(cleaned, F_OK) == 0)
+                let lines = stopped.text.split(separator: "\n")
+                let order = ["⏹ Interrupt signal sent...", "acknowledged", final]
+                #expect(lines.count == order.count && zip(lines, order).allSatisfy { $0.hasPrefix($1) }, "\(lines)")
+                let json = try await fleet.control("status", "job", "-o", "json").text
+                for field in [
+                    #""state":"interrupted""#, #""pid":"#, #""term_signal":\#(signal)"#, #""message":"wrong branch""#,
+                    #""reason":"user_cancelled""#, #""triggered_by":""#, #""request_id":""#, #""via":""#,
+                    #""requested_at":""#, #""acknowledged_at":""#, #""confirmed_at":""#, #""last_output":"begun""#,
+                ] {
+                    #expect(json.contains(field), "\(field) in \(json)")
+                }
+                for field in ["exit_code", "core_dumped", "oom"] { #expect(!json.contains("\"\(field)\":"), "\(json)") }
+                #expect(try await fleet.control("run", "--id", "job", "--", "true").exitCode == 0)
+            }
+        }
+    }
+
     @Test
     func `of a batch stops the file at hand and starts none of the rest`() async throws {
         try await withFleet { fleet in

@@ -124,6 +124,8 @@ struct `A user at the command line` {
                 let ended = try await fleet.control("cancel", "short")
                 #expect(ended.exitCode == 4)
                 #expect(ended.errors.contains("No command is currently running."))
+                let killed = try await fleet.control("kill", "short")
+                #expect(killed.exitCode == 4 && killed.errors.contains("No execution is currently running."))
                 #expect(try await fleet.control("cancel", "short", "--if-running").exitCode == 0)
             }
         }

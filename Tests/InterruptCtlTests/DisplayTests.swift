@@ -50,7 +50,7 @@ import Testing
 
     @Test func `at most twenty runs are listed before the question`() {
         let records = (0..<25).map { makeRecord(["run": "r\($0)"]) }
-        let lines = StopPlan.Found(targets: [.all], records: records).lines(on: Screen())
+        let lines = TargetPlan.Found(targets: [.all], records: records).lines(on: Screen())
         #expect(lines.count == 22)
         #expect(lines.last == "and 5 more")
     }
@@ -118,6 +118,10 @@ import Testing
             ], .interrupted,
             "⏹ Command interrupted by user (reason user_cancelled, stage terminate, SIGTERM, in 401 ms)"
         ),
+        (
+            ["reason": "user_cancelled", "stage": "3"], .interrupted,
+            "⏹ Execution terminated by user (reason user_cancelled, stage kill)"
+        ),
         (["reason": "timeout", "stage": "3"], .interrupted, "⏹ Command interrupted (reason timeout, stage kill)"),
         (["reason": "cosmic_ray"], .interrupted, "⏹ Command interrupted (reason custom (cosmic_ray))"),
         (["error": "host\u{7} gone"], .lost, #"✗ Command lost with its worker: host\x07 gone"#),
@@ -132,7 +136,7 @@ import Testing
         #expect(OutcomeText.line(record, on: Screen(isPlain: true)) == #"[failed] Command failed: gr\u{f6}\u{df}e"#)
         var follower = StopFollower(makeReceipt(.accepted), signal: InterruptSignal(id: RequestID(rawValue: "q")))
         let steps = follower.begin(now: now)
-        let lines = StopTexts.lines(steps[0], of: follower, isOneOfMany: false, on: Screen(isPlain: true))
+        let lines = follower.lines(steps[0], on: Screen(isPlain: true))
         #expect(lines == ["[stop] Interrupt signal sent... (stage 2 terminate, request q)"])
     }
 

@@ -19,7 +19,7 @@ import Testing
     }
 
     private func failure(of follower: PauseFollower, isWaiting: Bool = true) -> CommandFailure? {
-        PauseTexts.failure(of: follower, expected: nil, isWaiting: isWaiting, now: .now, waited: .seconds(5))
+        follower.failure(expected: nil, isWaiting: isWaiting, now: .now, waited: .seconds(5))
     }
 
     @Test func `is over when the run's state is as asked, and not before`() throws {
@@ -27,7 +27,7 @@ import Testing
             (PauseRequest.Action.pause, RunState.running, RunState.paused), (.resume, .paused, .running),
         ] {
             var follower = try follower(.recorded, action)
-            #expect(follower.begin() == [.recorded])
+            #expect(follower.begin(now: .now) == [.recorded])
             #expect(follower.observe(makeRecord(state: other), elapsed: .milliseconds(1)) == [])
             #expect(follower.status(isWaiting: true) == .unconfirmed && follower.status(isWaiting: false) == .done)
             let steps = follower.observe(makeRecord(state: wanted), elapsed: .milliseconds(2))
@@ -40,9 +40,9 @@ import Testing
 
     @Test func `asked before, it waits for what is not confirmed yet`() throws {
         var done = try follower(.already, state: .paused)
-        #expect(done.begin() == [.already] && done.status(isWaiting: true) == .done)
+        #expect(done.begin(now: .now) == [.already] && done.status(isWaiting: true) == .done)
         var open = try follower(.already, state: .running)
-        #expect(open.begin() == [.already] && open.status(isWaiting: true) == .unconfirmed)
+        #expect(open.begin(now: .now) == [.already] && open.status(isWaiting: true) == .unconfirmed)
         #expect(open.json(error: nil).line.contains(#""already_requested":true"#))
     }
 
@@ -55,7 +55,7 @@ import Testing
     func `is refused in one line with a hint`(outcome: PauseOutcome, status: CommandStatus, text: String) throws {
         for isWaiting in [true, false] {
             var follower = try follower(outcome)
-            #expect(follower.begin() == [])
+            #expect(follower.begin(now: .now) == [])
             #expect(follower.status(isWaiting: isWaiting) == status)
             let failure = try #require(self.failure(of: follower, isWaiting: isWaiting))
             #expect(failure.description.contains(text) && failure.hint != nil)
@@ -66,21 +66,10 @@ import Testing
     @Test func `ends with the run, and with its interrupt`() throws {
         for (state, status) in [(RunState.completed, CommandStatus.alreadyEnded), (.cancelling, .failed)] {
             var follower = try follower(.recorded)
-            _ = follower.begin()
+            _ = follower.begin(now: .now)
             #expect(follower.observe(makeRecord(state: state), elapsed: .zero) == [])
             #expect(follower.status(isWaiting: true) == status)
             #expect(failure(of: follower) != nil)
         }
-    }
-
-    @Test func `says once that the worker is silent`() throws {
-        var follower = try follower(.recorded)
-        _ = follower.begin()
-        _ = follower.observe(makeRecord(), elapsed: .zero)
-        let worker = makeWorker(seenAt: 1_000)
-        #expect(follower.observe(worker, now: Timestamp(milliseconds: 2_000)) == [])
-        let step = PauseFollower.Step.silent(worker: "alpha", for: .seconds(60))
-        #expect(follower.observe(worker, now: Timestamp(milliseconds: 61_000)) == [step])
-        #expect(follower.observe(worker, now: Timestamp(milliseconds: 62_000)) == [])
     }
 }

@@ -28,6 +28,8 @@ func makeWorker(seenAt: Int64, lease: Int64 = 30_000) -> WorkerRecord {
 /// What the interrupt script answers for one run.
 func makeReceipt(
     _ outcome: InterruptReceipt.Outcome,
+    job: String = "nightly",
+    run: String = "r0123456789abcdefghi",
     state: RunState? = .running,
     inForce: InterruptSignal? = nil
 ) -> InterruptReceipt {
@@ -35,8 +37,8 @@ func makeReceipt(
     let record = inForce.map { SignalMessage(flag: $0).json } ?? []
     return InterruptReceipt(
         reply: .array([
-            .bulk(Array(outcome.rawValue.utf8)), .bulk(Array((isMissing ? "" : "r0123456789abcdefghi").utf8)),
-            .bulk(Array("nightly".utf8)), .bulk(Array((isMissing ? "" : state?.rawValue ?? "").utf8)), .bulk(record),
+            .bulk(Array(outcome.rawValue.utf8)), .bulk(Array((isMissing ? "" : run).utf8)),
+            .bulk(Array(job.utf8)), .bulk(Array((isMissing ? "" : state?.rawValue ?? "").utf8)), .bulk(record),
         ])
     )!
 }

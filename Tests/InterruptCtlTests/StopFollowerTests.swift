@@ -72,10 +72,10 @@ import Testing
                 == [.acknowledged(way: .push, after: .milliseconds(3)), .holdsOut(held)]
         )
         #expect(follower.observe(held, elapsed: .zero) == [])
-        let lines = StopTexts.lines(.holdsOut(held), of: follower, isOneOfMany: false, on: Screen())
+        let lines = follower.lines(.holdsOut(held), on: Screen())
         #expect(lines.first?.hasPrefix("cannot be interrupted yet: in 'load' for ") == true)
         let now = Timestamp(milliseconds: 5_001)
-        let failure = StopTexts.failure(of: follower, expected: nil, isWaiting: true, now: now, waited: .seconds(1))
+        let failure = follower.failure(expected: nil, isWaiting: true, now: now, waited: .seconds(1))
         #expect(failure?.hint?.hasPrefix("it cannot be interrupted yet: in 'load' for 5.0s") == true)
         #expect(failure?.status == 5)
     }
@@ -84,7 +84,7 @@ import Testing
         var follower = StopFollower(makeReceipt(.accepted), signal: signal)
         _ = follower.observe(makeRecord(["pid": "77", "error": "its host burnt"], state: .lost), elapsed: .zero)
         #expect(follower.status(isWaiting: true) == .failed)
-        let failure = StopTexts.failure(of: follower, expected: nil, isWaiting: true, now: .now, waited: .zero)
+        let failure = follower.failure(expected: nil, isWaiting: true, now: .now, waited: .zero)
         #expect(
             failure?.description
                 == "Failed to interrupt command: job 'nightly' (pid 77) was lost with its worker: its host burnt"
@@ -100,10 +100,10 @@ import Testing
         )
         #expect(follower.observe(record, elapsed: .zero).last == .holdsOut(record))
         #expect(follower.status(isWaiting: true) == .unconfirmed)
-        let failure = StopTexts.failure(of: follower, expected: nil, isWaiting: true, now: .now, waited: .zero)
+        let failure = follower.failure(expected: nil, isWaiting: true, now: .now, waited: .zero)
         #expect(failure?.description == "Failed to interrupt command: \(survivors)")
         #expect(failure?.status == 5)
-        let lines = StopTexts.lines(.holdsOut(record), of: follower, isOneOfMany: false, on: Screen(width: 200))
+        let lines = follower.lines(.holdsOut(record), on: Screen(width: 200))
         #expect(lines == ["✗ not stopped: \(survivors)"])
         let ended = makeRecord(["survivors": survivors, "term_signal": "9"], state: .interrupted)
         _ = follower.observe(ended, elapsed: .zero)
@@ -140,39 +140,22 @@ import Testing
         #expect(!follower.isAlreadyRequested)
     }
 
-    @Test func `a silent worker is said once, and not after its receipt`() {
-        var follower = StopFollower(makeReceipt(.accepted), signal: signal)
-        let now = Timestamp(milliseconds: 40_000)
-        #expect(follower.observe(makeWorker(seenAt: 15_000), now: now) == [])
-        #expect(
-            follower.observe(makeWorker(seenAt: 5_000), now: now) == [.silent(worker: "alpha", for: .seconds(35))]
-        )
-        #expect(follower.observe(makeWorker(seenAt: 5_000), now: now) == [])
-    }
-
     @Test func `waiting lasts longer than a worker waits for what SIGKILL does not end`() {
         var kill = signal
         kill.stage = .kill
-        let limit = StopFollower(makeReceipt(.accepted), signal: kill).waitLimit(record: nil)
+        let limit = StopFollower(makeReceipt(.accepted), signal: kill).waitLimit
         #expect(limit >= StopLimits.survival + .seconds(1))
     }
 
     @Test func `waiting takes the grace period and five seconds, a kill has no grace`() {
         var own = signal
         own.gracePeriod = .seconds(2)
-        #expect(StopFollower(makeReceipt(.accepted), signal: own).waitLimit(record: nil) == .seconds(7))
-        let record = makeRecord(["grace_ms": "1000"])
-        #expect(StopFollower(makeReceipt(.accepted), signal: signal).waitLimit(record: record) == .seconds(6))
+        #expect(StopFollower(makeReceipt(.accepted), signal: own).waitLimit == .seconds(7))
+        var follower = StopFollower(makeReceipt(.accepted), signal: signal)
+        _ = follower.observe(makeRecord(["grace_ms": "1000"]), elapsed: .zero)
+        #expect(follower.waitLimit == .seconds(6))
         own.stage = .kill
-        #expect(StopFollower(makeReceipt(.accepted), signal: own).waitLimit(record: nil) == .seconds(5))
-    }
-
-    @Test func `without a receipt the same request is asserted once a second`() {
-        var wait = StopWait(followers: [StopFollower(makeReceipt(.accepted), signal: signal)], limit: nil)
-        let due = (1...8).map { _ in wait.dueAgain()?.1.id }
-        #expect(due == [nil, nil, nil, signal.id, nil, nil, nil, signal.id])
-        _ = wait.observe([makeRecord(acknowledged, state: .cancelling)], elapsed: .zero)
-        #expect((1...8).allSatisfy { _ in wait.dueAgain() == nil })
+        #expect(StopFollower(makeReceipt(.accepted), signal: own).waitLimit == .seconds(5))
     }
 
     @Test func `JSON has all ten fields`() {

@@ -21,6 +21,6 @@ struct Cancel: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        try await StopCommand(stage: .terminate, options: options, display: display).run(in: .open(connection))
+        try await StopCommand(stage: .terminate, options: options, display: display).run(over: connection)
     }
 }

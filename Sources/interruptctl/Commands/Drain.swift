@@ -18,6 +18,6 @@ struct Drain: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        try await StopCommand(stage: .drain, options: options, display: display).run(in: .open(connection))
+        try await StopCommand(stage: .drain, options: options, display: display).run(over: connection)
     }
 }

@@ -45,13 +45,7 @@ struct History: AsyncParsableCommand {
             let newest = try await session.asking { () async throws(RedisError) in
                 try await session.client.newestRun(of: job)
             }
-            if newest == nil {
-                throw CommandFailure(
-                    .noSuchJob,
-                    "no such job '\(job)', and nothing on record of it",
-                    hint: "run 'interruptctl list' to see what there is"
-                )
-            }
+            if newest == nil { throw CommandFailure.missing("no such job '\(job)', and nothing on record of it") }
         }
         let screen = display.screen
         if summary {

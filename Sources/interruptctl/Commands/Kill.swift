@@ -17,6 +17,6 @@ struct Kill: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        try await StopCommand(stage: .kill, options: options, display: display).run(in: .open(connection))
+        try await StopCommand(stage: .kill, options: options, display: display).run(over: connection)
     }
 }

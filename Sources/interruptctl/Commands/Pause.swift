@@ -1,5 +1,4 @@
 import ArgumentParser
-import InterruptCore
 import InterruptRedis
 
 /// Freezes what runs, and keeps what is queued from starting.
@@ -18,30 +17,13 @@ struct Pause: AsyncParsableCommand {
             """
     )
 
-    @OptionGroup var options: PauseOptions
-
-    @Flag(help: "Ask nothing.")
-    var yes = false
-
-    @Flag(help: "Only list what would be paused.")
-    var dryRun = false
-
+    @OptionGroup var options: RequestOptions
+    @OptionGroup var confirmation: ConfirmationOptions
     @OptionGroup var display: DisplayOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        let session = try await Session.open(connection)
-        let command = PauseCommand(action: .pause, options: options, display: display)
-        if options.isSingle, !dryRun {
-            return try await command.run(StopPlan(options.targets.first, run: options.expected), in: session)
-        }
-        let found = try await StopPlan.find(options.targets, run: options.run, in: session)
-        if dryRun { return found.report(on: display, emptyText: "nothing to pause") }
-        if yes { return try await command.run(StopPlan(options.targets), in: session) }
-        // The gate of a wide target is worth a question even when nothing is there now.
-        if !found.records.isEmpty || options.targets.contains(where: \.isWide) {
-            try Confirmation.pause.ask(about: found, on: display.screen)
-        }
-        try await command.run(StopPlan(confirmed: found), in: session)
+        try await PauseCommand(.pause, options: options, confirmation: .pause(confirmation), display: display)
+            .run(over: connection)
     }
 }

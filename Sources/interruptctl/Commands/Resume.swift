@@ -1,5 +1,4 @@
 import ArgumentParser
-import InterruptCore
 import InterruptRedis
 
 /// Lets paused jobs go on, and opens gates again.
@@ -17,13 +16,11 @@ struct Resume: AsyncParsableCommand {
             """
     )
 
-    @OptionGroup var options: PauseOptions
+    @OptionGroup var options: RequestOptions
     @OptionGroup var display: DisplayOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        let session = try await Session.open(connection)
-        let plan = options.isSingle ? StopPlan(options.targets.first, run: options.expected) : StopPlan(options.targets)
-        try await PauseCommand(action: .resume, options: options, display: display).run(plan, in: session)
+        try await PauseCommand(.resume, options: options, display: display).run(over: connection)
     }
 }

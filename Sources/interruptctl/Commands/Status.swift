@@ -86,11 +86,7 @@ extension Session {
         }
         if let newest { return newest }
         guard let only = others.first else {
-            throw CommandFailure(
-                .noSuchJob,
-                "no such job '\(shown)', and no run begins so",
-                hint: "run 'interruptctl list' to see what there is"
-            )
+            throw .missing("no such job '\(shown)', and no run begins so")
         }
         if others.count > 1 {
             throw CommandFailure(

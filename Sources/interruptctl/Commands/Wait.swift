@@ -22,7 +22,7 @@ struct Wait: AsyncParsableCommand {
     @Flag(help: "Return when one of them has ended.")
     var any = false
 
-    @Option(help: ArgumentHelp("Wait at most this long.", valueName: "duration"), transform: Parse.duration)
+    @Option("Wait at most this long.", "duration", Parse.duration)
     var wait: Duration?
 
     @OptionGroup var display: DisplayOptions
@@ -48,11 +48,7 @@ struct Wait: AsyncParsableCommand {
                 try await session.client.newestRun(of: job)
             }
             guard let record else {
-                throw CommandFailure(
-                    .noSuchJob,
-                    "no such job '\(job)'",
-                    hint: "run 'interruptctl list' to see what there is"
-                )
+                throw CommandFailure.missing("no such job '\(job)'")
             }
             show(board.observe(record))
         }

@@ -60,8 +60,13 @@ enum OutcomeText {
         }
         if record.startedAt == nil { parts.append("before it started") }
         if let from = record.requestedAt, let to = record.confirmedAt { parts.append("in \((to - from).displayText)") }
-        let who = record.reason == .userCancelled ? " by user" : ""
-        return "Command interrupted\(who)" + (parts.isEmpty ? "" : " (\(parts.joined(separator: ", ")))")
+        let what =
+            switch (record.reason, record.stage) {
+            case (.userCancelled, .kill): "Execution terminated by user"
+            case (.userCancelled, _): "Command interrupted by user"
+            default: "Command interrupted"
+            }
+        return what + (parts.isEmpty ? "" : " (\(parts.joined(separator: ", ")))")
     }
 
     private static func core(_ record: RunRecord) -> String { record.dumpedCore ? ", core dumped" : "" }

@@ -1,10 +1,8 @@
 import InterruptCore
 import InterruptRedis
 
-/// Follows the pause of one run, or its end, from its record to the worker's word. Decides what to say and how it ended;
-/// never waits or asks.
-struct PauseFollower {
-    /// What is worth saying, in the order it happens.
+/// Follows the pause of one run, or its end, from its record to the worker's word.
+struct PauseFollower: RequestFollower {
     enum Step: Equatable {
         /// The request is on record.
         case recorded
@@ -12,34 +10,26 @@ struct PauseFollower {
         case already
         /// The worker has carried it out.
         case confirmed(after: Duration)
-        /// Nothing was heard of the run's worker for longer than it may be silent.
-        case silent(worker: String, for: Duration)
-    }
-
-    enum Phase: Equatable {
-        /// On record. Then `ended`.
-        case open
-        /// Nothing more comes.
-        case ended(CommandStatus)
     }
 
     let action: PauseRequest.Action
     let receipt: PauseReceipt
-    private(set) var phase = Phase.open
+    private(set) var phase = RequestPhase.open
     private(set) var record: RunRecord?
     private(set) var confirmedAfter: Duration?
-    private var hasSaidSilence = false
 
     init(_ receipt: PauseReceipt, action: PauseRequest.Action) {
         (self.receipt, self.action) = (receipt, action)
     }
 
+    var job: String { receipt.job }
     var run: RunID? { receipt.run }
+    var isWorthALastLook: Bool { isEnded && record == nil }
+    var waitLimit: Duration { StopLimits.answer }
 
     private var wanted: RunState { action == .pause ? .paused : .running }
 
-    /// What the receipt alone says.
-    mutating func begin() -> [Step] {
+    mutating func begin(now: Timestamp) -> [Step] {
         switch receipt.outcome {
         case .recorded: return [.recorded]
         case .already:
@@ -55,14 +45,6 @@ struct PauseFollower {
         return []
     }
 
-    var isEnded: Bool { phase != .open }
-
-    /// Takes in the record of a run that nothing more is waited for, for what is said about it.
-    mutating func complete(with record: RunRecord) { self.record = record }
-
-    /// What a look at the run's record says. A repeated look says nothing twice.
-    ///
-    /// - Parameter elapsed: the time since the request was sent, by our own clock.
     mutating func observe(_ record: RunRecord, elapsed: Duration) -> [Step] {
         self.record = record
         guard phase == .open else { return [] }
@@ -79,25 +61,6 @@ struct PauseFollower {
         return []
     }
 
-    /// What a look at the run's worker says; said once.
-    mutating func observe(_ worker: WorkerRecord, now: Timestamp) -> [Step] {
-        let silence = now - worker.seenAt
-        guard phase == .open, !hasSaidSilence, worker.lease > .zero, silence > worker.lease else { return [] }
-        hasSaidSilence = true
-        return [.silent(worker: worker.name, for: silence)]
-    }
-
-    /// The exit status if nothing more is waited for.
-    ///
-    /// - Parameter isWaiting: whether the worker's word was wanted.
-    func status(isWaiting: Bool) -> CommandStatus {
-        switch phase {
-        case .ended(let status): status
-        case .open: isWaiting ? .unconfirmed : .done
-        }
-    }
-
-    /// The run as one line of JSON.
     func json(error: String?) -> JSONValue {
         let state = record?.state ?? receipt.state
         return .object([

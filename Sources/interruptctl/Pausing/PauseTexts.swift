@@ -3,30 +3,6 @@ import InterruptRedis
 
 /// What `pause` and `resume` say.
 enum PauseTexts {
-    /// The line of one step; of several runs each line names its job.
-    static func line(_ step: PauseFollower.Step, of follower: PauseFollower, isOneOfMany: Bool, on screen: Screen)
-        -> String
-    {
-        let text = text(step, of: follower, on: screen)
-        return isOneOfMany ? "\(screen.shown(follower.receipt.job)): \(text)" : text
-    }
-
-    private static func text(_ step: PauseFollower.Step, of follower: PauseFollower, on screen: Screen) -> String {
-        let isPause = follower.action == .pause
-        switch step {
-        case .recorded: return isPause ? "Pausing..." : "Resuming..."
-        case .already:
-            if follower.isEnded { return isPause ? "already paused" : "it runs already" }
-            return isPause ? "already asked to pause" : "already asked to go on"
-        case .confirmed(let time):
-            let how = time > .zero ? " (in \(time.displayText))" : ""
-            return (isPause ? "Paused: 'interruptctl resume' lets it go on" : "Running again") + how
-        case .silent(let worker, let silence):
-            return "worker '\(screen.shown(worker))' is silent for \(silence.displayText): "
-                + "the request stays on record and is carried out when it is back"
-        }
-    }
-
     /// What became of the gate of a wide target.
     static func gate(_ target: InterruptTarget, _ action: PauseRequest.Action, hasChanged: Bool) -> String {
         switch (action, hasChanged) {
@@ -36,41 +12,34 @@ enum PauseTexts {
         case (.resume, false): "'\(target)' was open already"
         }
     }
+}
 
-    /// The failure of one run for stderr and for JSON; `nil` when there is none.
-    static func failure(
-        of follower: PauseFollower,
-        expected: RunID?,
-        isWaiting: Bool,
-        now: Timestamp,
-        waited: Duration
-    ) -> CommandFailure? {
-        let job = follower.receipt.job.escapedForDisplay(limit: 140)
-        let status = follower.status(isWaiting: isWaiting)
-        let isPause = follower.action == .pause
+extension PauseFollower {
+    private var isPause: Bool { action == .pause }
+
+    func lines(_ step: Step, on screen: Screen) -> [String] { [line(step)] }
+
+    private func line(_ step: Step) -> String {
+        switch step {
+        case .recorded: return isPause ? "Pausing..." : "Resuming..."
+        case .already:
+            if isEnded { return isPause ? "already paused" : "it runs already" }
+            return isPause ? "already asked to pause" : "already asked to go on"
+        case .confirmed(let time):
+            let how = time > .zero ? " (in \(time.displayText))" : ""
+            return (isPause ? "Paused: 'interruptctl resume' lets it go on" : "Running again") + how
+        }
+    }
+
+    func failure(expected: RunID?, isWaiting: Bool, now: Timestamp, waited: Duration) -> CommandFailure? {
+        let job = receipt.job.escapedForDisplay(limit: 140)
+        let status = status(isWaiting: isWaiting)
         switch status {
         case .done: return nil
-        case .noSuchJob:
-            return CommandFailure(
-                status,
-                "no such \(expected == nil ? "job" : "run") '\(job)'. \(StopTexts.nothingRunning)",
-                hint: "run 'interruptctl list' to see what there is"
-            )
-        case .alreadyEnded where follower.receipt.outcome == .replaced:
-            let newest = follower.run?.rawValue.escapedForDisplay(limit: 64) ?? "another one"
-            let asked = expected?.rawValue.escapedForDisplay(limit: 64) ?? ""
-            return CommandFailure(
-                status,
-                "run \(asked) of job '\(job)' is not its newest: that is \(newest). Nothing was changed.",
-                hint: "run 'interruptctl status \(job)'"
-            )
-        case .alreadyEnded:
-            let how = follower.record.map { " (\(OutcomeText.ended($0, now: now)))" } ?? ""
-            return CommandFailure(
-                status,
-                "job '\(job)' has already ended\(how). \(StopTexts.nothingRunning)",
-                hint: "run 'interruptctl history \(job)' to see how"
-            )
+        case .noSuchJob: return .missing(job, expected: expected, effect: "No command is currently running.")
+        case .alreadyEnded where receipt.outcome == .replaced:
+            return .notNewest(job, expected: expected, newest: run, effect: "Nothing was changed.")
+        case .alreadyEnded: return .ended(job, record, now: now, effect: "No command is currently running.")
         case .unconfirmed:
             return CommandFailure(
                 status,
@@ -79,14 +48,14 @@ enum PauseTexts {
                 hint: "it is carried out when the worker is back; ask again with 'interruptctl status \(job)', "
                     + "take it back with 'interruptctl \(isPause ? "resume" : "pause") \(job)'"
             )
-        case .failed: return refusal(of: follower, job, isPause: isPause)
+        case .failed: return refusal(job)
         case .usage, .unavailable, .notPermitted, .ownTrouble: return CommandFailure(status, "job '\(job)'")
         }
     }
 
-    private static func refusal(of follower: PauseFollower, _ job: String, isPause: Bool) -> CommandFailure {
-        let queue = follower.record?.queue.escapedForDisplay(limit: 140) ?? "NAME"
-        switch follower.receipt.outcome {
+    private func refusal(_ job: String) -> CommandFailure {
+        let queue = record?.queue.escapedForDisplay(limit: 140) ?? "NAME"
+        switch receipt.outcome {
         case .queued where isPause:
             return CommandFailure(
                 .failed,

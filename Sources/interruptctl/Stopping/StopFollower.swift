@@ -1,10 +1,8 @@
 import InterruptCore
 import InterruptRedis
 
-/// Follows the interrupt of one run from its record to the proof that the run is gone. Decides what to say and how it
-/// ended; never waits or asks.
-struct StopFollower {
-    /// What is worth saying, in the order it happens.
+/// Follows the interrupt of one run from its record to the proof that the run is gone.
+struct StopFollower: RequestFollower {
     enum Step: Equatable {
         /// The request is on record.
         case recorded
@@ -20,8 +18,6 @@ struct StopFollower {
         case holdsOut(RunRecord)
         /// It asked for more time, and was given this much more than its grace period in all.
         case moreTime(Duration)
-        /// Nothing was heard of the run's worker for longer than it may be silent.
-        case silent(worker: String, for: Duration)
         /// The run never began.
         case neverStarted
         /// The run is verified to be gone because of the interrupt.
@@ -32,28 +28,18 @@ struct StopFollower {
         case lost(RunRecord)
     }
 
-    enum Phase: Equatable {
-        /// On record. Then `acknowledged` or `ended`.
-        case open
-        /// The worker knows. Then `ended`.
-        case acknowledged
-        /// Nothing more comes.
-        case ended(CommandStatus)
-    }
-
     let job: String
     let run: RunID?
     let signal: InterruptSignal
     let outcome: InterruptReceipt.Outcome
     /// Whether somebody had asked for as much before.
     let isAlreadyRequested: Bool
-    private(set) var phase = Phase.open
+    private(set) var phase = RequestPhase.open
     private(set) var record: RunRecord?
     private(set) var acknowledgedAfter: Duration?
     private(set) var confirmedAfter: Duration?
     private let inForce: InterruptSignal?
     private let receiptState: RunState?
-    private var hasSaidSilence = false
     private var hasSaidHoldout = false
     private var saidMoreTime = Duration.zero
 
@@ -68,7 +54,6 @@ struct StopFollower {
         isAlreadyRequested = outcome == .already || outcome == .known && !isRepetition
     }
 
-    /// What the receipt alone says.
     mutating func begin(now: Timestamp) -> [Step] {
         switch outcome {
         case .accepted: return [.recorded]
@@ -91,18 +76,6 @@ struct StopFollower {
         }
     }
 
-    /// Whether the run's worker has not said yet that it knows.
-    var needsReceipt: Bool { phase == .open }
-
-    /// Whether nothing more will come.
-    var isEnded: Bool {
-        if case .ended = phase { return true }
-        return false
-    }
-
-    /// What a look at the run's record says. A repeated look says nothing twice.
-    ///
-    /// - Parameter elapsed: the time since the request was sent, by our own clock.
     mutating func observe(_ record: RunRecord, elapsed: Duration) -> [Step] {
         self.record = record
         if isEnded { return [] }
@@ -148,27 +121,10 @@ struct StopFollower {
         return max(.zero, instant - requested)
     }
 
-    /// What a look at the run's worker says; said once.
-    mutating func observe(_ worker: WorkerRecord, now: Timestamp) -> [Step] {
-        let silence = now - worker.seenAt
-        guard phase == .open, !hasSaidSilence, worker.lease > .zero, silence > worker.lease else { return [] }
-        hasSaidSilence = true
-        return [.silent(worker: worker.name, for: silence)]
-    }
+    var isWorthALastLook: Bool { outcome == .ended || isAlreadyRequested && record == nil }
 
-    /// The exit status if nothing more is waited for.
-    ///
-    /// - Parameter isWaiting: whether a confirmation was wanted.
-    func status(isWaiting: Bool) -> CommandStatus {
-        switch phase {
-        case .ended(let status): status
-        case .open, .acknowledged: isWaiting ? .unconfirmed : .done
-        }
-    }
-
-    /// How long to wait for the confirmation at most: the grace period, what the job was given on top of it, and five
-    /// seconds.
-    func waitLimit(record: RunRecord?) -> Duration {
+    /// The grace period, what the job was given on top of it, and five seconds.
+    var waitLimit: Duration {
         let grace: Duration =
             switch signal.stage {
             case .drain, .kill: .zero
@@ -179,7 +135,6 @@ struct StopFollower {
         return grace + moreTime + StopLimits.answer
     }
 
-    /// The run as one line of JSON.
     func json(error: String?) -> JSONValue {
         let state = record?.state ?? receiptState
         let stage = record?.stage ?? inForce?.stage

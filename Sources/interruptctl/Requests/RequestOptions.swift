@@ -2,20 +2,21 @@ import ArgumentParser
 import InterruptCore
 import InterruptRedis
 
-/// What `pause` and `resume` have in common.
-struct PauseOptions: ParsableArguments {
+/// Which runs a request is about, and how long their answer is waited for.
+struct RequestOptions: ParsableArguments {
     @Argument(help: "JOB, group:NAME, queue:NAME, worker:NAME or all; exact names.", transform: Parse.target)
     var targets: [InterruptTarget] = []
 
-    @Option(help: ArgumentHelp("Only this run of the job.", valueName: "run"), transform: Parse.name)
+    @Option("Only this run of the job.", "run", Parse.name)
     var run: Name?
 
     @Flag(help: "Return when it is recorded.")
     var noWait = false
 
     @Option(
-        help: ArgumentHelp("Wait this long for the confirmation (default: 5s).", valueName: "duration"),
-        transform: Parse.duration
+        "Wait this long for the confirmation (default: 5s; for a stop, 5s after its grace period).",
+        "duration",
+        Parse.duration
     )
     var wait: Duration?
 
@@ -35,5 +36,15 @@ struct PauseOptions: ParsableArguments {
     /// Whether it can only mean one run; then nobody is asked.
     var isSingle: Bool { targets.count <= 1 && targets.first?.isWide != true }
 
+    /// The run that the job must still have.
     var expected: RunID? { run.map { RunID(rawValue: $0.description) } }
+}
+
+/// Whether a person is asked first.
+struct ConfirmationOptions: ParsableArguments {
+    @Flag(help: "Ask nothing.")
+    var yes = false
+
+    @Flag(help: "Only list what would be hit.")
+    var dryRun = false
 }

@@ -1,8 +1,8 @@
 import InterruptCore
 import InterruptRedis
 
-/// What is about to be interrupted.
-struct StopPlan: Sendable {
+/// What is about to be interrupted, paused or resumed.
+struct TargetPlan: Sendable {
     /// One target as it is asked for.
     enum Part: Sendable, Equatable {
         /// One job or run; `expected` is the run that it must still be.
@@ -52,11 +52,6 @@ struct StopPlan: Sendable {
         var newest: [Name: RunID] = [:]
         /// The live runs.
         var records: [RunRecord] = []
-
-        /// A drain of a wide target closes its gate, even when nothing is there now.
-        func hasDrainedTargets(at stage: InterruptStage) -> Bool {
-            stage == .drain && targets.contains { $0.isWide }
-        }
 
         /// The table for people, cut after ``mostRows``.
         func lines(on screen: Screen) -> [String] {

@@ -9,8 +9,8 @@ import Testing
 @Suite struct `What is interrupted after a yes` {
     private let running = RunID(rawValue: "r1")
 
-    private func found(_ targets: [InterruptTarget], newest: [Name: RunID] = [:], live: [RunID]) -> StopPlan.Found {
-        var found = StopPlan.Found(targets: targets)
+    private func found(_ targets: [InterruptTarget], newest: [Name: RunID] = [:], live: [RunID]) -> TargetPlan.Found {
+        var found = TargetPlan.Found(targets: targets)
         found.newest = newest
         found.records = live.map { makeRecord(["run": $0.rawValue]) }
         return found
@@ -18,13 +18,13 @@ import Testing
 
     @Test func `of a job, the run that was seen and no later one`() throws {
         let job = try Name("a")
-        let plan = StopPlan(confirmed: found([.job(job)], newest: [job: running], live: [running]))
+        let plan = TargetPlan(confirmed: found([.job(job)], newest: [job: running], live: [running]))
         #expect(plan.parts == [.one(.run(running), expected: nil)])
     }
 
     @Test func `of a job without a run, nothing`() throws {
         let job = try Name("a")
-        let plan = StopPlan(confirmed: found([.job(job)], live: []))
+        let plan = TargetPlan(confirmed: found([.job(job)], live: []))
         #expect(plan.parts == [.one(.job(job), expected: RunID(rawValue: "-"))])
         #expect(plan.only == [])
     }
@@ -32,7 +32,7 @@ import Testing
     @Test func `of a target of many, the runs that were listed`() throws {
         let group = try InterruptTarget("group:g")
         let others = [running, RunID(rawValue: "r2")]
-        let plan = StopPlan(confirmed: found([group, .all], live: others))
+        let plan = TargetPlan(confirmed: found([group, .all], live: others))
         #expect(plan.parts == [.wide(group), .wide(.all)])
         #expect(plan.only == Set(others))
     }
@@ -107,6 +107,48 @@ import Testing
             #expect(terminal.text.contains("1 run ended meanwhile"))
             #expect(terminal.text.contains("nothing to interrupt"))
             #expect(try await control("status", "a").output.contains("State:     queued"))
+        }
+    }
+
+    @Test(arguments: [
+        ("cancel", "⏹ Interrupting...", "⏹ Command interrupted"),
+        ("kill", "⏹ Emergency stop - terminating execution...", "⏹ Command interrupted before it started"),
+    ])
+    func `a stop is answered at once, also while Redis is paused, and its end is said last`(
+        verb: String,
+        first: String,
+        last: String
+    ) async throws {
+        try await withGroup { control, redis async throws in
+            for words in [[verb, "a"], [verb, "b", "c", "--yes"]] {
+                let terminal = try Terminal()
+                redis.stop()
+                let status = try await terminal.run(control, words) { terminal async throws in
+                    defer { redis.resume() }
+                    try await terminal.wait(for: first)
+                }
+                #expect(status == .exited(0), "\(terminal.text)")
+                let lines = terminal.text.split(whereSeparator: \.isNewline)
+                #expect(lines.first == first[...])
+                #expect(lines.last?.contains(last) == true, "\(terminal.text)")
+            }
+        }
+    }
+
+    @Test func `what is only listed, or not confirmed, is not announced`() async throws {
+        try await withGroup { control, _ async throws in
+            let terminal = try Terminal()
+            _ = try await terminal.run(control, ["kill", "group:g", "--dry-run"]) { _ in }
+            #expect(terminal.text.contains("JOB  ") && !terminal.text.contains("Emergency stop"))
+            _ = try await terminal.run(control, ["kill", "group:g"]) { terminal async throws in
+                try await terminal.wait(for: question)
+                try terminal.type("n\n")
+            }
+            #expect(!terminal.text.contains("Emergency stop"), "\(terminal.text)")
+            for words in [["kill", "a"], ["kill", "b", "-o", "json"]] {
+                let elsewhere = try await control.call(words)
+                #expect(elsewhere.status == 0 && !(elsewhere.output + elsewhere.error).contains("Emergency stop"))
+            }
         }
     }
 }

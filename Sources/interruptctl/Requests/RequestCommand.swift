@@ -1,0 +1,209 @@
+import Glibc
+import InterruptCore
+import InterruptRedis
+
+/// A command that asks something of runs and waits for their workers' word.
+protocol RequestCommand {
+    associatedtype Follower: RequestFollower
+
+    var options: RequestOptions { get }
+    /// How a person is asked first; `nil` asks nobody.
+    var confirmation: Confirmation? { get }
+    var display: DisplayOptions { get }
+    /// What a person is told at once, before Redis has answered; `nil` is nothing.
+    var announcement: String? { get }
+    /// What is said when there was nobody to ask it of.
+    var emptyText: String? { get }
+
+    /// Records the request; returns when every run has its receipt.
+    ///
+    /// - Parameter only: of a target of many only these runs.
+    func send(
+        to part: TargetPlan.Part,
+        only: Set<RunID>?,
+        in session: Session
+    ) async throws(CommandFailure) -> [Follower]
+
+    /// Asks once more what has no receipt yet. Losing it is no trouble: the next second asks again.
+    func sendAgain(to runs: [RunID], in session: Session) async
+}
+
+extension RequestCommand {
+    private var screen: Screen { display.screen }
+
+    /// Asks it of all that the options name. Returns when every run has answered, or the wait is over.
+    func run(over connection: ConnectionOptions) async throws {
+        let immediate = immediatePlan
+        if immediate != nil { announce() }
+        let session = try await Session.open(connection)
+        if let immediate { return try await run(immediate, in: session) }
+        if let plan = try await confirmedPlan(in: session) { try await run(plan, in: session) }
+    }
+
+    // MARK: Before
+
+    private var isDryRun: Bool { confirmation?.options.dryRun ?? false }
+
+    /// Whom to ask where no person is asked first.
+    private var immediatePlan: TargetPlan? {
+        if isDryRun { return nil }
+        if options.isSingle { return TargetPlan(options.targets.first, run: options.expected) }
+        return confirmation?.options.yes ?? true ? TargetPlan(options.targets) : nil
+    }
+
+    /// Whom to ask after a person has said yes; `nil` when they were only to be listed.
+    private func confirmedPlan(in session: Session) async throws(CommandFailure) -> TargetPlan? {
+        guard let confirmation else { return nil }
+        let found = try await TargetPlan.find(options.targets, run: options.run, in: session)
+        if isDryRun {
+            found.report(on: display, emptyText: "nothing to \(confirmation.verb)")
+            return nil
+        }
+        let plan = try confirmation.plan(for: found, on: screen)
+        if !found.records.isEmpty { announce() }
+        return plan
+    }
+
+    private func announce() {
+        guard let announcement, !display.isJSON, isatty(STDERR_FILENO) == 1 else { return }
+        StandardStreams.error(announcement)
+    }
+
+    // MARK: Sending
+
+    private func send(_ plan: TargetPlan, in session: Session) async throws(CommandFailure) -> RequestWait<Follower> {
+        var followers: [Follower] = []
+        for part in plan.parts {
+            let new = try await send(to: part, only: plan.only, in: session)
+            // A run that two targets stand for is asked once.
+            let known = Set(followers.compactMap(\.run))
+            followers += new.filter { $0.run.map { !known.contains($0) } ?? true }
+        }
+        if let only = plan.only, !display.isJSON {
+            let ended = only.subtracting(followers.compactMap(\.run)).count
+            if ended > 0 { StandardStreams.error("\(Counted.runs(ended)) ended meanwhile") }
+        }
+        return RequestWait(followers: followers, limit: options.wait)
+    }
+
+    // MARK: Waiting
+
+    private func run(_ plan: TargetPlan, in session: Session) async throws {
+        guard options.noWait else {
+            return try await session.withOccurrences(tick: RequestWait<Follower>.tick) { occurrences in
+                try await follow(plan, in: session, occurrences)
+            }
+        }
+        let started = ContinuousClock.now
+        var wait = try await send(plan, in: session)
+        show(wait.begin(now: .now), of: wait)
+        try await finish(wait, in: session, since: started)
+    }
+
+    private func follow(
+        _ plan: TargetPlan,
+        in session: Session,
+        _ occurrences: AsyncStream<Occurrence>
+    ) async throws {
+        var iterator = occurrences.makeAsyncIterator()
+        // Listen first, so that no answer is missed; but a server that lets nobody listen must not hold up the request.
+        var ticks = 0
+        listening: while let occurrence = await iterator.next(isolation: #isolation) {
+            switch occurrence {
+            case .listening, .deaf: break listening
+            case .tick:
+                ticks += 1
+                if ticks == RequestWait<Follower>.ticksPerSecond { break listening }
+            case .press: throw CommandFailure.silent(130)
+            case .event: break
+            }
+        }
+        let started = ContinuousClock.now
+        var wait = try await send(plan, in: session)
+        show(wait.begin(now: .now), of: wait)
+        await look(session, &wait, since: started)
+        await lookForSilence(session, &wait)
+        waiting: while !wait.isOver(after: started.duration(to: .now)),
+            let occurrence = await iterator.next(isolation: #isolation)
+        {
+            switch occurrence {
+            case .press:
+                if !display.isJSON { StandardStreams.error("the request stays on record; nothing was undone") }
+                break waiting
+            case .listening, .deaf: await look(session, &wait, since: started)
+            case .event(let event):
+                if wait.concerns(event.run) { await look(session, &wait, since: started) }
+            case .tick:
+                await look(session, &wait, since: started)
+                let due = wait.dueAgain()
+                if due.isEmpty { break }
+                await sendAgain(to: due, in: session)
+                await lookForSilence(session, &wait)
+            }
+        }
+        try await finish(wait, in: session, since: started)
+    }
+
+    private func show(_ all: [RequestWait<Follower>.Said], of wait: RequestWait<Follower>) {
+        if display.isJSON { return }
+        for said in all {
+            for line in wait.lines(said, on: screen) { StandardStreams.out(line) }
+        }
+    }
+
+    /// Reads the records of what is open. Redis may be away for a moment: the next look is soon.
+    private func look(
+        _ session: Session,
+        _ wait: inout RequestWait<Follower>,
+        since started: ContinuousClock.Instant
+    ) async {
+        let open = wait.openRuns
+        guard !open.isEmpty, let records = try? await session.client.records(of: open) else { return }
+        show(wait.observe(records, elapsed: started.duration(to: .now)), of: wait)
+    }
+
+    /// Asks whether the workers are there. Not being able to ask now says nothing about them.
+    private func lookForSilence(_ session: Session, _ wait: inout RequestWait<Follower>) async {
+        let names = wait.workersOfOpenRuns
+        guard !names.isEmpty, let now = try? await session.client.serverTime() else { return }
+        for name in names {
+            guard let worker = try? await session.client.worker(name) else { continue }
+            show(wait.observe(worker, now: now), of: wait)
+        }
+    }
+
+    // MARK: After
+
+    private func finish(
+        _ wait: RequestWait<Follower>,
+        in session: Session,
+        since started: ContinuousClock.Instant
+    ) async throws {
+        if wait.followers.isEmpty, !display.isJSON, let emptyText { StandardStreams.out(emptyText) }
+        let isWaiting = !options.noWait
+        var statuses: [CommandStatus] = []
+        for var follower in wait.followers {
+            // Without waiting, what counts is what the answer said.
+            let answered = follower.status(isWaiting: isWaiting)
+            // How it ended, or was acknowledged, is a courtesy.
+            if follower.isWorthALastLook, let run = follower.run,
+                let record = try? await session.client.record(of: run)
+            {
+                _ = follower.observe(record, elapsed: .zero)
+            }
+            let failure = follower.failure(
+                expected: options.expected,
+                isWaiting: isWaiting,
+                now: .now,
+                waited: started.duration(to: .now)
+            )
+            if display.isJSON { StandardStreams.out(follower.json(error: failure?.description).line) }
+            let status = (isWaiting ? follower.status(isWaiting: true) : answered)
+                .tolerating(nothingRunning: options.ifRunning)
+            if status != .done { failure?.report(on: screen) }
+            statuses.append(status)
+        }
+        let worst = CommandStatus.worst(statuses)
+        if worst != .done { throw CommandFailure.silent(worst.rawValue) }
+    }
+}

@@ -1,0 +1,67 @@
+import InterruptCore
+import Testing
+
+@testable import InterruptRedis
+@testable import interruptctl
+
+@Suite struct `Waiting for several answers` {
+    private let signal = InterruptSignal(id: RequestID(rawValue: "q1"))
+    private let acknowledged = ["stage": "2", "requested_at_ms": "5000", "acknowledged_at_ms": "5003", "via": "push"]
+
+    private func wait(for jobs: [String] = ["nightly"], limit: Duration? = nil) -> RequestWait<StopFollower> {
+        let followers = jobs.map { job in
+            StopFollower(makeReceipt(.accepted, job: job, run: "r-\(job)"), signal: signal)
+        }
+        return RequestWait(followers: followers, limit: limit)
+    }
+
+    private func record(_ job: String = "nightly", _ fields: [String: String] = [:]) -> RunRecord {
+        makeRecord(["job": job, "run": "r-\(job)"].merging(fields) { $1 })
+    }
+
+    @Test func `without a receipt, it is asked again once a second`() {
+        var wait = wait()
+        let run = RunID(rawValue: "r-nightly")
+        #expect((1...8).map { _ in wait.dueAgain() } == [[], [], [], [run], [], [], [], [run]])
+        _ = wait.observe([record("nightly", acknowledged)], elapsed: .zero)
+        #expect((1...8).allSatisfy { _ in wait.dueAgain().isEmpty })
+    }
+
+    @Test func `a silent worker is said once, and not after its receipt`() {
+        let now = Timestamp(milliseconds: 40_000)
+        var wait = wait(for: ["a", "b"])
+        #expect(wait.observe(makeWorker(seenAt: 5_000), now: now).isEmpty, "nobody knows yet whose run it is")
+        _ = wait.observe([record("a"), record("b", acknowledged)], elapsed: .zero)
+        #expect(wait.workersOfOpenRuns == ["alpha"])
+        #expect(wait.observe(makeWorker(seenAt: 15_000), now: now).isEmpty)
+        let said = wait.observe(makeWorker(seenAt: 5_000), now: now)
+        let text = "a: worker 'alpha' is silent for 35.0s: the request stays on record and is applied when it is back"
+        #expect(said.flatMap { wait.lines($0, on: Screen()) } == [text])
+        #expect(wait.observe(makeWorker(seenAt: 5_000), now: now).isEmpty)
+    }
+
+    @Test func `of several, each line names its job; of one, none does`() {
+        for (jobs, prefix) in [(["a"], ""), (["a", "b"], "a: ")] {
+            var wait = wait(for: jobs)
+            let line = wait.begin(now: .now).first.map { wait.lines($0, on: Screen()) }?.first
+            #expect(line?.hasPrefix(prefix + "⏹ Interrupt signal sent...") == true)
+        }
+    }
+
+    @Test func `is over with the last answer, or when its time is`() {
+        var wait = wait(for: ["a", "b"], limit: .seconds(3))
+        _ = wait.observe([record("a", ["state": "interrupted"])], elapsed: .zero)
+        #expect(!wait.isOver(after: .milliseconds(2_999)) && wait.isOver(after: .seconds(3)))
+        #expect(wait.concerns("r-b") && !wait.concerns("r-a"))
+        _ = wait.observe([record("b", ["state": "completed"])], elapsed: .zero)
+        #expect(wait.isOver(after: .zero) && wait.openRuns.isEmpty)
+    }
+
+    @Test func `waits as long as the slowest of those that are open`() {
+        var wait = wait(for: ["a", "b"])
+        _ = wait.observe([record("a", ["grace_ms": "60000"]), record("b", ["grace_ms": "1000"])], elapsed: .zero)
+        #expect(!wait.isOver(after: .seconds(64)) && wait.isOver(after: .seconds(65)))
+        _ = wait.observe([record("a", ["state": "interrupted"])], elapsed: .zero)
+        #expect(wait.isOver(after: .seconds(6)))
+    }
+}
