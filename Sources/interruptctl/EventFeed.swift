@@ -87,7 +87,7 @@ enum Occurrence: Sendable {
     case event(RunEvent)
     /// Time to look again, whatever was heard.
     case tick
-    /// Ctrl-C, when it was pressed.
+    /// Ctrl-C, when it was pressed; Esc, where somebody watches.
     case press(ContinuousClock.Instant)
 }
 
@@ -96,10 +96,11 @@ extension Session {
     ///
     /// - Parameters:
     ///   - tick: how often to look again: the safety net under what is published.
-    ///   - includesProgress: whether what runs tell of their progress is among the events: it changes no state.
+    ///   - isWatching: whether somebody only looks on. Then what runs tell of their progress is among the events, though it
+    ///     changes no state, and Esc is a press.
     func withOccurrences<R: Sendable>(
         tick: Duration,
-        includesProgress: Bool = false,
+        isWatching: Bool = false,
         body: (AsyncStream<Occurrence>) async throws -> R
     ) async throws -> R {
         // An ignored SIGINT stays so: that is what a shell's background means.
@@ -108,7 +109,7 @@ extension Session {
             defer { signals.forget() }
             return try await withOccurrences(
                 tick: tick,
-                includesProgress: includesProgress,
+                isWatching: isWatching,
                 presses: signals,
                 body: body
             )
@@ -117,7 +118,7 @@ extension Session {
 
     private func withOccurrences<R: Sendable>(
         tick: Duration,
-        includesProgress: Bool,
+        isWatching: Bool,
         presses: UnixSignals,
         body: (AsyncStream<Occurrence>) async throws -> R
     ) async rethrows -> R {
@@ -132,7 +133,7 @@ extension Session {
             case .disconnected(let error): feed.yield(.deaf(error))
             case .push(let push):
                 guard let event = push.payload.bytes.flatMap(RunEvent.init) else { break }
-                if includesProgress || event.event != "progress" { feed.yield(.event(event)) }
+                if isWatching || event.event != "progress" { feed.yield(.event(event)) }
             }
         }
         return try await withThrowingTaskGroup(of: Void.self) { group in
@@ -140,6 +141,7 @@ extension Session {
             group.addTask {
                 for await _ in presses { feed.yield(.press(.now)) }
             }
+            if isWatching { group.addTask { try await EscapeKey.watch { feed.yield(.press(.now)) } } }
             group.addTask {
                 while !Task.isCancelled {
                     try await Task.sleep(for: tick)

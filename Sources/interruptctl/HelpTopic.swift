@@ -14,6 +14,7 @@ enum HelpTopic {
             "'interruptctl drain', 'cancel' and 'kill' ask for stage 1, 2 and 3. A stage only ever rises.",
             "In 'interruptctl run', the first Ctrl+C interrupts the remote job (stage 2), the second kills it (stage 3),",
             "the third leaves it alone and returns to the shell.",
+            "In 'interruptctl watch', Ctrl+C and Esc leave. Neither interrupts what is watched.",
         ]
         return lines.joined(separator: "\n")
     }

@@ -11,6 +11,8 @@ final class Terminal {
     private let device: FileDescriptor
     /// Everything that was shown so far.
     private(set) var text = ""
+    /// The program that runs here, the newest.
+    private(set) var process: pid_t = 0
 
     init() throws {
         var (controller, device): (Int32, Int32) = (-1, -1)
@@ -43,21 +45,48 @@ final class Terminal {
         }
     }
 
+    /// Whether it hands out whole lines, and shows what is typed: the way in which a shell expects it.
+    var isAsShellsExpect: Bool {
+        var mode = termios()
+        tcgetattr(device.rawValue, &mode)
+        return mode.c_lflag & tcflag_t(ICANON | ECHO) == tcflag_t(ICANON | ECHO)
+    }
+
     /// Runs a command here; `body` is the person in front of it.
     func run(
         _ control: Control,
         _ words: [String],
         _ body: (Terminal) async throws -> Void
     ) async throws -> TerminationStatus {
+        try await run([Control.path.string] + words, with: control, body)
+    }
+
+    /// Runs a script for bash here, with the command as its `$0` and with job control: what it starts in the foreground
+    /// has the terminal.
+    func run(
+        script: String,
+        with control: Control,
+        _ body: (Terminal) async throws -> Void
+    ) async throws -> TerminationStatus {
+        try await run(["/bin/bash", "-mc", script, Control.path.string], with: control, body)
+    }
+
+    private func run(
+        _ command: [String],
+        with control: Control,
+        _ body: (Terminal) async throws -> Void
+    ) async throws -> TerminationStatus {
         text = ""
         let result = try await Subprocess.run(
-            .path(Control.path),
-            arguments: Arguments(words),
+            // In a session whose terminal this is: else Ctrl-C would reach nobody.
+            .path("/usr/bin/setsid"),
+            arguments: Arguments(["--ctty"] + command),
             environment: Control.environment(control.redis),
             input: .fileDescriptor(device, closeAfterSpawningProcess: false),
             output: .fileDescriptor(device, closeAfterSpawningProcess: false),
             error: .fileDescriptor(device, closeAfterSpawningProcess: false)
-        ) { _ in
+        ) { execution in
+            process = execution.processIdentifier.value
             try await body(self)
         }
         read()

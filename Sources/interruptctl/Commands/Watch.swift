@@ -5,11 +5,14 @@ import InterruptRedis
 /// Every change of state as it happens.
 struct Watch: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show every change of a run's state, and its progress, as it happens; Ctrl-C ends it.",
+        abstract: "Show every change of a run's state, and its progress, as it happens.",
         discussion: """
             Examples:
               interruptctl watch
               interruptctl watch nightly -o json
+
+            Ctrl-C and Esc both leave. Whoever watches only looks: what runs goes on, and nothing is undone.
+            'interruptctl cancel JOB' interrupts it.
             """
     )
 
@@ -22,7 +25,7 @@ struct Watch: AsyncParsableCommand {
     func run() async throws {
         let session = try await Session.open(connection)
         let screen = display.screen
-        try await session.withOccurrences(tick: .seconds(3_600), includesProgress: true) { occurrences in
+        try await session.withOccurrences(tick: .seconds(3_600), isWatching: true) { occurrences in
             for await occurrence in occurrences {
                 switch occurrence {
                 case .event(let event) where job == nil || event.job == job?.description:

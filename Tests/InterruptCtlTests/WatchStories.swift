@@ -1,0 +1,108 @@
+import Glibc
+import InterruptCore
+import InterruptTesting
+import Subprocess
+import Testing
+
+@testable import interruptctl
+
+@Suite struct `The Esc key` {
+    @Test(arguments: ["\u{1B}", "x\u{1B}", "\u{1B}\u{1B}"]) func `is the last of what came at once`(bytes: String) {
+        #expect(EscapeKey.isPressed(at: Array(bytes.utf8)))
+    }
+
+    @Test(arguments: ["", "x", "\n", "\u{1B}[A", "\u{1B}OP", "\u{1B}[1;5C", "\u{1B}x", "\u{1B}[200~a\u{1B}[201~"])
+    func `is not what another key sends`(bytes: String) {
+        #expect(!EscapeKey.isPressed(at: Array(bytes.utf8)))
+    }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct `Watching at a terminal` {
+    /// Runs `body` beside a queued job.
+    private func withJob(_ body: (Control, TestRedis, Terminal) async throws -> Void) async throws {
+        try await withRedis { redis async throws in
+            let control = Control(redis: redis)
+            #expect(try await control("submit", "--id", "nightly", "--", "x").status == 0)
+            try await body(control, redis, Terminal())
+            #expect(try await control("status", "nightly").output.contains("State:     queued"))
+        }
+    }
+
+    private func waitForKeys(_ terminal: Terminal) async throws {
+        try await eventually("keys are heard one by one") { !terminal.isAsShellsExpect }
+    }
+
+    @Test(arguments: ["\u{1B}", "\u{3}"]) func `Esc and Ctrl-C leave, and what is watched goes on`(key: String)
+        async throws
+    {
+        try await withJob { control, _, terminal async throws in
+            for words in [["watch"], ["watch", "nightly"], ["watch", "-o", "json"]] {
+                let status = try await terminal.run(control, words) { terminal async throws in
+                    try await waitForKeys(terminal)
+                    try terminal.type(key)
+                }
+                #expect(status == .exited(0))
+                #expect(terminal.isAsShellsExpect && terminal.text.isEmpty, "\(terminal.text)")
+            }
+        }
+    }
+
+    @Test func `other keys do nothing, also those that begin like Esc`() async throws {
+        try await withJob { control, redis, terminal async throws in
+            let status = try await terminal.run(control, ["watch"]) { terminal async throws in
+                try await waitForKeys(terminal)
+                try await waitUntilListening(redis)
+                for (number, key) in ["\u{1B}[A", "\u{1B}OP", "q", "\n", "\u{1B}[3~"].enumerated() {
+                    try terminal.type(key)
+                    #expect(try await control("submit", "--id", "job-\(number)", "--", "x").status == 0)
+                    try await terminal.wait(for: "job-\(number)")
+                }
+                try terminal.type("\u{1B}")
+            }
+            #expect(status == .exited(0) && terminal.isAsShellsExpect)
+        }
+    }
+
+    @Test(arguments: [SIGTERM, SIGHUP])
+    func `a Unix signal that ends it finds the terminal as before`(signal: Int32) async throws {
+        try await withJob { control, _, terminal async throws in
+            let status = try await terminal.run(control, ["watch"]) { terminal async throws in
+                try await waitForKeys(terminal)
+                kill(terminal.process, signal)
+            }
+            #expect(status == .signaled(signal) && terminal.isAsShellsExpect)
+        }
+    }
+
+    @Test func `Ctrl-Z gives the terminal back, and fg takes it again`() async throws {
+        try await withJob { control, _, terminal async throws in
+            let script = #""$0" watch; stty -a | grep -o '.icanon'; echo stopped; read; fg; echo left"#
+            let status = try await terminal.run(script: script, with: control) { terminal async throws in
+                for key in ["\u{1A}", "\u{1B}"] {
+                    try await waitForKeys(terminal)
+                    try terminal.type(key)
+                    try await terminal.wait(for: key == "\u{1B}" ? "left" : "stopped")
+                    #expect(terminal.isAsShellsExpect)
+                    if key == "\u{1A}" { try terminal.type("\n") }
+                }
+            }
+            #expect(status == .exited(0), "\(terminal.text)")
+            #expect(terminal.text.contains(" icanon"))
+        }
+    }
+
+    @Test(arguments: [
+        (#""$0" watch > /dev/null"#, "\u{3}"), (#""$0" watch < /dev/null"#, "\u{3}"),
+        (#""$0" watch & read; kill -INT $!; wait $!"#, "\n"),
+    ])
+    func `a terminal that is somebody else's stays as it is`(script: String, key: String) async throws {
+        try await withJob { control, redis, terminal async throws in
+            let status = try await terminal.run(script: script, with: control) { terminal async throws in
+                try await waitUntilListening(redis)
+                #expect(terminal.isAsShellsExpect)
+                try terminal.type(key)
+            }
+            #expect(status == .exited(0), "\(terminal.text)")
+        }
+    }
+}
