@@ -6,10 +6,10 @@ struct ProcessTree {
     /// The start of each process that was found, by pid.
     private var members: [Int32: UInt64]
 
-    init(root: ProcessTable.Entry) { members = [root.pid: root.start] }
+    init(root: ProcessStatus) { members = [root.pid: root.start] }
 
     /// The processes of the tree now; none, when it has ended.
-    mutating func follow(_ table: ProcessTable) -> [ProcessTable.Entry] {
+    mutating func follow(_ table: ProcessTable) -> [ProcessStatus] {
         var found = members.compactMap { pid, start in table.entries[pid].flatMap { $0.start == start ? $0 : nil } }
         members = Dictionary(uniqueKeysWithValues: found.map { ($0.pid, $0.start) })
         let children = Dictionary(grouping: table.entries.values, by: \.parent)

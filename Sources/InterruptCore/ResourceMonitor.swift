@@ -106,7 +106,7 @@ private final class ResourceMonitor: Sendable {
     init(_ limits: ResourceLimits, of subject: ResourceSubject) {
         (self.limits, self.subject) = (limits, subject)
         var state = State()
-        if case .processTree(let pid) = subject { state.tree = ProcessTable.Entry(of: pid).map(ProcessTree.init) }
+        if case .processTree(let pid) = subject { state.tree = ProcessStatus(of: pid).map(ProcessTree.init) }
         // What cannot be read now is said by the first sample.
         state.timeBefore = (try? Self.processes(of: subject, &state))?.time(of: subject) ?? .zero
         self.state = Mutex(state)
@@ -135,22 +135,22 @@ private final class ResourceMonitor: Sendable {
     private static func processes(
         of subject: ResourceSubject,
         _ state: inout State
-    ) throws -> [ProcessTable.Entry] {
+    ) throws -> [ProcessStatus] {
         switch subject {
         case .thisProcess:
-            guard let entry = ProcessTable.Entry(of: getpid()) else {
+            guard let entry = ProcessStatus(of: getpid()) else {
                 throw UnreadableResource("/proc/\(getpid())/stat")
             }
             return [entry]
         case .processTree(let pid):
             guard state.tree != nil else { throw UnreadableResource(description: "there is no process \(pid)") }
             return state.tree?.follow(try ProcessTable.read()) ?? []
-        case .members(_, let pids): return try pids().compactMap(ProcessTable.Entry.init(of:))
+        case .members(_, let pids): return try pids().compactMap(ProcessStatus.init(of:))
         }
     }
 }
 
-extension [ProcessTable.Entry] {
+extension [ProcessStatus] {
     /// What they have used together.
     fileprivate func time(of subject: ResourceSubject) -> Duration {
         reduce(.zero) { $0 + $1.ownTime + (subject.includesChildren ? $1.waitedTime : .zero) }

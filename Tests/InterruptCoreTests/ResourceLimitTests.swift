@@ -49,12 +49,12 @@ import Testing
 
 @Suite struct `A process tree` {
     private func table(_ entries: (pid: Int32, parent: Int32, start: UInt64)...) -> ProcessTable {
-        ProcessTable(entries.map { ProcessTable.Entry(pid: $0.pid, parent: $0.parent, start: $0.start) })
+        ProcessTable(entries.map { ProcessStatus(pid: $0.pid, parent: $0.parent, start: $0.start) })
     }
 
-    private func pids(_ entries: [ProcessTable.Entry]) -> [Int32] { entries.map(\.pid).sorted() }
+    private func pids(_ entries: [ProcessStatus]) -> [Int32] { entries.map(\.pid).sorted() }
 
-    private var tree: ProcessTree { ProcessTree(root: ProcessTable.Entry(pid: 10, parent: 1, start: 100)) }
+    private var tree: ProcessTree { ProcessTree(root: ProcessStatus(pid: 10, parent: 1, start: 100)) }
 
     @Test func `is everything below its root, at any depth, and nothing else`() {
         var tree = tree

@@ -55,7 +55,7 @@ import Testing
     @Test func `memory that several of its processes share counts once`() async throws {
         let script = "\(grow); for i in 1 2 3 4 5 6; do (read < <(sleep 1000); true) & done; echo ready; wait"
         try await withChild(script) { child in
-            let root = try #require(ProcessTable.Entry(of: child))
+            let root = try #require(ProcessStatus(of: child))
             let limit = 2 * root.residentMemory
             try await eventually("all share it") {
                 var tree = ProcessTree(root: root)
@@ -100,7 +100,7 @@ import Testing
             let checker = InterruptChecker.resourceLimits(ResourceLimits(processes: 4), of: .processTree(child))
             #expect(await ask(checker) == .none)
             kill(child, SIGKILL)
-            try await eventually("the child is gone") { ProcessTable.Entry(of: child)?.isAlive != true }
+            try await eventually("the child is gone") { ProcessStatus(of: child)?.isAlive != true }
             #expect(await ask(checker) == .none)
             kill(-child, SIGUSR1)
             try await eventually("those that it has left are counted") { await ask(checker).signal != nil }
@@ -127,9 +127,9 @@ import Testing
                 let limits = ResourceLimits(cpuTime: .milliseconds(20))
                 scope.setChecker(.resourceLimits(limits, of: .processTree(child), every: .zero))
                 _ = await scope.signals.first { _ in true }
-                let used = try #require(ProcessTable.Entry(of: child)?.ownTime)
+                let used = try #require(ProcessStatus(of: child)?.ownTime)
                 try await eventually("it has used more") {
-                    try #require(ProcessTable.Entry(of: child)?.ownTime) > used + .milliseconds(50)
+                    try #require(ProcessStatus(of: child)?.ownTime) > used + .milliseconds(50)
                 }
                 #expect(scope.late.isEmpty)
             }
@@ -144,7 +144,7 @@ import Testing
         try await withChild("echo ready; sleep 1000") { child in
             let checker = InterruptChecker.resourceLimits(ResourceLimits(processes: 0), of: .processTree(child))
             kill(-child, SIGKILL)
-            try await eventually("it has ended") { ProcessTable.Entry(of: child)?.isAlive != true }
+            try await eventually("it has ended") { ProcessStatus(of: child)?.isAlive != true }
             #expect(await ask(checker) == .none)
         }
     }

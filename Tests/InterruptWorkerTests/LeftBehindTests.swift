@@ -66,7 +66,7 @@ import Testing
                 pid: leader,
                 start: UInt64(Int64(present.start) + difference)
             )
-            #expect(await ProcessSession(leader: earlier).kill(within: .seconds(5)))
+            #expect(await LeftTree(run: .random(), leader: earlier).end(within: .seconds(5)).isEmpty)
             #expect(isRunning(leader))
             #expect(isRunning(grandchild))
         }
@@ -76,9 +76,27 @@ import Testing
         try await withSession { leader, grandchild in
             let present = try #require(ProcessIdentity(pid: leader))
             let other = ProcessIdentity(boot: "other/pid:[1]", pid: leader, start: present.start)
-            #expect(await ProcessSession(leader: other).kill(within: .seconds(5)))
+            #expect(await LeftTree(run: .random(), leader: other).end(within: .seconds(5)).isEmpty)
             #expect(isRunning(leader))
         }
+    }
+
+    @Test(.enabled(if: getuid() == 0 && (try? CgroupPlace.ofProcess().get()) != nil))
+    func `is found in its cgroup, which is removed with those that the run made below it`() async throws {
+        let run = RunID.random()
+        let leaf = try CgroupPlace.ofProcess().get().mount + "/\(run)"
+        let script =
+            "mkdir -p \(leaf)/a/b \(leaf)/c && echo 0 > \(leaf)/a/b/cgroup.procs && exec sleep 1000 >/dev/null &"
+        let result = try await Subprocess.run(
+            .name("sh"),
+            arguments: ["-c", script],
+            environment: .custom(["PATH": "/usr/bin:/bin"]),
+            output: .discarded
+        )
+        try #require(result.terminationStatus == .exited(0))
+        try await eventually("it is in there") { !TreeMembers.leaf(directory: leaf).alive().isEmpty }
+        #expect(await LeftTree(run: run, leader: nil).end(within: .seconds(5)).isEmpty)
+        #expect(access(leaf, F_OK) != 0)
     }
 
     @Test func `is dead for certain only with another start, or another boot of this machine`() throws {

@@ -14,9 +14,9 @@ import Testing
     /// Stopped, or in a cgroup that is frozen.
     private func isFrozen(_ pid: Int32) -> Bool {
         if ProcessStatus(of: pid)?.state == "T" { return true }
-        let line = ProcessStatus.read("/proc/\(pid)/cgroup", limit: 8_192)?.split(separator: "\n").last ?? ""
+        let line = kernelText(of: "/proc/\(pid)/cgroup", limit: 8_192)?.split(separator: "\n").last ?? ""
         let mount = (try? CgroupPlace.ofProcess().get().mount) ?? ""  // nothing is frozen where there is none
-        let events = ProcessStatus.read("\(mount)\(line.dropFirst("0::".count))/cgroup.events", limit: 256)
+        let events = kernelText(of: "\(mount)\(line.dropFirst("0::".count))/cgroup.events", limit: 256)
         return events?.contains("frozen 1") == true
     }
 

@@ -19,8 +19,8 @@ struct CgroupPlace: Equatable {
     var directory: String { mount + path }
 
     static func ofProcess() -> Result<CgroupPlace, CgroupProblem> {
-        let own = ProcessStatus.read("/proc/self/cgroup", limit: 8_192) ?? ""
-        let mounts = ProcessStatus.read("/proc/self/mountinfo", limit: 65_536) ?? ""
+        let own = kernelText(of: "/proc/self/cgroup", limit: 8_192) ?? ""
+        let mounts = kernelText(of: "/proc/self/mountinfo", limit: 65_536) ?? ""
         return Result { () throws(CgroupProblem) in try CgroupPlace(own: own, mounts: mounts) }
     }
 

@@ -35,6 +35,19 @@ final class DescriptorWatch: Sendable {
         }
     }
 
+    /// The same, at the latest at `deadline`, or when the task is cancelled.
+    func readable(before deadline: ContinuousClock.Instant) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.readable() }
+            group.addTask {
+                try? await Task.sleep(until: deadline, clock: .continuous)  // cancelled: nobody waits any more
+                self.stop()
+            }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
     /// Makes ``readable()`` return. Idempotent; callable from anywhere.
     func stop() {
         let before = state.withLock { state in

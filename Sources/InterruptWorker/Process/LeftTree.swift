@@ -10,20 +10,25 @@ struct LeftTree {
     /// The leader, when it was recorded.
     let leader: ProcessIdentity?
 
-    /// Kills what is there, and whoever that forks meanwhile. Returns who is still there after `limit`.
+    /// Kills what is there, and whoever that forks meanwhile, until a look finds nobody. Returns who is still there after
+    /// `limit`, or when the task is cancelled.
     func end(within limit: Duration) async -> [ProcessStatus] {
         let deadline = ContinuousClock.now + limit
-        var left: [ProcessStatus] = []
-        repeat {
-            left = []
-            for leaf in leaves() { left += await Self.end(leaf, before: deadline) }
-            for session in sessions() {
-                if await !session.kill(within: max(.zero, ContinuousClock.now.duration(to: deadline))) {
-                    left += session.members().compactMap(ProcessStatus.init(of:))
-                }
+        while true {
+            let (leaves, sessions) = (leaves(), sessions())
+            let members =
+                leaves.flatMap { TreeMembers.leaf(directory: $0).alive() }
+                + sessions.flatMap { $0.members().compactMap(ProcessStatus.init(of:)) }
+            if members.isEmpty || ContinuousClock.now >= deadline || Task.isCancelled {
+                for leaf in leaves { Self.remove(leaf) }
+                return members
             }
-        } while !left.isEmpty && ContinuousClock.now < deadline
-        return left
+            for leaf in leaves { Self.kill(leaf) }
+            for session in sessions { session.kill() }
+            // Who does not end must not keep us from those that others fork meanwhile.
+            let nextLook = min(deadline, .now + .milliseconds(100))
+            for member in members { await ProcessSession.exit(of: member.pid, before: nextLook) }
+        }
     }
 
     private func sessions() -> [ProcessSession] {
@@ -61,20 +66,16 @@ struct LeftTree {
         return names
     }
 
-    private static func end(_ leaf: String, before deadline: ContinuousClock.Instant) async -> [ProcessStatus] {
-        let members = TreeMembers.leaf(directory: leaf)
+    private static func kill(_ leaf: String) {
         let file = open(leaf + "/cgroup.kill", O_WRONLY | O_CLOEXEC)
-        if file >= 0 {
-            _ = write(file, "1", 1)  // who is left is looked up below
-            close(file)
-        }
-        while true {
-            let left = members.alive()
-            guard let one = left.first, ContinuousClock.now < deadline else {
-                if left.isEmpty { rmdir(leaf) }
-                return left
-            }
-            await ProcessSession.exit(of: one.pid, before: deadline)
-        }
+        guard file >= 0 else { return }
+        _ = write(file, "1", 1)  // who is left is looked up
+        close(file)
+    }
+
+    /// Removes the cgroup with those that the run made below it; one that somebody is in stays.
+    private static func remove(_ leaf: String) {
+        for name in directories(in: leaf) { remove("\(leaf)/\(name)") }
+        rmdir(leaf)
     }
 }

@@ -4,8 +4,8 @@ public import InterruptCore
 
 /// The session of a run whose worker is dead: nobody holds the leader unreaped any more, so numbers alone mean nothing.
 ///
-/// Unsafe here: a pid is signalled by number only in the one call that follows the check of its session and start time;
-/// the window between the two is that of any `kill(2)`.
+/// Unsafe here: a member is signalled through a descriptor that was opened before its session and start were checked, so
+/// whoever has its number later is not meant.
 struct ProcessSession {
     /// The leader, whose pid is the session's id.
     let leader: ProcessIdentity
@@ -13,25 +13,25 @@ struct ProcessSession {
     /// The processes of the session that still run. A process that started before the leader belongs to another one
     /// that had the same number. The kernel gives a number to nobody else while a session is left that has it, so a
     /// process with the leader's number and another start proves that our session is gone.
-    func members() -> [pid_t] {
-        guard leader.boot == ProcessIdentity.currentBoot else { return [] }
-        if let present = ProcessStatus(of: leader.pid), present.start != leader.start { return [] }
-        return ProcessStatus.allProcesses().filter { pid in
-            guard getsid(pid) == leader.pid, let status = ProcessStatus(of: pid), status.isAlive else { return false }
-            return status.start >= leader.start
-        }
+    func members() -> [pid_t] { isThere ? ProcessStatus.allProcesses().filter(isMember) : [] }
+
+    private var isThere: Bool {
+        leader.boot == ProcessIdentity.currentBoot
+            && ProcessStatus(of: leader.pid).map { $0.start == leader.start } ?? true
     }
 
-    /// Kills every member, and whoever they fork meanwhile, until none is left or `limit` has passed.
-    func kill(within limit: Duration) async -> Bool {
-        let deadline = ContinuousClock.now + limit
-        while ContinuousClock.now < deadline {
-            let pids = members()
-            if pids.isEmpty { return true }
-            for pid in pids where getsid(pid) == leader.pid { Glibc.kill(pid, SIGKILL) }
-            for pid in pids { await Self.exit(of: pid, before: deadline) }
+    private func isMember(_ pid: pid_t) -> Bool {
+        guard getsid(pid) == leader.pid, let status = ProcessStatus(of: pid), status.isAlive else { return false }
+        return status.start >= leader.start
+    }
+
+    /// Kills every member that is there now.
+    func kill() {
+        for pid in members() {
+            guard let descriptor = Self.openDescriptor(of: pid) else { continue }
+            defer { close(descriptor) }
+            if isThere, isMember(pid) { _ = launch_signal(descriptor, SIGKILL) }
         }
-        return members().isEmpty
     }
 
     /// The sessions of processes that carry the run's id in their environment: for a run whose worker died before it had
@@ -54,16 +54,7 @@ struct ProcessSession {
     static func exit(of pid: pid_t, before deadline: ContinuousClock.Instant) async {
         guard let descriptor = openDescriptor(of: pid) else { return }
         defer { close(descriptor) }
-        let watch = DescriptorWatch(descriptor)
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { await watch.readable() }
-            group.addTask {
-                try? await Task.sleep(until: deadline, clock: .continuous)  // cancelled: it has exited
-                watch.stop()
-            }
-            await group.next()
-            group.cancelAll()
-        }
+        await DescriptorWatch(descriptor).readable(before: deadline)
     }
 
     /// A descriptor that becomes readable when `pid` exits; `nil` when it has gone already. The caller closes it.
@@ -76,7 +67,7 @@ struct ProcessSession {
 extension ProcessIdentity {
     /// The boot and the process namespace of this process; a pid means something only there.
     static let currentBoot: String = {
-        let boot = ProcessStatus.read("/proc/sys/kernel/random/boot_id", limit: 64) ?? ""
+        let boot = kernelText(of: "/proc/sys/kernel/random/boot_id", limit: 64) ?? ""
         var link = [UInt8](repeating: 0, count: 64)
         let count = readlink("/proc/self/ns/pid", &link, link.count)
         return boot.prefix { $0 != "\n" } + "/" + String(decoding: link.prefix(max(0, count)), as: UTF8.self)

@@ -29,7 +29,7 @@ enum TreeMembers: Equatable {
     }
 
     private static func listed(in directory: String) -> [pid_t] {
-        let text = ProcessStatus.read(directory + "/cgroup.procs", limit: 1 << 20) ?? ""
+        let text = kernelText(of: directory + "/cgroup.procs", limit: 1 << 20) ?? ""
         var pids = text.split(separator: "\n").compactMap { pid_t($0) }
         guard let listing = opendir(directory) else { return pids }
         defer { closedir(listing) }

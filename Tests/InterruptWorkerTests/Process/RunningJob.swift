@@ -153,6 +153,13 @@ extension RunEnding {
 /// Whether a process with this id runs, zombies not counted.
 func isRunning(_ pid: Int32) -> Bool { ProcessStatus(of: pid)?.isAlive ?? false }
 
+/// The processes that run and were started with this run's variables.
+func carriers(of run: RunID) -> [Int32] {
+    ProcessStatus.allProcesses().filter { pid in
+        ProcessStatus.environment(of: pid).contains("INTERRUPT_RUN=\(run)") && isRunning(pid)
+    }
+}
+
 /// The numbers that a job printed after `label=`.
 func numbers(after label: String, in text: String) -> [Int32] {
     text.split(whereSeparator: \.isWhitespace).compactMap { word in

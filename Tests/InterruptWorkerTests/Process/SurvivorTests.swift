@@ -1,4 +1,5 @@
 import Glibc
+import InterruptCore
 import Testing
 
 @testable import InterruptWorker
