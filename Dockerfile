@@ -15,7 +15,7 @@ RUN swift build -c release --static-swift-stdlib --product interruptd \
 
 FROM debian:bookworm-slim
 RUN apt-get update -qq \
-    && apt-get install -y -qq --no-install-recommends libhiredis0.14 libyaml-0-2 ca-certificates redis-server \
+    && apt-get install -y -qq --no-install-recommends libhiredis0.14 libyaml-0-2 ca-certificates redis-server tini \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --shell /usr/sbin/nologin interrupt \
     && install -d -o interrupt -g interrupt -m 0700 /var/lib/interrupt
@@ -24,4 +24,5 @@ USER interrupt
 VOLUME /var/lib/interrupt
 # SIGTERM drains and then ends what is left within the grace period.
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["interruptd", "--state-dir", "/var/lib/interrupt"]
+# What outlives its parent becomes a child of the first process, which has to wait for it: tini does, interruptd does not.
+ENTRYPOINT ["tini", "--", "interruptd", "--state-dir", "/var/lib/interrupt"]

@@ -15,7 +15,9 @@ struct ServiceNotifier: Sendable {
         guard let path = environment["NOTIFY_SOCKET"], path.hasPrefix("/") || path.hasPrefix("@") else { return nil }
         self.path = path
         let isForUs = environment["WATCHDOG_PID"].map { $0 == "\(getpid())" } ?? true
-        let limit = environment["WATCHDOG_USEC"].flatMap(Int64.init).map { Duration.microseconds($0) }
+        let limit = environment["WATCHDOG_USEC"].flatMap(Int64.init).flatMap {
+            $0 > 0 ? Duration.microseconds($0) : nil
+        }
         watchdogInterval = isForUs ? limit.map { $0 / 2 } : nil
     }
 
@@ -59,7 +61,7 @@ struct ServiceNotifier: Sendable {
         let message = Array(text.utf8)
         _ = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                sendto(descriptor, message, message.count, Int32(MSG_NOSIGNAL), address, length)
+                sendto(descriptor, message, message.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT), address, length)
             }
         }
     }

@@ -47,7 +47,9 @@ struct JobCommand: Equatable {
 
     private static func entries(_ variables: [String: [UInt8]]) throws(SpawnFailure) -> [[UInt8]] {
         var entries: [[UInt8]] = []
-        for (name, value) in variables.sorted(by: { $0.key < $1.key }) {
+        // Ours first: they are looked for in the first part of a process's environment.
+        func rank(_ name: String) -> (Int, String) { (name.hasPrefix("INTERRUPT_") ? 0 : 1, name) }
+        for (name, value) in variables.sorted(by: { rank($0.key) < rank($1.key) }) {
             let isDigitFirst = name.utf8.first.map { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ?? true
             guard !isDigitFirst, !name.utf8.contains(0), !name.contains("="), !value.contains(0) else {
                 let shown = name.escapedForDisplay(limit: 60)

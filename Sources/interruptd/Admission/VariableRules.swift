@@ -31,12 +31,14 @@ enum VariableRules {
         "JDK_JAVA_OPTIONS", "NODE_OPTIONS", "NODE_PATH", "RUBYOPT", "RUBYLIB", "PHPRC", "PHP_INI_SCAN_DIR", "AWKPATH",
         "AWKLIBPATH", "RSYNC_RSH", "TAR_OPTIONS", "MAKEFLAGS", "MAKEFILES", "CC", "CXX", "OPENSSL_CONF",
         "OPENSSL_ENGINES", "OPENSSL_MODULES", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_HOME", "WGETRC", "VIMINIT",
-        "EXINIT", "INPUTRC", "GOFLAGS", "GOPATH", "GOROOT", "GODEBUG", "KUBECONFIG",
+        "EXINIT", "INPUTRC", "GOFLAGS", "GOPATH", "GOROOT", "GODEBUG", "KUBECONFIG", "GTK_MODULES", "GTK_PATH",
+        "QT_PLUGIN_PATH", "GNUPGHOME",
     ]
     private static let prefixes = [
         "LD_", "DYLD_", "BASH_", "GLIBC_", "MALLOC_", "GIT_", "PYTHON", "PERL", "LUA_", "XDG_", "SSH_", "npm_",
-        "CARGO_",
-        "RUSTC", "DOCKER_", "INTERRUPT_",
+        "CARGO_", "RUSTC", "DOCKER_", "INTERRUPT_", "DOTNET_", "COR_", "CORECLR_", "COMPlus_", "GEM_", "BUNDLE_",
+        "PIP_",
+        "ERL_", "R_PROFILE", "R_ENVIRON", "R_LIBS", "JULIA_", "KRB5", "SYSTEMD_",
     ]
 }
 

@@ -225,6 +225,13 @@ import Testing
         #expect(Set(lines) == Set(expected))
     }
 
+    @Test func `begins with who the job is, which is looked for in its first part only`() async throws {
+        var job = try JobUnderTest("head", "-c", "10", "/proc/self/environ")
+        job.order.environment["A"] = [UInt8](repeating: 0x61, count: 100_000)
+        #expect(await job.run().exitCode == 0)
+        #expect(job.seen.text() == "INTERRUPT_")
+    }
+
     @Test func `a name that cannot be set is refused in words`() async throws {
         var job = try JobUnderTest("env")
         job.order.environment = ["A=B": [1]]
