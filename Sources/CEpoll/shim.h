@@ -1,2 +1,3 @@
-// The C library's epoll, which Swift's own module of it leaves out.
+// The C library's epoll and eventfd, which Swift's own module of it leaves out.
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
