@@ -29,7 +29,7 @@ static int make_file(const char *bytes, size_t size) {
     return file;
 }
 
-int launch_send_run(int socket, const void *spec, size_t size, const int descriptors[LAUNCH_SPEC_FD]) {
+int launch_send_run(int socket, const void *spec, size_t size, const int descriptors[LAUNCH_SPEC_FD], int flags) {
     int all[LAUNCH_FD_COUNT];
     memcpy(all, descriptors, LAUNCH_SPEC_FD * sizeof(int));
     size_t count = LAUNCH_SPEC_FD;
@@ -50,7 +50,7 @@ int launch_send_run(int socket, const void *spec, size_t size, const int descrip
     header->cmsg_len = CMSG_LEN(count * sizeof(int));
     memcpy(CMSG_DATA(header), all, count * sizeof(int));
     int error = 0;
-    while (sendmsg(socket, &message, MSG_NOSIGNAL) < 0 && (error = errno) == EINTR) error = 0;
+    while (sendmsg(socket, &message, MSG_NOSIGNAL | flags) < 0 && (error = errno) == EINTR) error = 0;
     if (count == LAUNCH_FD_COUNT) close(all[LAUNCH_SPEC_FD]);
     return error;
 }
@@ -59,15 +59,21 @@ ptrdiff_t launch_receive_run(int socket, void *spec, int descriptors[LAUNCH_FD_C
     struct iovec bytes = {spec, LAUNCH_LONGEST_PACKET};
     union launch_descriptors control;
     struct msghdr message = {
-        .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+        .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control.bytes,
+        .msg_controllen = CMSG_LEN(LAUNCH_FD_COUNT * sizeof(int))};  // what is left over would hold one more
     ssize_t size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (size <= 0) return size;
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     size_t count = 0;
-    if (header && header->cmsg_type == SCM_RIGHTS) count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     descriptors[LAUNCH_SPEC_FD] = -1;
-    memcpy(descriptors, header ? (const void *)CMSG_DATA(header) : spec, count * sizeof(int));
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+        count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(descriptors, CMSG_DATA(header), count * sizeof(int));
+    }
     if (count >= LAUNCH_SPEC_FD && !(message.msg_flags & MSG_TRUNC)) return size;
+    // Why, where there is no descriptor left for the others.
+    struct launch_event event = {LAUNCH_FAILED, LAUNCH_STEP_SPEC, message.msg_flags & MSG_CTRUNC ? EMFILE : EINVAL};
+    if (count > LAUNCH_CONTROL_FD) launch_send_event(descriptors[LAUNCH_CONTROL_FD], &event, -1);
     for (size_t i = 0; i < count; i++) close(descriptors[i]);
     return -1;
 }
@@ -86,18 +92,20 @@ void launch_send_event(int socket, const struct launch_event *event, int descrip
         header->cmsg_len = CMSG_LEN(sizeof descriptor);
         memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
     }
-    sendmsg(socket, &message, MSG_NOSIGNAL);
+    sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 ptrdiff_t launch_receive_event(int socket, struct launch_event *event, int *descriptor) {
     struct iovec bytes = {event, sizeof *event};
     union launch_descriptors control;
     struct msghdr message = {
-        .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+        .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control.bytes,
+        .msg_controllen = CMSG_LEN(sizeof *descriptor)};
     ssize_t count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     struct cmsghdr *header = count > 0 ? CMSG_FIRSTHDR(&message) : NULL;
     *descriptor = -1;
-    if (header && header->cmsg_type == SCM_RIGHTS) memcpy(descriptor, CMSG_DATA(header), sizeof *descriptor);
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+        memcpy(descriptor, CMSG_DATA(header), sizeof *descriptor);
     return count;
 }
 

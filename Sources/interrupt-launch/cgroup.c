@@ -11,7 +11,11 @@
 
 int cgroup_make(int base, const char *name) {
     if (mkdirat(base, name, 0755) != 0 && errno != EEXIST) return -1;
-    return openat(base, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int leaf = openat(base, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int error = errno;
+    if (leaf < 0) unlinkat(base, name, AT_REMOVEDIR);
+    errno = error;
+    return leaf;
 }
 
 // Calls `visit` for each cgroup right below `directory`.
@@ -31,6 +35,7 @@ static void remove_child(int directory, const char *name, void *context) {
 
 int cgroup_remove(int base, const char *name) {
     if (unlinkat(base, name, AT_REMOVEDIR) == 0 || errno == ENOENT) return 0;
+    fchmodat(base, name, 0700, 0);  // the run may have closed it to us
     int leaf = openat(base, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (leaf < 0) return errno;
     each_child(leaf, remove_child, NULL);
@@ -91,7 +96,9 @@ void cgroup_each(int leaf, const char *path, void visit(const struct process *pr
         for (int pid; fscanf(list, "%d", &pid) == 1;) {
             if (!process_open(pid, &process)) continue;
             // Looked at through its own directory: the number may have gone to somebody else since it was listed.
-            if (cgroup_contains(path, &process)) visit(&process, context);
+            char text[8192];
+            const char *own = process_cgroup(&process, text, sizeof text);
+            if (own && cgroup_holds(path, own)) visit(&process, context);
             close(process.directory);
         }
         fclose(list);
@@ -100,17 +107,14 @@ void cgroup_each(int leaf, const char *path, void visit(const struct process *pr
     each_child(leaf, search_below, &search);
 }
 
-bool cgroup_contains(const char *path, const struct process *process) {
-    char text[8192];
-    if (read_file(process->directory, "cgroup", text, sizeof text) <= 0) return false;
-    char *line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-    if (!line) return false;
-    line = strstr(line, "0::") + 3;
+bool cgroup_holds(const char *path, const char *other) {
     size_t length = strlen(path);
-    return strncmp(line, path, length) == 0 && strchr("/\n", line[length]);
+    return strncmp(other, path, length) == 0 && strchr("/\n", other[length]);
 }
 
-int cgroup_kill(int leaf) { return write_file(leaf, "cgroup.kill", "1"); }
+void cgroup_kill(int kill) {
+    if (write(kill, "1", 1) < 0) return;  // it has been removed, which only an empty one can be
+}
 
 int cgroup_freeze(int leaf, bool frozen) { return write_file(leaf, "cgroup.freeze", frozen ? "1" : "0"); }
 

@@ -18,12 +18,12 @@ void events_begin(void) {
     sigprocmask(SIG_SETMASK, &mask, NULL);
     children = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     if (events < 0 || children < 0) abort();
-    events_watch(children, EPOLLIN, 0, CHILDREN);
+    if (!events_watch(children, EPOLLIN, 0, CHILDREN)) abort();
 }
 
-void events_watch(int descriptor, uint32_t what, uint64_t run, enum source source) {
+bool events_watch(int descriptor, uint32_t what, uint64_t run, enum source source) {
     struct epoll_event event = {.events = what, .data.u64 = run << SOURCE_BITS | source};
-    if (epoll_ctl(events, EPOLL_CTL_ADD, descriptor, &event) != 0) abort();
+    return epoll_ctl(events, EPOLL_CTL_ADD, descriptor, &event) == 0;
 }
 
 void events_close(int descriptor) {

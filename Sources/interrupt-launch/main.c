@@ -4,9 +4,6 @@
 // Where there are cgroups, this process, the guard, is the parent of each run's leader, which begins its life inside of
 // its leaf. Elsewhere each run has a supervisor between the two, a copy of this process and the subreaper of all that is
 // below it: who loses its parent there becomes its child, so the tree is empty when it has no child left.
-#include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,74 +11,28 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cgroup.h"
 #include "descendants.h"
 #include "events.h"
 #include "run.h"
+#include "strays.h"
 
-enum { WORKER = 0 };  // the descriptor that the worker gave it
 enum { SHORTEST_TICK = 10, LONGEST_TICK = 1000 };  // milliseconds
+enum { MOST_AT_A_TIME = 256 };  // children, before other runs are looked after
 
 static struct place place = {.base = -1};
 static struct run *runs;
 static bool is_closing;
 static int tick = SHORTEST_TICK;
 
-static void kill_run(struct run *run) {
-    run_kill(run);
-    tick = SHORTEST_TICK;
-}
-
-static bool is_leader(pid_t pid) {
-    for (struct run *run = runs; run; run = run->next)
-        if (pid == run->tree.leader || pid == run->supervisor) return true;
-    return false;
-}
-
-static int open_own_children(void) {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
-    return open(path, O_RDONLY | O_CLOEXEC);
-}
-
-static bool is_in_its_place(const struct process *child, void *context) {
-    (void)context;
-    if (is_leader(child->pid)) return true;
-    return place.base >= 0 && cgroup_contains(place.path, child);
-}
-
-static void kill_stray(const struct process *process, void *context) {
-    *(bool *)context = true;
-    process_signal(process, SIGKILL);
-}
-
-// Ends who has left its cgroup or lost its supervisor. Returns whether there was anybody.
-static bool kill_strays(void) {
-    static int list = -1;
-    char text[4096], *rest = text;
-    bool found = false;
-    // Most of the time the children are all leaders, which one read tells.
-    if (list < 0) list = open_own_children();
-    ssize_t count = pread(list, text, sizeof text - 1, 0);
-    text[count > 0 ? count : 0] = 0;
-    bool is_whole = count >= 0 && count < (ssize_t)sizeof text - 1;
-    for (long pid; is_whole && (pid = strtol(rest, &rest, 10)) > 0;)
-        if (!is_leader((pid_t)pid)) is_whole = false;
-    if (!is_whole) descendants_each(is_in_its_place, kill_stray, &found);
-    return found;
-}
-
 static void reap(struct run *run, pid_t pid) {
     siginfo_t end = {0};
     // A leader may have run and ended before its start was looked at, and the worker hears of that first.
-    if (run && pid == run->tree.leader && run->started >= 0 && !run_started(run)) {
-        run->is_over = true;
-        return;
-    }
+    if (run && pid == run->tree.leader && run->started >= 0) run->is_over = !run_started(run);
     waitid(P_PID, (id_t)pid, &end, WEXITED | WNOHANG | __WALL);
     if (run && pid == run->tree.leader) run_leader_exited(run, end.si_code, end.si_status);
     if (run && pid == run->supervisor) {
@@ -91,48 +42,54 @@ static void reap(struct run *run, pid_t pid) {
     }
 }
 
-static void reap_all(void) {
+static struct run *run_of(pid_t child) {
+    struct run *run = runs;
+    while (run && child != run->tree.leader && child != run->supervisor) run = run->next;
+    return run;
+}
+
+// Nobody has a reason to stop a supervisor, which then ends nothing any more. What is below it becomes the guard's to end.
+static void kill_stopped_supervisor(pid_t child) {
+    struct run *run = run_of(child);
+    if (run && child == run->supervisor) kill(child, SIGKILL);
+}
+
+static void take_children(void) {
     struct signalfd_siginfo signal;
     while (read(children, &signal, sizeof signal) > 0) continue;
-    for (;;) {
+    for (int taken = 0; taken < MOST_AT_A_TIME; taken++) {
         siginfo_t info = {0};
-        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0 || info.si_pid == 0) return;
-        struct run *run = runs;
-        while (run && info.si_pid != run->tree.leader && info.si_pid != run->supervisor) run = run->next;
-        reap(run, info.si_pid);
+        if (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) != 0 || info.si_pid == 0) return;
+        if (info.si_code == CLD_STOPPED) {
+            siginfo_t stop;
+            waitid(P_PID, (id_t)info.si_pid, &stop, WSTOPPED | WNOHANG | __WALL);  // so that it is told once
+            kill_stopped_supervisor(info.si_pid);
+            continue;
+        }
+        reap(run_of(info.si_pid), info.si_pid);
         tick = SHORTEST_TICK;
     }
+    raise(SIGCHLD);  // more of them, after whatever else has happened
+}
+
+static void kill_run(struct run *run) {
+    run_kill(run);
+    tick = SHORTEST_TICK;
 }
 
 static void watch_run(struct run *run) {
-    if (run->is_over) return;
     // The guard keeps a supervisor's socket only to say that it was lost.
-    if (!run->supervisor) {
-        events_watch(run->control, EPOLLIN, run->number, CONTROL);
-        events_watch(run->started, EPOLLIN, run->number, STARTED);
-    }
+    if (run->is_over || run->supervisor) return;
+    if (events_watch(run->control, EPOLLIN, run->number, CONTROL)
+        && events_watch(run->started, EPOLLIN, run->number, STARTED)) return;
+    run_told(run);  // the worker ends what it cannot hear of
+    kill_run(run);
 }
 
 // Has changes of the run's leaf told from now on: whether it is empty, whether it stands still.
 static void watch_leaf(struct run *run) {
     if (run->is_watched || run->tree.events < 0) return;
-    run->is_watched = true;
-    events_watch(run->tree.events, EPOLLPRI, run->number, WATCHED);
-}
-
-// Leaves behind what is the guard's: above all the other runs' sockets, which must end when the guard does.
-static void leave_guard(struct run *own) {
-    for (struct run *run = runs, *next; run; run = next) {
-        next = run->next;
-        if (run->control >= 0) close(run->control);
-        free(run);
-    }
-    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    dup2(nothing, WORKER);
-    close(nothing);
-    runs = own;
-    own->next = NULL;
-    events_begin();
+    run->is_watched = events_watch(run->tree.events, EPOLLPRI, run->number, WATCHED);
 }
 
 static void take_packets(void) {
@@ -145,15 +102,11 @@ static void take_packets(void) {
             epoll_ctl(events, EPOLL_CTL_DEL, WORKER, NULL);
         }
         if (size <= 0) return;
-        struct run *run = run_start(&place, spec, (size_t)size, descriptors);
-        if (place.is_supervisor) {
-            leave_guard(run);
-            watch_run(run);
-            return;
-        }
-        run->next = runs;
+        struct run *run = run_start(&place, runs, spec, (size_t)size, descriptors);
+        run->next = place.is_supervisor ? NULL : runs;
         runs = run;
         watch_run(run);
+        if (place.is_supervisor) return;
     }
 }
 
@@ -165,7 +118,7 @@ static void handle(const struct epoll_event *event) {
     if (number && (!run || run->is_over)) return;
     switch (source) {
     case PACKETS: take_packets(); break;
-    case CHILDREN: reap_all(); break;
+    case CHILDREN: take_children(); break;
     case STARTED:
         if (run->started >= 0) run->is_over = !run_started(run);
         break;
@@ -192,12 +145,12 @@ static void handle(const struct epoll_event *event) {
 // Whether the run is over now that its tree is empty.
 static bool ends(struct run *run) {
     if (run->is_lost) {
-        if (kill_strays()) return false;
+        if (strays_kill(runs, run)) return false;
         run_tell(run, (struct launch_event){LAUNCH_LOST});
         return true;
     }
     if (run->supervisor || run->tree.leader) return false;
-    bool is_empty = tree_is_empty(&run->tree) && (place.is_supervisor || !kill_strays());
+    bool is_empty = tree_is_empty(&run->tree) && (place.is_supervisor || !strays_kill(runs, run));
     run_tell_end(run, &place, is_empty);
     if (!is_empty) watch_leaf(run);
     return is_empty;
@@ -211,7 +164,9 @@ static bool settle(bool is_tick) {
         // A supervisor repeats it whenever it wakes up: a tree that forks for ever lets no time pass without an event.
         if ((is_tick || place.is_supervisor) && run->is_killed && !run->is_over) tree_kill(&run->tree);
         if (!run->is_over) run->is_over = ends(run);
-        if (run->is_over && run_free(run, &place)) {
+        if (run->is_over) run_told(run);
+        // One that never began its program is still to be reaped.
+        if (run->is_over && !run->tree.leader && (is_tick || !run->removals) && run_free(run, &place)) {
             *link = next;
             continue;
         }
@@ -221,35 +176,32 @@ static bool settle(bool is_tick) {
     return is_waiting;
 }
 
-// Makes the cgroup for all runs and tries it out. Returns 0 or an error number.
-static int open_base(const char *mount, const char *path) {
-    char directory[4096], name[32];
-    snprintf(directory, sizeof directory, "%s%s", mount, path);
-    snprintf(place.path, sizeof place.path, "%s", path);
-    snprintf(name, sizeof name, "try-%d", getpid());
-    if (mkdir(directory, 0755) != 0 && errno != EEXIST) return errno;
-    place.base = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (place.base < 0) return errno;
-    int leaf = cgroup_make(place.base, name);
-    int error = leaf < 0 ? errno : faccessat(leaf, "cgroup.kill", W_OK, 0) != 0 ? errno : 0;
-    int process = -1;
-    pid_t pid = error ? -1 : fork_into(leaf, &process);
-    if (pid == 0) _exit(0);
-    if (pid < 0 && !error) error = errno;
-    if (pid > 0) waitpid(pid, NULL, 0);
-    if (process >= 0) close(process);
-    place.counts_memory = leaf >= 0 && faccessat(leaf, "memory.events", R_OK, 0) == 0;
-    if (leaf >= 0) close(leaf);
-    while (pid > 0 && cgroup_remove(place.base, name) == EBUSY) sched_yield();  // its last process is being freed
-    if (pid < 0) cgroup_remove(place.base, name);
-    if (!error) return 0;
-    close(place.base);
-    place.base = -1;
-    return error;
+static long milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+// Until no run is left and, in the guard, no worker.
+static void serve(void) {
+    long last_tick = 0;
+    for (bool is_waiting = false; runs || !(is_closing || place.is_supervisor);) {
+        struct epoll_event list[64];
+        int number = epoll_wait(events, list, place.is_supervisor ? 8 : 64, is_waiting ? tick : -1);
+        bool was_supervisor = place.is_supervisor;
+        // A new supervisor has nothing to do with what else the guard was told.
+        for (int i = 0; i < number && was_supervisor == place.is_supervisor; i++) handle(&list[i]);
+        // By the clock: what happens to other runs may leave no pause.
+        long now = milliseconds();
+        bool is_tick = now - last_tick >= tick;
+        if (is_tick) last_tick = now;
+        if (number == 0 && tick < LONGEST_TICK) tick *= 2;
+        is_waiting = settle(is_tick);
+    }
 }
 
 int main(int count, char **arguments) {
-    if (count != 3) {
+    if (count != 4) {
         fprintf(stderr, "interrupt-launch is started by interruptd\n");
         return 64;
     }
@@ -263,24 +215,15 @@ int main(int count, char **arguments) {
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
-    place.files = files.rlim_cur;
+    place.files = strtoul(arguments[3], NULL, 10);
+    if (!place.files) place.files = files.rlim_cur;
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    int error = arguments[1][0] == '/' ? open_base(arguments[1], arguments[2]) : 0;
+    int error = arguments[1][0] == '/' ? place_open(&place, arguments[1], arguments[2]) : 0;
     events_begin();
-    events_watch(WORKER, EPOLLIN, 0, PACKETS);
-    int list = open_own_children();
+    if (!events_watch(WORKER, EPOLLIN, 0, PACKETS)) return 1;
     struct run worker = {.control = WORKER};
-    run_tell(&worker, (struct launch_event){LAUNCH_READY, place.base >= 0, error, list >= 0});
-    close(list);
-    for (bool is_waiting = false; runs || !(is_closing || place.is_supervisor);) {
-        struct epoll_event list[64];
-        int number = epoll_wait(events, list, place.is_supervisor ? 8 : 64, is_waiting ? tick : -1);
-        if (number == 0 && tick < LONGEST_TICK) tick *= 2;
-        bool was_supervisor = place.is_supervisor;
-        // A new supervisor has nothing to do with what else the guard was told.
-        for (int i = 0; i < number && was_supervisor == place.is_supervisor; i++) handle(&list[i]);
-        is_waiting = settle(number == 0);
-    }
+    run_tell(&worker, (struct launch_event){LAUNCH_READY, place.base >= 0, error, children_count() >= 0});
+    serve();
     return 0;
 }

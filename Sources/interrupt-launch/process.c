@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "launch.h"
 
 bool process_open(pid_t pid, struct process *process) {
     char path[32], text[1024];
@@ -21,7 +22,9 @@ bool process_open(pid_t pid, struct process *process) {
     if (!fields || sscanf(fields + 1,
             " %c %d %d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
             &process->state, &parent, &group, &start) != 4) {
+        int error = fields ? ESRCH : errno;
         close(directory);
+        errno = error;
         return false;
     }
     process->directory = directory;
@@ -32,8 +35,12 @@ bool process_open(pid_t pid, struct process *process) {
     return true;
 }
 
-void process_signal(const struct process *process, int signal) {
-    syscall(424, process->directory, signal, NULL, 0);  // pidfd_send_signal, the same everywhere
+void process_signal(const struct process *process, int signal) { launch_signal(process->directory, signal); }
+
+const char *process_cgroup(const struct process *process, char *text, size_t size) {
+    if (read_file(process->directory, "cgroup", text, size) <= 0) return NULL;
+    char *line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+    return line ? strstr(line, "0::") + 3 : NULL;
 }
 
 ssize_t read_file(int directory, const char *path, char *text, size_t size) {
@@ -54,18 +61,38 @@ int write_file(int directory, const char *path, const char *text) {
     return error;
 }
 
-bool seen_add(struct seen *seen, const struct process *process) {
-    for (size_t i = 0; i < seen->count; i++)
-        if (seen->entries[i].pid == process->pid && seen->entries[i].start == process->start) return false;
-    if (seen->count == seen->capacity) {
-        size_t capacity = seen->capacity ? 2 * seen->capacity : 64;
-        struct seen_process *entries = realloc(seen->entries, capacity * sizeof *entries);
-        if (!entries) return true;
-        seen->entries = entries;
-        seen->capacity = capacity;
-    }
-    seen->entries[seen->count++] = (struct seen_process){process->pid, process->start};
+// Where the process stands, or is to stand.
+static struct seen_process *seen_place(const struct seen *seen, pid_t pid, uint64_t start) {
+    size_t i = (size_t)pid & (seen->capacity - 1);
+    while (seen->entries[i].pid && (seen->entries[i].pid != pid || seen->entries[i].start != start))
+        i = (i + 1) & (seen->capacity - 1);
+    return &seen->entries[i];
+}
+
+static bool seen_grow(struct seen *seen) {
+    struct seen more = {.count = seen->count, .capacity = seen->capacity ? 2 * seen->capacity : 64};
+    more.entries = calloc(more.capacity, sizeof *more.entries);
+    if (!more.entries) return false;
+    for (size_t i = 0; i < seen->capacity; i++)
+        if (seen->entries[i].pid) *seen_place(&more, seen->entries[i].pid, seen->entries[i].start) = seen->entries[i];
+    free(seen->entries);
+    *seen = more;
     return true;
+}
+
+bool seen_add(struct seen *seen, const struct process *process, uint64_t number) {
+    if (2 * (seen->count + 1) >= seen->capacity && !seen_grow(seen)) return true;
+    struct seen_process *place = seen_place(seen, process->pid, process->start);
+    if (place->pid) return false;
+    *place = (struct seen_process){process->pid, process->start, number};
+    seen->count++;
+    return true;
+}
+
+const struct seen_process *seen_find(const struct seen *seen, const struct process *process) {
+    if (seen->count == 0) return NULL;
+    const struct seen_process *place = seen_place(seen, process->pid, process->start);
+    return place->pid ? place : NULL;
 }
 
 void seen_clear(struct seen *seen) {

@@ -2,8 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +107,9 @@ static _Noreturn void become(
     dup2(descriptors[LAUNCH_INPUT_FD], 0);
     dup2(descriptors[LAUNCH_OUTPUT_FD], 1);
     dup2(descriptors[LAUNCH_ERROR_FD], 2);
+    // Whoever waits here for a slow disk must not keep other runs' sockets open meanwhile.
+    if (report != 3) report = dup3(report, 3, O_CLOEXEC);
+    syscall(436, 4, ~0U, 0);  // close_range; before Linux 5.9 they are closed a little later
     int32_t failure[2] = {LAUNCH_STEP_DIRECTORY, 0};
     if (!spec->directory[0] || chdir(spec->directory) == 0) {
         failure[0] = LAUNCH_STEP_EXEC;
@@ -117,15 +118,6 @@ static _Noreturn void become(
     failure[1] = errno;
     if (write(report, failure, sizeof failure) < 0) _exit(126);
     _exit(127);
-}
-
-pid_t fork_into(int leaf, int *process) {
-    // The older call where it is enough: container engines forbid clone3 to those without rights.
-    if (leaf < 0) return (pid_t)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, process, NULL, NULL);
-    struct clone_args arguments = {
-        .exit_signal = SIGCHLD, .flags = CLONE_PIDFD | CLONE_INTO_CGROUP, .pidfd = (uint64_t)(uintptr_t)process,
-        .cgroup = (uint64_t)leaf};
-    return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
 }
 
 // Starts the leader. Returns a launch_step, or 0; errno says more.
@@ -156,43 +148,55 @@ static int make_leaf(const struct place *place, struct run *run, const struct sp
         if (errno) return LAUNCH_STEP_CGROUP;
     }
     run->tree.events = openat(run->tree.leaf, "cgroup.events", O_RDONLY | O_CLOEXEC);
-    return run->tree.events < 0 ? LAUNCH_STEP_CGROUP : 0;
+    run->tree.kill = openat(run->tree.leaf, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+    return run->tree.events < 0 || run->tree.kill < 0 ? LAUNCH_STEP_CGROUP : 0;
 }
 
-// In the guard's child: takes everything below it as its tree.
-static void become_supervisor(struct place *place, struct run *run) {
+// In the guard's child: leaves behind what is the guard's, above all the other runs' sockets, which must end when the
+// guard does, and takes everything below it as its tree.
+static void become_supervisor(struct place *place, struct run *others) {
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_NAME, "interrupt-run");
-    run->supervisor = 0;
     place->is_supervisor = true;
+    for (struct run *run = others, *next; run; run = next) {
+        next = run->next;
+        if (run->control >= 0) close(run->control);
+        free(run);
+    }
+    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (nothing < 0) abort();
+    dup2(nothing, WORKER);
+    close(nothing);
+    events_begin();
+}
+
+// Where the run's tree is to be. Returns a launch_step, or 0, in the guard and in a new supervisor.
+static int make_place(struct place *place, struct run *others, struct run *run, const struct spec *spec) {
+    if (place->base >= 0) return make_leaf(place, run, spec);
+    pid_t supervisor = fork();
+    if (supervisor < 0) return LAUNCH_STEP_FORK;
+    if (supervisor == 0) become_supervisor(place, others);
+    run->supervisor = supervisor;
+    return 0;
 }
 
 struct run *run_start(
-    struct place *place, const char *text, size_t size, const int descriptors[LAUNCH_FD_COUNT]) {
+    struct place *place, struct run *others, const char *text, size_t size, const int descriptors[LAUNCH_FD_COUNT]) {
     struct run *run = calloc(1, sizeof *run);
     struct spec spec = {0};
     int step = LAUNCH_STEP_SPEC;
-    pid_t supervisor = -1;
-    static uint64_t numbers;
+    static uint64_t last_number;
     if (!run) abort();
-    run->number = ++numbers;
+    run->number = ++last_number;
     run->control = descriptors[LAUNCH_CONTROL_FD];
-    run->started = run->process = run->tree.leaf = run->tree.events = -1;
+    run->started = run->process = run->tree.leaf = run->tree.events = run->tree.kill = -1;
     run->tree.path = run->path;
     errno = EINVAL;
     if (spec_open(&spec, text, size, descriptors[LAUNCH_SPEC_FD])) {
         snprintf(run->name, sizeof run->name, "%s", spec.leaf);
-        step = 0;
-        if (place->base >= 0) {
-            step = make_leaf(place, run, &spec);
-        } else {
-            supervisor = fork();
-            if (supervisor < 0) step = LAUNCH_STEP_FORK;
-            if (supervisor == 0) become_supervisor(place, run);
-            if (supervisor > 0) run->supervisor = supervisor;
-        }
-        if (!step && supervisor <= 0) step = start_leader(place, run, &spec, descriptors);
+        step = make_place(place, others, run, &spec);
+        if (!step && !run->supervisor) step = start_leader(place, run, &spec, descriptors);
     }
     if (step) run_tell(run, (struct launch_event){LAUNCH_FAILED, step, errno});
     spec_close(&spec);
@@ -215,8 +219,6 @@ bool run_started(struct run *run) {
         return true;
     }
     run_tell(run, (struct launch_event){LAUNCH_FAILED, failure[0], failure[1]});
-    waitpid(run->tree.leader, NULL, 0);  // it has nothing left to do but to end
-    run->tree.leader = 0;
     return false;
 }
 
@@ -227,7 +229,8 @@ bool run_asked(struct run *run) {
     if (count == 0) return false;
     switch (request) {
     case LAUNCH_TERMINATE:
-        tree_terminate(&run->tree);
+    case LAUNCH_TERMINATE_ALL:
+        tree_terminate(&run->tree, request == LAUNCH_TERMINATE_ALL);
         run->is_frozen = false;
         break;
     case LAUNCH_KILL: run_kill(run); break;
@@ -273,13 +276,16 @@ void run_told(struct run *run) {
 }
 
 bool run_free(struct run *run, const struct place *place) {
-    run_told(run);
+    enum { MOST_REMOVALS = 1000 };
     if (run->started >= 0) events_close(run->started);
     if (run->process >= 0) close(run->process);
-    run->process = -1;
     if (run->tree.events >= 0) events_close(run->tree.events);
-    run->started = run->tree.events = -1;
-    if (run->tree.leaf >= 0 && cgroup_remove(place->base, run->name) == EBUSY) return false;
+    run->started = run->process = run->tree.events = -1;
+    if (run->tree.leaf >= 0 && cgroup_remove(place->base, run->name) == EBUSY && ++run->removals < MOST_REMOVALS) {
+        cgroup_kill(run->tree.kill);
+        return false;
+    }
+    if (run->tree.kill >= 0) close(run->tree.kill);
     if (run->tree.leaf >= 0) close(run->tree.leaf);
     free(run);
     return true;

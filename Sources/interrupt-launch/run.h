@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "launch.h"
+#include "place.h"
 #include "tree.h"
 
 struct run {
@@ -21,27 +22,18 @@ struct run {
     bool is_frozen;    // a freeze was asked and not answered
     bool is_over;      // its last event was told; what is left of it is to be freed
     bool is_lost;      // its supervisor was killed: what is left of the tree is the guard's to end
+    int removals;      // how often its leaf could not be removed
     struct launch_event end;  // how the leader ended; no kind before that, nor after it was told
     char name[64];     // the leaf
     char path[4096];   // of its cgroup
 };
 
-// Where runs are put, and how this process was found.
-struct place {
-    int base;                // the directory of the cgroup for all runs, or -1
-    char path[3072];         // that cgroup
-    unsigned long files;     // how many descriptors a job may have
-    bool counts_memory;      // leaves tell who was killed for want of memory
-    bool is_supervisor;      // this process has one tree: all that is below it
-};
-
-// Forks, with a pidfd, right into the cgroup if there is one: no instant in which the child is outside of it.
-pid_t fork_into(int leaf, int *process);
+enum { WORKER = 0 };  // the descriptor that the worker gave the guard
 
 // Starts what the packet says; when it cannot, it says so and the run is over. Without a cgroup it returns twice, as
-// fork does: once in the guard, and once in the new supervisor, where `place` says so.
+// fork does: once in the guard, and once in the new supervisor, where `place` says so and the `others` are gone.
 struct run *run_start(
-    struct place *place, const char *text, size_t size, const int descriptors[LAUNCH_FD_COUNT]);
+    struct place *place, struct run *others, const char *text, size_t size, const int descriptors[LAUNCH_FD_COUNT]);
 
 // The leader has begun, or has failed to. Returns whether the run goes on.
 bool run_started(struct run *run);
@@ -63,7 +55,8 @@ void run_tell(const struct run *run, struct launch_event event);
 // Closes its socket: nothing more is told.
 void run_told(struct run *run);
 
-// Frees all that belongs to it. Returns false, and is to be called again, while the kernel still holds the leaf.
+// Frees all that belongs to it. Returns false, and is to be called again later, while a process is in the leaf: who has
+// moved in is killed. After a thousand times the leaf stays.
 bool run_free(struct run *run, const struct place *place);
 
 #endif

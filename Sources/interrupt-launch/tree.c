@@ -18,46 +18,51 @@ struct sending {
 
 static void send_once(const struct process *process, void *context) {
     struct sending *sending = context;
-    if (process->group == sending->group || process->pid == sending->leader || !seen_add(sending->seen, process)) return;
+    if (process->group == sending->group || process->pid == sending->leader) return;
+    if (!seen_add(sending->seen, process, 0)) return;
     sending->found = true;
     for (int i = 0; i < 2; i++)
         if (sending->signals[i]) process_signal(process, sending->signals[i]);
 }
 
-// Sends to each process once, and looks again until nobody is new: who is being forked is missed by a single look.
-static void send_all(const struct tree *tree, pid_t group, pid_t leader, int first, int second) {
+// Sends to each process once, and looks again until nobody is new: who is being forked is missed by a single look. In a
+// cgroup not for long, because this process has other runs, too. Returns 0, or why somebody may have been missed.
+static int send_all(const struct tree *tree, pid_t group, pid_t leader, int first, int second) {
     struct seen seen = {0};
     struct sending sending = {{first, second}, group, leader, &seen, true};
-    for (int looks = 0; sending.found && looks < 64; looks++) {
+    int error = 0;
+    for (int looks = tree->leaf >= 0 ? 4 : 64; sending.found && looks > 0; looks--) {
         sending.found = false;
         if (tree->leaf >= 0)
             cgroup_each(tree->leaf, tree->path, send_once, &sending);
         else
-            descendants_each(NULL, send_once, &sending);
+            error = descendants_each(NULL, send_once, &sending);
     }
     seen_clear(&seen);
+    return error;
 }
 
-void tree_terminate(const struct tree *tree) {
-    send_all(tree, -1, tree->leader ? tree->leader : -1, SIGTERM, SIGCONT);
+void tree_terminate(const struct tree *tree, bool with_leader) {
+    send_all(tree, -1, tree->leader && !with_leader ? tree->leader : -1, SIGTERM, SIGCONT);
     if (tree->leaf >= 0) cgroup_freeze(tree->leaf, false);
 }
 
 void tree_kill(const struct tree *tree) {
-    if (tree->leaf >= 0 && cgroup_kill(tree->leaf) == 0) return;
-    // The group at once: the kernel does it under one lock, so that a fork meanwhile gets it or is not made. Its number
-    // is the leader's own for as long as that is not reaped.
+    // The leader's group at once: the kernel does it under one lock, so that a fork meanwhile gets it or is not made. Its
+    // number is the leader's own for as long as that is not reaped. In a cgroup, too: the leader may have left that.
     if (tree->leader) kill(-tree->leader, SIGKILL);
-    send_all(tree, -1, -1, SIGKILL, 0);
+    if (tree->leaf >= 0)
+        cgroup_kill(tree->kill);
+    else
+        send_all(tree, -1, -1, SIGKILL, 0);
 }
 
 int tree_freeze(const struct tree *tree) {
-    if (tree->leaf < 0) {
-        if (tree->leader) kill(-tree->leader, SIGSTOP);
-        send_all(tree, tree->leader ? tree->leader : -1, -1, SIGSTOP, 0);
-        return 0;
-    }
-    return cgroup_freeze(tree->leaf, true);
+    if (tree->leaf >= 0) return cgroup_freeze(tree->leaf, true);
+    if (tree->leader) kill(-tree->leader, SIGSTOP);
+    int error = send_all(tree, tree->leader ? tree->leader : -1, -1, SIGSTOP, 0);
+    if (error) tree_thaw(tree);
+    return error;
 }
 
 int tree_thaw(const struct tree *tree) {

@@ -7,13 +7,13 @@
 struct tree {
     pid_t leader;      // 0 when it has been reaped; its number is nobody else's until then
     int leaf;          // the cgroup, or -1: everything below this process is the tree
-    int events;        // its cgroup.events
+    int events, kill;  // its cgroup.events and cgroup.kill
     const char *path;  // of the cgroup
 };
 
-// Asks every process but the leader to end, whether it stands still or not: SIGTERM and SIGCONT, once each. The worker
-// has signalled the leader, which it has a pidfd of.
-void tree_terminate(const struct tree *tree);
+// Asks every process to end, whether it stands still or not: SIGTERM and SIGCONT, once each. The leader is left out
+// unless `with_leader`.
+void tree_terminate(const struct tree *tree, bool with_leader);
 
 // Forces every process to end. Who is being forked meanwhile may be missed: to be repeated until the tree is empty.
 void tree_kill(const struct tree *tree);

@@ -146,7 +146,8 @@ struct Daemon {
             outputLimit: settings.outputLimit,
             runDirectory: runDirectory,
             moreTime: settings.moreTime,
-            usesCgroups: settings.usesCgroups
+            usesCgroups: settings.usesCgroups,
+            jobDescriptors: OpenFileLimit.raise()
         )
     }
 

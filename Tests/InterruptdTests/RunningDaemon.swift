@@ -89,6 +89,7 @@ func withDaemon(
     in directory: String,
     path: String? = nil,
     ignoring signals: String? = nil,
+    openFiles: Int? = nil,
     environment: [Environment.Key: String] = [:],
     waitsUntilReady: Bool = true,
     _ body: @escaping @Sendable (RunningDaemon) async throws -> Void
@@ -107,7 +108,8 @@ func withDaemon(
     var options = PlatformOptions()
     options.createSession = true  // as with a terminal of its own
     let program = "\(products)/interruptd"
-    let shell = signals.map { ["-c", "trap '' \($0); exec \"$0\" \"$@\"", program] }
+    let setUp = [signals.map { "trap '' \($0)" }, openFiles.map { "ulimit -Sn \($0)" }].compactMap { $0 }
+    let shell = setUp.isEmpty ? nil : ["-c", "\(setUp.joined(separator: "; ")); exec \"$0\" \"$@\"", program]
     let result = try await Subprocess.run(
         .path(FilePath(shell == nil ? program : "/bin/sh")),
         arguments: Arguments(

@@ -69,6 +69,26 @@ private final class ManagerSocket: Sendable {
             environment: ["NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "3000", "WATCHDOG_PID": "\(getpid())"]
         )
         #expect(own?.watchdogInterval == .microseconds(1_500))
+        for text in ["0", "-1", "soon"] {
+            let never = ServiceNotifier(environment: ["NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": text])
+            #expect(never != nil && never?.watchdogInterval == nil)
+        }
+    }
+
+    @Test func `may have more files open than its jobs, which get the limit that it was started with`() async throws {
+        try await withTemporaryDirectory { directory in
+            let (status, _) = try await withDaemon(in: directory, openFiles: 500) { daemon in
+                let limits = try String(contentsOfFile: "/proc/\(daemon.pid)/limits", encoding: .utf8)
+                let line = limits.split(separator: "\n").first { $0.hasPrefix("Max open files") }
+                #expect(try #require(line?.split(separator: " ").compactMap { Int($0) }.first) > 500)
+                let job = try await daemon.start("ulimit -Sn", as: "limit")
+                await daemon.lines.wait(for: "ended job=\"limit\"")
+                let text = try String(contentsOfFile: "\(directory)/state/output/\(job.run).log", encoding: .utf8)
+                #expect(text == "500\n")
+                daemon.send(SIGTERM)
+            }
+            #expect(status == .exited(0))
+        }
     }
 
     @Test func `has a unit that systemd understands`() throws {

@@ -1,8 +1,8 @@
 // What a worker and interrupt-launch say to each other. Both are of one build, so the numbers may change with it.
 //
-// The worker starts `interrupt-launch MOUNT BASE` with a socket of packets as its standard input. MOUNT is where the
-// cgroup file system is, BASE the cgroup below which each run gets a leaf; both are "-" where there are to be none. The
-// first packet back is LAUNCH_READY. Each packet of the worker on that socket starts one run, see launch_send_run(). All
+// The worker starts `interrupt-launch MOUNT BASE FILES` with a socket of packets as its standard input. MOUNT is where the
+// cgroup file system is, BASE the cgroup below which each run gets a leaf; both are "-" where there are to be none. FILES is
+// how many descriptors a job may have open, 0 for as many as the worker. The first packet back is LAUNCH_READY. Each packet of the worker on that socket starts one run, see launch_send_run(). All
 // else that concerns the run is said on the run's own socket.
 #ifndef LAUNCH_H
 #define LAUNCH_H
@@ -18,6 +18,7 @@ enum launch_request {
     LAUNCH_KILL,           // SIGKILL for the whole tree, again and again until it is empty
     LAUNCH_FREEZE,         // no process of the tree runs any more
     LAUNCH_THAW,           // they go on
+    LAUNCH_TERMINATE_ALL,  // SIGTERM and SIGCONT for the leader, too
 };
 
 enum launch_event_kind {
@@ -51,8 +52,8 @@ enum { LAUNCH_CONTROL_FD, LAUNCH_INPUT_FD, LAUNCH_OUTPUT_FD, LAUNCH_ERROR_FD, LA
 
 enum { LAUNCH_LONGEST_PACKET = 65536 };
 
-// Sends one packet that starts a run. Returns 0 or an error number.
-int launch_send_run(int socket, const void *spec, size_t size, const int descriptors[LAUNCH_SPEC_FD]);
+// Sends one packet that starts a run; `flags` are those of send(2). Returns 0 or an error number.
+int launch_send_run(int socket, const void *spec, size_t size, const int descriptors[LAUNCH_SPEC_FD], int flags);
 
 // Receives such a packet into `spec`. Returns the spec's size, 0 at the end of the socket, -1 for nothing now or a packet
 // that is no use. A spec that came in a file has size 1, and its descriptor is not -1.

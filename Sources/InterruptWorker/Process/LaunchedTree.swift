@@ -17,6 +17,8 @@ final class LaunchedTree: Sendable {
         case freeze
         /// It goes on.
         case thaw
+        /// SIGTERM and SIGCONT for the whole tree.
+        case terminateAll
     }
 
     enum Event {
@@ -87,7 +89,7 @@ final class LaunchedTree: Sendable {
             if case .closed = state { return }
             var byte = request.rawValue
             // It fails only when nobody listens any more, which is an event of its own.
-            _ = send(socket, &byte, 1, Int32(MSG_NOSIGNAL))
+            _ = send(socket, &byte, 1, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
         }
     }
 

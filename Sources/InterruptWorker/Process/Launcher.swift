@@ -1,4 +1,5 @@
 internal import CLaunch
+internal import Dispatch
 internal import Glibc
 internal import InterruptCore
 internal import Logging
@@ -54,6 +55,7 @@ final class Launcher: Sendable {
 
     private let program: FilePath?
     private let usesCgroups: Bool
+    private let jobDescriptors: UInt64?
     private let logger: Logger
     private let state = Mutex(State.idle)
 
@@ -62,17 +64,18 @@ final class Launcher: Sendable {
     /// - Parameters:
     ///   - program: the file of `interrupt-launch`; `nil` looks beside this program, in `../libexec` and in `PATH`.
     ///   - usesCgroups: whether cgroups are used where they can be.
-    init(program: FilePath?, usesCgroups: Bool, logger: Logger) {
+    ///   - jobDescriptors: how many descriptors a job may have open; `nil` is as many as this process.
+    init(program: FilePath?, usesCgroups: Bool, jobDescriptors: UInt64?, logger: Logger) {
         self.program = program
         self.usesCgroups = usesCgroups
+        self.jobDescriptors = jobDescriptors
         self.logger = logger
     }
 
     /// The guard, started if there is none.
     func ready() async throws(SpawnFailure) -> Guard {
         while true {
-            let isOurs = await takeTurn()
-            switch isOurs {
+            switch await takeTurn() {
             case .ready(let guardian): return guardian
             case .wait: continue
             case .start:
@@ -98,12 +101,7 @@ final class Launcher: Sendable {
         for attempt in 1...2 {
             let guardian = try await ready()
             let sockets = try Self.makeSockets()
-            let problem = launch_send_run(
-                guardian.socket.descriptor,
-                spec.bytes,
-                spec.bytes.count,
-                [sockets.1, input, output, error]
-            )
+            let problem = await Self.send(spec, [sockets.1, input, output, error], to: guardian.socket)
             close(sockets.1)
             if problem == 0 { return (sockets.0, guardian.containment) }
             close(sockets.0)
@@ -116,6 +114,19 @@ final class Launcher: Sendable {
             if attempt == 2 { throw SpawnFailure(text: "interrupt-launch does not stay: \(Errno(rawValue: problem))") }
         }
         throw SpawnFailure(text: "interrupt-launch does not stay")
+    }
+
+    /// Returns 0 or an error number.
+    private static func send(_ spec: LaunchSpec, _ descriptors: [Int32], to socket: Socket) async -> Int32 {
+        let bytes = spec.bytes
+        let problem = launch_send_run(socket.descriptor, bytes, bytes.count, descriptors, Int32(MSG_DONTWAIT))
+        guard problem == EAGAIN else { return problem }
+        // The guard is behind. Waiting for it takes a thread that nothing else of ours waits for.
+        return await withCheckedContinuation { continuation in
+            DispatchQueue.global().async {
+                continuation.resume(returning: launch_send_run(socket.descriptor, bytes, bytes.count, descriptors, 0))
+            }
+        }
     }
 
     private enum Turn {
@@ -170,11 +181,14 @@ final class Launcher: Sendable {
         let place = usesCgroups ? CgroupPlace.ofProcess() : .failure(CgroupProblem("switched off"))
         let sockets = try Self.makeSockets()
         let socket = Socket(sockets.0)
+        // A guard that takes no packet for so long does not run.
+        var limit = timeval(tv_sec: 10, tv_usec: 0)
+        setsockopt(socket.descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         let (mount, path) = (try? place.get()).map { ($0.mount, $0.path) } ?? ("-", "-")
         do {
             _ = try await Subprocess.run(
                 .path(program),
-                arguments: [mount, path],
+                arguments: [mount, path, "\(jobDescriptors ?? 0)"],
                 input: .fileDescriptor(FileDescriptor(rawValue: sockets.1), closeAfterSpawningProcess: true),
                 output: .discarded,
                 error: .discarded
@@ -208,11 +222,13 @@ final class Launcher: Sendable {
     }
 
     private static func firstEvent(of socket: Socket) async throws(SpawnFailure) -> launch_event {
-        await DescriptorWatch(socket.descriptor).readable()
+        await DescriptorWatch(socket.descriptor).readable(before: .now + .seconds(10))
         var event = launch_event()
         let count = recv(socket.descriptor, &event, MemoryLayout<launch_event>.size, Int32(MSG_DONTWAIT))
         guard count == MemoryLayout<launch_event>.size, event.kind == LAUNCH_READY.rawValue else {
-            throw SpawnFailure(text: "interrupt-launch did not start: it is of another version, or was ended")
+            throw SpawnFailure(
+                text: "interrupt-launch did not start: it is of another version, was ended, or is too slow"
+            )
         }
         return event
     }

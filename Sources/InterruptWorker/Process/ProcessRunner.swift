@@ -32,6 +32,7 @@ public struct ProcessRunner: Sendable {
     ///   - giveUpAfter: how long processes may outlive SIGKILL before that is reported.
     ///   - usesCgroups: whether each run gets a cgroup of its own where that can be. Without, a small process above each
     ///     run keeps hold of all that comes of it.
+    ///   - jobDescriptors: how many descriptors a job may have open, its soft limit; `nil` is as many as this process.
     ///   - launchProgram: the file of `interrupt-launch`; `nil` looks beside this program, in `../libexec` and in `PATH`.
     public init(
         outputDirectory: FilePath,
@@ -43,6 +44,7 @@ public struct ProcessRunner: Sendable {
         moreTime: Duration = .seconds(30),
         giveUpAfter: Duration = StopLimits.survival,
         usesCgroups: Bool = true,
+        jobDescriptors: UInt64? = nil,
         launchProgram: FilePath? = nil
     ) {
         self.outputDirectory = outputDirectory
@@ -53,7 +55,12 @@ public struct ProcessRunner: Sendable {
         self.giveUpAfter = giveUpAfter
         self.moreTime = moreTime
         runDirectories = RunDirectories(in: runDirectory ?? outputDirectory.appending("runs"), logger: logger)
-        launcher = Launcher(program: launchProgram, usesCgroups: usesCgroups, logger: logger)
+        launcher = Launcher(
+            program: launchProgram,
+            usesCgroups: usesCgroups,
+            jobDescriptors: jobDescriptors,
+            logger: logger
+        )
     }
 
     /// Starts what starts the runs, if it does not run yet, and tells how it holds their processes together. The first

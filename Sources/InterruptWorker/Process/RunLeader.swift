@@ -1,5 +1,6 @@
 internal import CLaunch
 internal import Glibc
+internal import InterruptCore
 
 /// The process that runs a job's command, held by its pidfd: a signal reaches it or nobody, whoever has its number later.
 ///
@@ -15,7 +16,7 @@ final class RunLeader: Sendable {
         self.descriptor = descriptor
     }
 
-    deinit { close(descriptor) }
+    deinit { if descriptor >= 0 { close(descriptor) } }
 
     /// Whether it has exited, asked without waiting.
     var hasExited: Bool {
@@ -23,8 +24,15 @@ final class RunLeader: Sendable {
         return poll(&entry, 1, 0) == 1
     }
 
-    /// Sends a signal; one that has exited gets none.
-    func send(_ signal: Int32) { _ = launch_signal(descriptor, signal) }
+    /// What tells it from whoever has its number later; `nil` when it has exited already.
+    var identity: ProcessIdentity? {
+        let identity = ProcessIdentity(pid: pid)
+        return hasExited ? nil : identity
+    }
+
+    /// Sends a signal; `false` when it could not be sent. The kernel leaves out the pidfd when this process has no descriptor
+    /// free, and then the launcher has to.
+    @discardableResult func send(_ signal: Int32) -> Bool { launch_signal(descriptor, signal) == 0 }
 
     /// Whether it has a handler of its own for `signal`. Means something only when ``hasExited`` is still false afterwards:
     /// the number is its own until then.

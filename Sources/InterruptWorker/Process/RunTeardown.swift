@@ -27,6 +27,7 @@ final class RunTeardown: Sendable {
 
     private struct State {
         var leader: RunLeader?
+        var leaderIdentity: ProcessIdentity?
         var supervisor: pid_t?
         /// Asked to end before it runs its program: it is told then.
         var isTerminateDue = false
@@ -63,13 +64,8 @@ final class RunTeardown: Sendable {
     /// The small process above the leader, where there is one.
     var supervisor: pid_t? { state.withLock { $0.supervisor } }
 
-    /// The leader, as long as it has not exited: by then its number may be another's.
-    var leaderIdentity: ProcessIdentity? {
-        guard let leader = state.withLock({ $0.leader }), let identity = ProcessIdentity(pid: leader.pid) else {
-            return nil
-        }
-        return leader.hasExited ? nil : identity
-    }
+    /// By which the leader's session is found when its supervisor has gone; `nil` where a cgroup has the tree.
+    var leaderIdentity: ProcessIdentity? { state.withLock { $0.leaderIdentity } }
 
     /// Waits until nothing of the tree is left. Not ended by cancellation.
     func ended() async -> End { await end.wait() }
@@ -180,10 +176,10 @@ final class RunTeardown: Sendable {
         }
         state.isInterrupted = true
         state.handledTerminate = isHandled
-        leader.send(SIGTERM)
+        let isTold = leader.send(SIGTERM)
         leader.send(SIGCONT)  // a stopped process notices only now
         state.sent.insert(.terminate)
-        tree.ask(.terminate)
+        tree.ask(isTold ? .terminate : .terminateAll)
         return true
     }
 
@@ -218,8 +214,9 @@ final class RunTeardown: Sendable {
     }
 
     private func begin(_ leader: RunLeader, _ supervisor: pid_t?) {
+        let identity = supervisor == nil ? nil : leader.identity
         let isGone = state.withLock { state in
-            (state.leader, state.supervisor) = (leader, supervisor)
+            (state.leader, state.leaderIdentity, state.supervisor) = (leader, identity, supervisor)
             return state.isTerminateDue && !terminate(&state)
         }
         if isGone { armGiveUp() }

@@ -1,0 +1,22 @@
+// Where runs are put, and how this process was found.
+#ifndef PLACE_H
+#define PLACE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct place {
+    int base;                // the directory of the cgroup for all runs, or -1
+    char path[3072];         // that cgroup
+    unsigned long files;     // how many descriptors a job may have
+    bool counts_memory;      // leaves tell who was killed for want of memory
+    bool is_supervisor;      // this process has one tree: all that is below it
+};
+
+// Makes the cgroup for all runs and tries it out. Returns 0 or an error number.
+int place_open(struct place *place, const char *mount, const char *path);
+
+// Forks, with a pidfd, right into the cgroup if there is one: no instant in which the child is outside of it.
+pid_t fork_into(int leaf, int *process);
+
+#endif

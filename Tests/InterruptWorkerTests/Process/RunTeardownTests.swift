@@ -1,0 +1,52 @@
+import Glibc
+import InterruptCore
+import Logging
+import Testing
+
+@testable import InterruptWorker
+
+@Suite(.timeLimit(.minutes(1))) struct `Run teardown` {
+    /// The kernel leaves it out where a process has no descriptor free.
+    @Test func `has the launcher ask a leader whose pidfd did not arrive`() async throws {
+        var sockets: [Int32] = [-1, -1]
+        try #require(socketpair(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue), 0, &sockets) == 0)
+        let (own, launcher) = (sockets[0], sockets[1])
+        let teardown = RunTeardown(of: LaunchedTree(socket: own), giveUpAfter: .seconds(60))
+        let started: [Int32] = [2, getpid(), 0, 0, 0]  // LAUNCH_STARTED
+        try #require(send(launcher, started, 20, 0) == 20)
+        guard case .running = await teardown.started() else {
+            Issue.record("not started")
+            return
+        }
+        #expect(teardown.interrupt(stage: .terminate, gracePeriod: .seconds(60)) != nil)
+        var request: UInt8 = 0
+        #expect(recv(launcher, &request, 1, 0) == 1)
+        #expect(LaunchedTree.Request(rawValue: request) == .terminateAll)
+        close(launcher)
+        #expect(await teardown.ended() == .abandoned)
+    }
+
+    @Test func `says that a tree is not frozen when it is too deep for all to be found`() async throws {
+        let script = "f() { if [ $1 -gt 0 ]; then (f $(($1 - 1)); true); else echo ready; sleep 1000; fi; }; f 300"
+        var job = try JobUnderTest("sh", "-c", script)
+        job.usesCgroups = false
+        let pipes = try JobPipes()
+        let launcher = Launcher(program: nil, usesCgroups: false, jobDescriptors: nil, logger: job.runner.logger)
+        let launched = try await launcher.start(
+            LaunchSpec(try JobCommand(job.order, baseEnvironment: job.base), leaf: "leaf"),
+            input: pipes.input,
+            output: pipes.output.write,
+            error: pipes.error.write
+        )
+        let teardown = RunTeardown(of: LaunchedTree(socket: launched.socket), giveUpAfter: .seconds(60))
+        await DescriptorWatch(pipes.output.read).readable()
+        #expect(await teardown.freeze(true) == false)
+        let states = carriers(of: job.order.run).compactMap { ProcessStatus(of: $0)?.state }
+        #expect(states.count >= 300)
+        #expect(!states.contains("T"), "none is left standing either")
+        _ = teardown.interrupt(stage: .kill, gracePeriod: .zero)
+        #expect(await teardown.ended() == .empty)
+        #expect(carriers(of: job.order.run).isEmpty)
+        pipes.closeChildEnds()
+    }
+}
