@@ -1,0 +1,116 @@
+import Foundation
+import Glibc
+import InterruptCore
+import InterruptTesting
+import Logging
+import Testing
+
+@testable import InterruptWorker
+
+@Suite(.timeLimit(.minutes(5)), .serialized) struct `Many processes` {
+    private func runner(_ hold: Hold, in directory: TemporaryDirectory) -> ProcessRunner {
+        ProcessRunner(
+            outputDirectory: directory.path,
+            defaultGracePeriod: .seconds(5),
+            baseEnvironment: ["PATH": "/usr/bin:/bin"],
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            usesCgroups: hold == .cgroup
+        )
+    }
+
+    private func order(_ script: String) throws -> RunOrder {
+        let name = try Name("job")
+        return RunOrder(
+            run: .random(),
+            job: name,
+            queue: name,
+            work: .command(["bash", "-c", script].map { Array($0.utf8) })
+        )
+    }
+
+    @Test(arguments: Hold.allCases) func `of a fork storm are all gone after the kill`(hold: Hold) async throws {
+        let directory = try TemporaryDirectory()
+        let runner = runner(hold, in: directory)
+        for stage in [InterruptStage.kill, .terminate] {
+            var order = try order(
+                "trap '' TERM; for i in {1..500}; do (trap '' TERM; setsid sleep 100) & done; echo ready; wait"
+            )
+            order.gracePeriod = .milliseconds(100)
+            let ending = await withInterruptScope(run: order.run) { [order] scope in
+                await runner.run(order, scope: scope) { _ in scope.interrupt(stage: stage) }
+            }
+            #expect(ending?.state == .interrupted)
+            #expect(carriers(of: order.run).isEmpty)
+        }
+    }
+
+    @Test(arguments: Hold.allCases) func `that go on forking while they are killed are all gone`(hold: Hold)
+        async throws
+    {
+        let directory = try TemporaryDirectory()
+        let runner = runner(hold, in: directory)
+        for _ in 0..<5 {
+            // A bomb of bounded width: each of 30 chains forks a successor and ends, for ever.
+            let order = try order(
+                "hop() { hop & }; trap '' TERM; for i in {1..30}; do hop & done; echo ready; wait; sleep 9"
+            )
+            let ending = await withInterruptScope(run: order.run) { scope in
+                await runner.run(order, scope: scope) { _ in scope.interrupt(stage: .kill) }
+            }
+            #expect(ending?.termSignal == SIGKILL)
+            #expect(carriers(of: order.run).isEmpty)
+        }
+    }
+
+    @Test(arguments: Hold.allCases)
+    func `five hundred that exit in the same moment end right, each of them`(hold: Hold) async throws {
+        let directory = try TemporaryDirectory()
+        let runner = runner(hold, in: directory)
+        let gate = "\(directory.path)/gate"
+        try #require(mkfifo(gate, 0o600) == 0)
+        // The end of a pipe that all of them read lets all go at once.
+        let writer = open(gate, O_RDWR | O_CLOEXEC)
+        let results = await withTaskGroup(of: (Int32, Int32?).self) { group in
+            for number in 0..<500 {
+                group.addTask {
+                    let code = Int32(number % 256)
+                    guard let order = try? order("exec 3<'\(gate)'; echo up; read -u 3 line; exit \(code)") else {
+                        return (code, nil)
+                    }
+                    let ending = await withInterruptScope(run: order.run) { scope in
+                        await runner.run(order, scope: scope) { _ in }
+                    }
+                    return (code, ending?.exitCode)
+                }
+            }
+            try? await eventually("all wait at the gate", within: .seconds(60)) {
+                ProcessStatus.allProcesses().compactMap(ProcessStatus.init(of:)).count {
+                    $0.name == "bash" && $0.waitChannel?.contains("pipe") == true
+                } >= 500
+            }
+            close(writer)
+            var results: [(Int32, Int32?)] = []
+            for await result in group { results.append(result) }
+            return results
+        }
+        #expect(results.count == 500)
+        #expect(results.allSatisfy { $0.0 == $0.1 })
+    }
+
+    @Test func `of the program itself are left to it: their statuses are not taken`() async throws {
+        let directory = try TemporaryDirectory()
+        let runner = runner(.cgroup, in: directory)
+        var pid = pid_t()
+        var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("sh"), strdup("-c"), strdup("exit 7"), nil]
+        defer { for argument in arguments { free(argument) } }
+        try #require(posix_spawn(&pid, "/bin/sh", nil, nil, &arguments, nil) == 0)
+        let order = try order("exit 3")
+        let ending = await withInterruptScope(run: order.run) { scope in
+            await runner.run(order, scope: scope) { _ in }
+        }
+        #expect(ending?.exitCode == 3)
+        var status: Int32 = 0
+        #expect(waitpid(pid, &status, 0) == pid)
+        #expect((status >> 8) & 0xFF == 7)
+    }
+}
