@@ -152,18 +152,22 @@ struct ProcessExecution: Sendable {
         case .failed(let step, let errno):
             let command = launched.command
             return SpawnFailure(step, errno, program: command.program, directory: command.directory).ending
-        case .abandoned: return await endOrphans(of: teardown)
+        case .abandoned: return await ending(of: teardown)
         case .running(let leader):
             scope.enforce(order.limits, on: members(of: launched).subject)
             async let isTold: Void = started(leader.pid)
-            let end = await teardown.ended()
+            let ending = await ending(of: teardown)
             await isTold
-            switch end {
-            case .empty: return ending(teardown)
-            case .lost: return lostEnding("its supervisor was ended by somebody")
-            case .abandoned: return await endOrphans(of: teardown)
-            case .letGo: return nil
-            }
+            return ending
+        }
+    }
+
+    private func ending(of teardown: RunTeardown) async -> RunEnding? {
+        switch await teardown.ended() {
+        case .empty: outcome(of: teardown)
+        case .lost: lostEnding("its supervisor was ended by somebody")
+        case .abandoned: await endOrphans(of: teardown)
+        case .letGo: nil
         }
     }
 
@@ -211,7 +215,7 @@ struct ProcessExecution: Sendable {
         }
     }
 
-    private func ending(_ teardown: RunTeardown) -> RunEnding {
+    private func outcome(of teardown: RunTeardown) -> RunEnding {
         let wasInterruptAsked = scope.stage.shouldTerminateActiveTasks
         guard let outcome = teardown.outcome(wasInterruptAsked: wasInterruptAsked) else {
             return lostEnding("the launcher did not tell how it ended")
