@@ -82,7 +82,7 @@ private final class ManagerSocket: Sendable {
                 let line = limits.split(separator: "\n").first { $0.hasPrefix("Max open files") }
                 #expect(try #require(line?.split(separator: " ").compactMap { Int($0) }.first) > 500)
                 let job = try await daemon.start("ulimit -Sn", as: "limit")
-                await daemon.lines.wait(for: "ended job=\"limit\"")
+                await daemon.lines.wait(for: "ended exit=\"0\" job=\"limit\"")
                 let text = try String(contentsOfFile: "\(directory)/state/output/\(job.run).log", encoding: .utf8)
                 #expect(text == "500\n")
                 daemon.send(SIGTERM)
