@@ -61,7 +61,7 @@ extension StopFollower {
             }
             let known = needsReceipt ? "no worker has acknowledged it" : "it is acknowledged"
             let why = needsReceipt ? "it is applied when the worker is back" : "the worker is still at it"
-            let harder = "or harder with 'interruptctl kill \(name)'"
+            let harder = "or harder with 'interruptctl kill \(job)'"
             let holdout = record?.holdout(at: now).map { "it \($0.text)" }
             return CommandFailure(
                 status,
