@@ -26,13 +26,13 @@ let testing: [Target.Dependency] = [
     .product(name: "SystemPackage", package: "swift-system"),
 ]
 
-/// An example of one file: `swift run direct`. It may stand beside the same in other languages.
-func example(_ name: String, _ dependencies: Target.Dependency...) -> Target {
+/// An example of one file: `swift run direct`. The same in other languages may stand beside it.
+func example(_ name: String, _ dependencies: Target.Dependency..., beside others: [String] = []) -> Target {
     .executableTarget(
         name: name,
         dependencies: ["InterruptCore"] + dependencies,
         path: "Examples/\(name)",
-        sources: ["main.swift"],
+        exclude: others,
         swiftSettings: strict
     )
 }
@@ -179,7 +179,7 @@ let package = Package(
         example("file-source", "InterruptSources"),
         example("in-memory-store"),
         example("partial-results"),
-        example("run-directory"),
+        example("run-directory", beside: ["job.py", "job.sh"]),
         example("time-limit"),
         .testTarget(name: "InterruptCoreTests", dependencies: ["InterruptCore"], swiftSettings: strict),
         .testTarget(

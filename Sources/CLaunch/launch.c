@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 union launch_descriptors {
@@ -115,3 +116,9 @@ int launch_signal(int pidfd, int signal) { return (int)syscall(424, pidfd, signa
 int launch_open_process(int pid) { return (int)syscall(434, pid, 0); }
 
 int launch_make_sockets(int sockets[2]) { return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets); }
+
+int launch_is_delegated(const char *directory) {
+    char value[8];
+    return getxattr(directory, "user.delegate", value, sizeof value) == 1
+        || getxattr(directory, "trusted.delegate", value, sizeof value) == 1;
+}

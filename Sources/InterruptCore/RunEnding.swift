@@ -12,8 +12,8 @@ public struct RunEnding: Hashable, Sendable {
     public var isLateInterrupt: Bool
     /// Why a run failed without an exit status.
     public var error: String?
-    /// Whether the kernel ended a process of it because there was no memory left for it.
-    public var ranOutOfMemory: Bool
+    /// How many processes of it the kernel ended because there was no memory left for them, as far as it counts them.
+    public var memoryKills: Int
     /// What went wrong with its hooks, a sentence each.
     public var hookErrors: [String]
     /// What it has written; `nil` when it never ran, or has not stopped writing.
@@ -27,7 +27,7 @@ public struct RunEnding: Hashable, Sendable {
         dumpedCore: Bool = false,
         isLateInterrupt: Bool = false,
         error: String? = nil,
-        ranOutOfMemory: Bool = false,
+        memoryKills: Int = 0,
         hookErrors: [String] = [],
         output: RunOutput? = nil
     ) {
@@ -37,7 +37,7 @@ public struct RunEnding: Hashable, Sendable {
         self.dumpedCore = dumpedCore
         self.isLateInterrupt = isLateInterrupt
         self.error = error
-        self.ranOutOfMemory = ranOutOfMemory
+        self.memoryKills = memoryKills
         self.hookErrors = hookErrors
         self.output = output
     }

@@ -321,7 +321,7 @@ public final class RedisTransport: InterruptTransport {
             .init(ending.exitCode.map { "\($0)" } ?? ""), .init(ending.termSignal.map { "\($0)" } ?? ""),
             .init(ending.dumpedCore ? "1" : ""), .init(ending.isLateInterrupt ? "1" : ""), .init(ending.error ?? ""),
             .init(Self.retention.components.seconds),
-            .init(ending.ranOutOfMemory ? "1" : ""),
+            .init(ending.memoryKills > 0 ? "\(ending.memoryKills)" : ""),
             .init(ending.output.map { "\($0.byteCount)" } ?? ""), .init(ending.output?.file ?? ""),
             .init(ending.output?.lastLine ?? ""), .init(ending.output.map { "\($0.keptFrom)" } ?? ""),
             .init(ending.hookErrors.joined(separator: "; ")),

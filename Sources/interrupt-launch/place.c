@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "controllers.h"
 
 pid_t fork_into(int leaf, int *process) {
     // The older call where it is enough: container engines forbid clone3 to those without rights.
@@ -45,11 +46,13 @@ int place_open(struct place *place, const char *mount, const char *path) {
     if (place->base < 0) return errno;
     int leaf = cgroup_make(place->base, name);
     int error = leaf < 0 ? errno : try_leaf(leaf);
-    place->counts_memory = leaf >= 0 && faccessat(leaf, "memory.events", R_OK, 0) == 0;
     if (leaf >= 0) close(leaf);
     // Its last process may still be on its way out.
     for (int tries = 0; tries < 10000 && cgroup_remove(place->base, name) == EBUSY; tries++) sched_yield();
-    if (!error) return 0;
+    if (!error) {
+        place->controllers = controllers_enable(mount, path);
+        return 0;
+    }
     close(place->base);
     place->base = -1;
     return error;

@@ -9,7 +9,7 @@ struct place {
     int base;                // the directory of the cgroup for all runs, or -1
     char path[3072];         // that cgroup
     unsigned long files;     // how many descriptors a job may have
-    bool counts_memory;      // leaves tell who was killed for want of memory
+    unsigned controllers;    // by what the kernel limits a leaf
     bool is_supervisor;      // this process has one tree: all that is below it
 };
 

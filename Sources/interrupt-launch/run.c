@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "controllers.h"
 #include "events.h"
 
 // What the worker says is to run, with pointers into its text.
@@ -261,7 +262,7 @@ void run_leader_exited(struct run *run, int code, int status) {
 
 void run_tell_end(struct run *run, const struct place *place, bool is_empty) {
     if (run->end.kind) {
-        if (place->counts_memory) run->end.third = cgroup_memory_kills(run->tree.leaf);
+        if (place->controllers & CONTROLLER_MEMORY) run->end.third = cgroup_memory_kills(run->tree.leaf);
         run->end.fourth = is_empty;
         run_tell(run, run->end);
         run->end.kind = 0;

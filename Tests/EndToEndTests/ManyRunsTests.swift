@@ -52,6 +52,36 @@ struct `A thousand runs` {
         }
     }
 
+    @Test
+    func `that wait start no more once their stop was answered, not one of ten thousand`() async throws {
+        try await withFleet { fleet in
+            let client = try await fleet.client
+            let group = try Name("many")
+            for number in 0..<10_000 {
+                var submission = Submission(
+                    job: try Name("job-\(number)"),
+                    queue: try Name("default"),
+                    command: [Array("true".utf8)]
+                )
+                submission.groups = [group]
+                _ = try await client.submit(submission)
+            }
+            @Sendable func started() async throws -> Int {
+                try await client.history(limit: 100_000) { $0.event == "started" }.count
+            }
+            try await fleet.worker("w1", ["--concurrency", "2"]) { _ in
+                try await eventually("some have started") { try await started() > 10 }
+                let receipts = try await client.interrupt(.group(group), InterruptSignal(source: .remote))
+                let before = try await started()
+                #expect(receipts.contains { $0.outcome == .stopped })
+                #expect(try await fleet.control("run", "--", "true").exitCode == 0)
+                #expect(try await started() == before + 1)
+                #expect(try await fleet.redis.command("XLEN", "interrupt/queue/default").integer == 0)
+                try await eventually("all have ended") { try await client.liveRuns(of: .group(group)).isEmpty }
+            }
+        }
+    }
+
     /// Runs the job again and again, and tells what was not as it should be.
     private func rounds(_ count: Int, of job: Name, on fleet: Fleet) async throws -> [String] {
         let client = try await fleet.client

@@ -112,6 +112,14 @@ import Testing
         (["exit_code": "3"], .failed, "✗ Command failed with exit code 3"),
         (["term_signal": "11", "core_dumped": "1"], .failed, "✗ Command failed: ended by SIGSEGV, core dumped"),
         (
+            ["term_signal": "9", "oom": "1", "oom_kills": "3"], .failed,
+            "✗ Command failed: out of memory (the kernel ended 3 processes), ended by SIGKILL"
+        ),
+        (
+            ["exit_code": "137", "oom": "1", "oom_kills": "1"], .failed,
+            "✗ Command failed with exit code 137, out of memory (the kernel ended a process)"
+        ),
+        (
             [
                 "reason": "user_cancelled", "stage": "2", "term_signal": "15", "requested_at_ms": "5000",
                 "confirmed_at_ms": "5401",

@@ -22,7 +22,8 @@ enum launch_request {
 };
 
 enum launch_event_kind {
-    LAUNCH_READY = 1,    // first: whether there are cgroups (1 or 0); else why not, an error number
+    LAUNCH_READY = 1,    // first: whether there are cgroups (1 or 0); second: else why not, an error number; third:
+                         // whether the kernel lists children; fourth: what it limits, 1 memory, 2 processes
     LAUNCH_STARTED,      // first: the leader's pid; second: that of its supervisor, 0 in a cgroup. With the leader's pidfd
     LAUNCH_FAILED,       // first: a launch_step; second: an error number. The last packet
     LAUNCH_FROZEN,       // first: an error number, 0 when the tree stands still
@@ -70,6 +71,9 @@ int launch_signal(int pidfd, int signal);
 
 // Opens a pidfd. Returns it, or -1 with errno.
 int launch_open_process(int pid);
+
+// Whether systemd has marked a directory of the cgroup file system as given away with all that is below it.
+int launch_is_delegated(const char *directory);
 
 // A pair of packet sockets, not inherited. Returns 0 or -1 with errno.
 int launch_make_sockets(int sockets[2]);

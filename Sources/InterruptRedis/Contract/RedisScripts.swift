@@ -254,7 +254,7 @@ enum RedisScripts {
     /// Records how a run ended. Repeating it changes nothing.
     ///
     /// Arguments: run, instance, state, exit code, Unix signal, core dumped, late interrupt, error, retention in
-    /// seconds, out of memory, bytes of output, file of the output, last line of output, first byte of output that is
+    /// seconds, kills for want of memory, bytes of output, file of the output, last line of output, first byte of output that is
     /// kept, what went wrong with its hooks. Replies `OK` or `replaced`.
     static let end = script(
         "end",
@@ -276,7 +276,8 @@ enum RedisScripts {
           local request = stored_request(run)
           if request and request.stage >= 2 then late = '1' end
         end
-        set('late_interrupt', late); set('error', ARGV[9]); set('oom', ARGV[11] or '')
+        set('late_interrupt', late); set('error', ARGV[9]); 
+        if (ARGV[11] or '') ~= '' then set('oom', '1'); set('oom_kills', ARGV[11]) end
         set('output_bytes', ARGV[12] or ''); set('output_file', ARGV[13] or '')
         set('last_output', ARGV[14] or ''); set('output_kept_from', ARGV[15] or '')
         set('hook_error', ARGV[16] or '')

@@ -157,6 +157,8 @@ public struct RunRecord: Hashable, Sendable {
     public var hookError: String? { text("hook_error") }
     /// Whether the kernel ended a process of it because there was no memory left for it.
     public var ranOutOfMemory: Bool { text("oom") == "1" }
+    /// How many processes of it that were.
+    public var memoryKills: Int { Int(number("oom_kills") ?? 0) }
     /// How much it has written, both streams together; known when it has ended.
     public var outputBytes: Int64? { number("output_bytes") }
     /// The file on the worker that has all of the output, or its end; known when it has ended.
@@ -210,7 +212,7 @@ public struct RunRecord: Hashable, Sendable {
     private static let numbers = [
         "v", "attempt", "pid", "stage", "exit_code", "term_signal", "grace_ms", "timeout_ms", "output_bytes",
         "output_kept_from", "paused_ms", "max_memory_bytes", "max_cpu_ms", "max_processes", "max_output_bytes",
-        "hook_limit_ms", "more_time_ms",
+        "hook_limit_ms", "more_time_ms", "oom_kills",
     ]
     private static let booleans = ["save_checkpoint", "core_dumped", "late_interrupt", "oom", "charge_paused"]
     private static let instants = [

@@ -1,3 +1,4 @@
+internal import CLaunch
 internal import Glibc
 internal import InterruptCore
 
@@ -18,10 +19,15 @@ struct CgroupPlace: Equatable {
     /// Where it is found.
     var directory: String { mount + path }
 
+    /// The one of this process. A guard may have moved that into `daemon`, below the cgroup that was given to us.
     static func ofProcess() -> Result<CgroupPlace, CgroupProblem> {
         let own = kernelText(of: "/proc/self/cgroup", limit: 8_192) ?? ""
         let mounts = kernelText(of: "/proc/self/mountinfo", limit: 65_536) ?? ""
-        return Result { () throws(CgroupProblem) in try CgroupPlace(own: own, mounts: mounts) }
+        return Result { () throws(CgroupProblem) in
+            let place = try CgroupPlace(own: own, mounts: mounts)
+            guard let above = place.aboveDaemon else { return place }
+            return launch_is_delegated(above.mount + above.path.dropLast("/interrupt".count)) == 1 ? above : place
+        }
     }
 
     /// - Parameters:
@@ -43,5 +49,14 @@ struct CgroupPlace: Equatable {
         self.mount = String(fields[4])
         let path = line.dropFirst("0::".count)
         self.path = (path == "/" ? "" : path) + "/interrupt"
+    }
+
+    private init(mount: String, path: String) { (self.mount, self.path) = (mount, path) }
+
+    /// The same a level higher, if this process is in a cgroup called `daemon`.
+    var aboveDaemon: CgroupPlace? {
+        let own = path.dropLast("/interrupt".count)
+        guard own.hasSuffix("/daemon") else { return nil }
+        return CgroupPlace(mount: mount, path: own.dropLast("/daemon".count) + "/interrupt")
     }
 }

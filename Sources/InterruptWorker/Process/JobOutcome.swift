@@ -33,7 +33,7 @@ struct JobOutcome: Equatable {
     /// The ending that goes on record.
     var ending: RunEnding {
         var ending = RunEnding(state: state, isLateInterrupt: wasInterruptAsked && !isCausedByInterrupt)
-        ending.ranOutOfMemory = (memoryKills ?? 0) > 0
+        ending.memoryKills = memoryKills ?? 0
         switch status {
         case .exited(let code):
             ending.exitCode = code

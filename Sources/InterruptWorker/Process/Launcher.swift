@@ -9,18 +9,28 @@ internal import SystemPackage
 
 /// How the processes of a run are held together, so that none of them gets away.
 public enum Containment: Hashable, Sendable, CustomStringConvertible {
-    /// Each run has a cgroup of its own in this directory.
-    case cgroup(directory: String)
+    /// Each run has a cgroup of its own in this directory, where the kernel itself limits what is said here.
+    case cgroup(directory: String, limits: Set<KernelLimit>)
     /// Each run has a supervisor that is the subreaper of all that is below it, because of what is said here.
     case supervisor(why: String)
 
     /// One line: which of the two, and why not the other.
     public var description: String {
         switch self {
-        case .cgroup(let directory): "cgroups in \(directory)"
+        case .cgroup(let directory, []): "cgroups in \(directory)"
+        case .cgroup(let directory, let limits):
+            "cgroups in \(directory), with limits of \(limits.map(\.rawValue).sorted().joined(separator: " and "))"
         case .supervisor(let why): "supervisors, no cgroups: \(why)"
         }
     }
+}
+
+/// What the kernel limits in a cgroup where it was asked to.
+public enum KernelLimit: String, Hashable, Sendable {
+    /// How much memory all its processes have together.
+    case memory
+    /// How many processes there are.
+    case processes
 }
 
 /// The worker's end of `interrupt-launch`, the small process that starts all jobs and keeps hold of them. It ends every
@@ -199,7 +209,8 @@ final class Launcher: Sendable {
             }
             let containment: Containment =
                 switch place {
-                case .success(let place) where event.first == 1: .cgroup(directory: place.directory)
+                case .success(let place) where event.first == 1:
+                    .cgroup(directory: place.directory, limits: KernelLimit.all(in: event.fourth))
                 case .success(let place):
                     .supervisor(why: "\(place.directory): \(Errno(rawValue: event.second))")
                 case .failure(let problem): .supervisor(why: problem.description)

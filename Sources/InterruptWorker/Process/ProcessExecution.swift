@@ -80,8 +80,12 @@ struct ProcessExecution: Sendable {
                 baseEnvironment: runner.baseEnvironment,
                 runDirectory: directory?.path
             )
+            // Known before the start only where something is to be set.
+            let settings =
+                order.limits == RunLimits()
+                ? [] : order.limits.settings(in: try await runner.launcher.ready().containment)
             let (socket, containment) = try await runner.launcher.start(
-                LaunchSpec(command, leaf: order.run.rawValue),
+                LaunchSpec(command, leaf: order.run.rawValue, settings: settings),
                 input: pipes.input,
                 output: pipes.output.write,
                 error: pipes.error.write
@@ -152,18 +156,18 @@ struct ProcessExecution: Sendable {
         case .failed(let step, let errno):
             let command = launched.command
             return SpawnFailure(step, errno, program: command.program, directory: command.directory).ending
-        case .abandoned: return await ending(of: teardown)
+        case .abandoned: return await ending(after: await teardown.ended(), of: teardown)
         case .running(let leader):
             scope.enforce(order.limits, on: members(of: launched).subject)
             async let isTold: Void = started(leader.pid)
-            let ending = await ending(of: teardown)
+            let end = await teardown.ended()
             await isTold
-            return ending
+            return await ending(after: end, of: teardown)
         }
     }
 
-    private func ending(of teardown: RunTeardown) async -> RunEnding? {
-        switch await teardown.ended() {
+    private func ending(after end: RunTeardown.End, of teardown: RunTeardown) async -> RunEnding? {
+        switch end {
         case .empty: outcome(of: teardown)
         case .lost: lostEnding("its supervisor was ended by somebody")
         case .abandoned: await endOrphans(of: teardown)

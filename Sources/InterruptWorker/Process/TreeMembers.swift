@@ -10,7 +10,7 @@ enum TreeMembers: Equatable {
 
     init(_ containment: Containment, run: RunID, supervisor: pid_t?) {
         switch containment {
-        case .cgroup(let directory): self = .leaf(directory: "\(directory)/\(run)")
+        case .cgroup(let directory, _): self = .leaf(directory: "\(directory)/\(run)")
         case .supervisor: self = .below(supervisor: supervisor ?? 0)
         }
     }

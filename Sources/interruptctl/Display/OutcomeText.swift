@@ -39,11 +39,15 @@ enum OutcomeText {
             return "Command failed: \(screen.shown(error, limit: 300))\(code)"
         }
         if let signal = record.termSignal {
-            let why = record.ranOutOfMemory ? "out of memory, " : ""
+            let why = record.ranOutOfMemory ? "out of memory (\(kills(record))), " : ""
             return "Command failed: \(why)ended by \(SignalName.of(signal))\(core(record))"
         }
-        let why = record.ranOutOfMemory ? ", a process of it ran out of memory" : ""
+        let why = record.ranOutOfMemory ? ", out of memory (\(kills(record)))" : ""
         return record.exitCode.map { "Command failed with exit code \($0)\(why)" } ?? "Command failed"
+    }
+
+    private static func kills(_ record: RunRecord) -> String {
+        "the kernel ended \(record.memoryKills == 1 ? "a process" : "\(record.memoryKills) processes")"
     }
 
     static func interrupting(on screen: Screen) -> String { "\(screen.sign(.interrupt)) Interrupting..." }

@@ -163,10 +163,10 @@ import Testing
         try await withScene { scene in
             let worker = try await ScriptWorker(scene)
             let run = try await scene.running("j", on: worker)
-            #expect(try await worker.end(run, "failed", exitCode: "", more: ["1"]) == "OK")
+            #expect(try await worker.end(run, "failed", exitCode: "", more: ["3"]) == "OK")
             let record = try #require(try await scene.client.record(of: run))
-            #expect(record.ranOutOfMemory)
-            #expect(record.json.line.contains("\"oom\":true"))
+            #expect(record.ranOutOfMemory && record.memoryKills == 3)
+            #expect(record.json.line.contains("\"oom\":true,\"oom_kills\":3"))
         }
     }
 

@@ -95,10 +95,10 @@ import Testing
 
     @Test func `says when the kernel ended something of it for want of memory`() {
         let killed = JobOutcome.WaitStatus.signalled(signal: SIGKILL, dumpedCore: false)
-        #expect(JobOutcome(status: killed, memoryKills: 1).ending.ranOutOfMemory)
+        #expect(JobOutcome(status: killed, memoryKills: 1).ending.memoryKills == 1)
         #expect(JobOutcome(status: killed, memoryKills: 1).ending.state == .failed)
-        #expect(!JobOutcome(status: killed, memoryKills: 0).ending.ranOutOfMemory)
-        #expect(!JobOutcome(status: killed, memoryKills: nil).ending.ranOutOfMemory)
+        #expect(JobOutcome(status: killed, memoryKills: 0).ending.memoryKills == 0)
+        #expect(JobOutcome(status: killed, memoryKills: nil).ending.memoryKills == 0)
     }
 
     @Test(arguments: cases) func `is decided by what was seen`(given: Case) {

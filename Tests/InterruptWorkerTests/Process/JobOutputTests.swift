@@ -60,14 +60,21 @@ import Testing
     @Test(arguments: [
         ("printf 'one\\ntwo\\n\\n'", "two"), ("printf 'no end'", "no end"),
         ("echo out; sleep 0.1; echo err >&2", "err"),
-        ("head -c 1000 /dev/zero | tr '\\0' x", String(repeating: "x", count: 400)), ("true", nil),
+        ("head -c 1000 /dev/zero | tr '\\0' x", String(repeating: "x", count: 400)),
     ])
-    func `its last line and its size are known at the end`(script: String, line: String?) async throws {
+    func `its last line and its size are known at the end`(script: String, line: String) async throws {
         let job = try JobUnderTest(bash: script)
         let output = await job.runWithOutput().output
         #expect(output?.lastLine == line)
         #expect(output?.byteCount == Int64(try job.file.count))
         #expect(output?.file == "\(job.directory.path)/\(job.order.run).log")
+    }
+
+    @Test func `none costs no file`() async throws {
+        let job = try JobUnderTest("true")
+        let output = await job.runWithOutput().output
+        #expect(output?.byteCount == 0 && output?.file == nil && output?.lastLine == nil)
+        #expect(access("\(job.directory.path)/\(job.order.run).log", F_OK) == -1)
     }
 
     @Test func `a flood holds up no interrupt, and the job's last words are the last in its file`() async throws {

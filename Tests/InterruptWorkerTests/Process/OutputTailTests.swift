@@ -70,7 +70,8 @@ import Testing
         let target = directory.path.appending("target")
         let link = directory.path.appending("link")
         #expect(symlink(target.string, link.string) == 0)
-        let file = OutputFile(creating: link)
+        var file = OutputFile(creating: link)
+        append("x", to: &file)
         #expect(file.failure?.errno == .fileExists)
         #expect(access(target.string, F_OK) == -1)
     }

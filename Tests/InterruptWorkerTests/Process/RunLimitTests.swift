@@ -47,6 +47,36 @@ import Testing
         #expect(message == "Output size 2MB exceeds limit 1MB")
     }
 
+    @Test func `has walls a little above them, where the kernel keeps them`() throws {
+        let limits = RunLimits(memory: 1 << 30, processes: 100)
+        func settings(_ kernel: Set<KernelLimit>) -> [String] {
+            limits.settings(in: .cgroup(directory: "/", limits: kernel)).map { "\($0.file) \($0.value)" }
+        }
+        let memory = ["memory.high 1073741824", "memory.max 1181116006", "memory.oom.group 1"]
+        #expect(settings([.memory, .processes]) == memory + ["pids.max 110"])
+        #expect(settings([.processes]) == ["pids.max 110"])
+        #expect(settings([]).isEmpty)
+        #expect(limits.settings(in: .supervisor(why: "none")).isEmpty)
+        #expect(RunLimits().settings(in: .cgroup(directory: "/", limits: [.memory, .processes])).isEmpty)
+    }
+
+    @Test func `forks no further than its wall in a storm that is over before it is sampled`() async throws {
+        var job = try JobUnderTest(
+            bash:
+                "for i in $(seq 60); do sleep 1000 & done 2>/dev/null; echo \"count=$(jobs -p | wc -l)\"; echo ready; wait"
+        )
+        job.order.limits = RunLimits(processes: 10)
+        let ending = await job.runInterrupted(.kill)
+        let containment = try await job.runner.prepare()
+        let count = try #require(numbers(after: "count", in: job.seen.text()).first)
+        // A shell that cannot fork ends; the sample may come first.
+        if case .cgroup(_, let kernel) = containment, kernel.contains(.processes) {
+            #expect(count < 18)
+        } else {
+            #expect(count == 60 && ending.state == .interrupted)
+        }
+    }
+
     @Test func `keeps to them undisturbed, and has the first excess only on record`() async throws {
         let test = try WorkerUnderTest()
         let limits = RunLimits(memory: 1 << 40, cpuTime: .seconds(3_600), processes: 1_000, output: 1 << 30)
