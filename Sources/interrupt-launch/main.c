@@ -28,6 +28,7 @@ static struct place place = {.base = -1};
 static struct run *runs;
 static bool is_closing;
 static int tick = SHORTEST_TICK;
+static long last_tick;  // when everything was looked at last, and what is to be killed was killed again
 
 static void reap(struct run *run, pid_t pid) {
     siginfo_t end = {0};
@@ -72,9 +73,16 @@ static void take_children(void) {
     raise(SIGCHLD);  // more of them, after whatever else has happened
 }
 
+static long milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 static void kill_run(struct run *run) {
     run_kill(run);
     tick = SHORTEST_TICK;
+    last_tick = milliseconds();
 }
 
 static void watch_run(struct run *run) {
@@ -128,6 +136,7 @@ static void handle(const struct epoll_event *event) {
             kill_run(run);
         } else if (run->is_killed) {
             tick = SHORTEST_TICK;
+            last_tick = milliseconds();
         }
         if (run->is_frozen) watch_leaf(run);
         break;
@@ -161,8 +170,7 @@ static bool settle(bool is_tick) {
     bool is_waiting = false;
     for (struct run **link = &runs; *link;) {
         struct run *run = *link, *next = run->next;
-        // A supervisor repeats it whenever it wakes up: a tree that forks for ever lets no time pass without an event.
-        if ((is_tick || place.is_supervisor) && run->is_killed && !run->is_over) tree_kill(&run->tree);
+        if (is_tick && run->is_killed && !run->is_over) tree_kill(&run->tree);
         if (!run->is_over) run->is_over = ends(run);
         if (run->is_over) run_told(run);
         // One that never began its program is still to be reaped.
@@ -176,24 +184,18 @@ static bool settle(bool is_tick) {
     return is_waiting;
 }
 
-static long milliseconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 // Until no run is left and, in the guard, no worker.
 static void serve(void) {
-    long last_tick = 0;
     for (bool is_waiting = false; runs || !(is_closing || place.is_supervisor);) {
         struct epoll_event list[64];
         int number = epoll_wait(events, list, place.is_supervisor ? 8 : 64, is_waiting ? tick : -1);
         bool was_supervisor = place.is_supervisor;
         // A new supervisor has nothing to do with what else the guard was told.
         for (int i = 0; i < number && was_supervisor == place.is_supervisor; i++) handle(&list[i]);
-        // By the clock: what happens to other runs may leave no pause.
+        // By the clock: what happens to other runs may leave no pause. A tree that forks for ever is seen in one pass of
+        // some, so a supervisor, which wakes up for each of its children, makes many.
         long now = milliseconds();
-        bool is_tick = now - last_tick >= tick;
+        bool is_tick = now - last_tick >= (place.is_supervisor && number > 0 ? 1 : tick);
         if (is_tick) last_tick = now;
         if (number == 0 && tick < LONGEST_TICK) tick *= 2;
         is_waiting = settle(is_tick);

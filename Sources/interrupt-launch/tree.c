@@ -48,13 +48,15 @@ void tree_terminate(const struct tree *tree, bool with_leader) {
 }
 
 void tree_kill(const struct tree *tree) {
-    // The leader's group at once: the kernel does it under one lock, so that a fork meanwhile gets it or is not made. Its
-    // number is the leader's own for as long as that is not reaped. In a cgroup, too: the leader may have left that.
-    if (tree->leader) kill(-tree->leader, SIGKILL);
-    if (tree->leaf >= 0)
+    // The leader's number is its own for as long as it is not reaped.
+    if (tree->leaf >= 0) {
         cgroup_kill(tree->kill);
-    else
-        send_all(tree, -1, -1, SIGKILL, 0);
+        if (tree->leader) kill(tree->leader, SIGKILL);  // which may have left
+        return;
+    }
+    // The leader's group at once: the kernel does it under one lock, so that a fork meanwhile gets it or is not made.
+    if (tree->leader) kill(-tree->leader, SIGKILL);
+    send_all(tree, tree->leader ? tree->leader : -1, -1, SIGKILL, 0);
 }
 
 int tree_freeze(const struct tree *tree) {

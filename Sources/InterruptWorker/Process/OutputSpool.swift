@@ -30,7 +30,8 @@ final class OutputSpool: Sendable {
         let stream: OutputChunk.Stream
     }
 
-    private let queue = DispatchQueue(label: "interrupt.output")
+    /// On the threads that are there: a queue without a target makes one of its own when they are busy.
+    private let queue = DispatchQueue(label: "interrupt.output", target: .global())
     private let feed: OutputFeed
     private let logger: Logger
     private let state: Mutex<State>

@@ -128,7 +128,8 @@ final class RunDirectory: Sendable {
 
     /// Removes the directory and whatever the job has put into it.
     func remove() {
-        for name in ["run", "interrupt", "tell"] { unlinkat(directory, name, 0) }
+        let isAsked = state.withLock { $0.cause != nil }
+        for name in isAsked ? ["run", "tell", "interrupt"] : ["run", "tell"] { unlinkat(directory, name, 0) }
         if rmdir(path.string) != 0 {
             // Nothing depends on it: the next start removes what is left.
             try? FileManager.default.removeItem(atPath: path.string)

@@ -83,7 +83,8 @@ final class RunTeardown: Sendable {
     ///
     /// - Parameters:
     ///   - moreTime: how much more than the grace period it may have if it asks.
-    ///   - announce: called before any signal is sent, with the instant; not called when the interrupt changes nothing.
+    ///   - announce: called before any signal is sent, with the instant; not called when the interrupt changes nothing, nor
+    ///     for a kill, which leaves nobody who could read it.
     func interrupt(
         stage: InterruptStage,
         gracePeriod: Duration,
@@ -94,7 +95,7 @@ final class RunTeardown: Sendable {
             let action = ladder.interrupt(stage: stage, gracePeriod: gracePeriod, moreTime: moreTime, now: .now)
             switch action {
             case .terminate(let killAt), .shorten(let killAt), .extend(let killAt, _): announce(killAt)
-            case .kill: announce(.now)
+            case .kill: break
             case .none: if stage == .drain { announce(nil) }
             }
             return action

@@ -61,9 +61,9 @@ import Testing
         run.announce(first, deadline: nil)
         var fields = try fields(run.path, "interrupt")
         #expect(fields["stage"] == "1" && fields["stage_name"] == "drain" && fields["deadline"] == "")
-        run.announce(InterruptSignal(stage: .kill, reason: .timeout), deadline: .now)
+        run.announce(InterruptSignal(stage: .terminate, reason: .timeout), deadline: .now)
         fields = try self.fields(run.path, "interrupt")
-        #expect(fields["stage"] == "3" && fields["reason"] == "user_cancelled" && fields["triggered_by"] == "kim")
+        #expect(fields["stage"] == "2" && fields["reason"] == "user_cancelled" && fields["triggered_by"] == "kim")
         #expect(fields["message"] == "a\\nstage=3" && fields["save_checkpoint"] == "0")
         #expect(fields["request_id"] == first.id.rawValue && fields["deadline"]?.hasSuffix("Z") == true)
     }
