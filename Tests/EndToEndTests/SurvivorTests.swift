@@ -1,7 +1,10 @@
 import Foundation
+import Glibc
 import InterruptCore
 import InterruptRedis
 import InterruptTesting
+import Subprocess
+import SystemPackage
 import Testing
 
 private let nobody: uid_t = 65_534
@@ -40,6 +43,84 @@ struct `A process that the worker may not signal` {
             kill(pid, SIGKILL)
             let record = try await fleet.wait(for: "helper", .interrupted)
             #expect(record.confirmedAt != nil, "it is confirmed as soon as it is true")
+        }
+    }
+}
+
+/// A small file system that can be frozen: who writes there then hangs in the kernel, whatever it is sent.
+private struct FreezableDisk {
+    static let isPossible =
+        geteuid() == 0 && access("/dev/loop-control", W_OK) == 0
+        && ["fsfreeze", "mkfs.ext4"].allSatisfy { access("/usr/sbin/\($0)", X_OK) == 0 }
+
+    let path: String
+
+    /// Runs `body` with one that is thawed and gone afterwards.
+    static func with(_ directory: String, _ body: (FreezableDisk) async throws -> Void) async throws {
+        let disk = FreezableDisk(path: "\(directory)/disk")
+        let script = """
+            truncate -s 32M '\(directory)/image' && mkfs.ext4 -q '\(directory)/image' && mkdir '\(disk.path)' \
+            && mount -o loop '\(directory)/image' '\(disk.path)'
+            """
+        try await disk.shell(script)
+        do {
+            try await body(disk)
+        } catch {
+            try? await disk.shell("fsfreeze -u '\(disk.path)'")  // it may be thawed by now
+            try await disk.shell("umount -l '\(disk.path)'")
+            throw error
+        }
+        try await disk.shell("umount '\(disk.path)'")
+    }
+
+    func freeze() async throws { try await shell("fsfreeze -f '\(path)'") }
+    func thaw() async throws { try await shell("fsfreeze -u '\(path)'") }
+
+    private func shell(_ script: String) async throws {
+        let result = try await run(
+            .path("/bin/sh"),
+            arguments: ["-c", script],
+            output: .discarded,
+            error: .string(limit: 10_000)
+        )
+        try #require(result.terminationStatus.isSuccess, "\(result.standardError)")
+    }
+}
+
+@Suite(
+    .timeLimit(.minutes(2)),
+    .enabled(if: FreezableDisk.isPossible, "only root can freeze a file system, and not in every container")
+)
+struct `A process that hangs in the kernel` {
+    @Test(arguments: [[], ["--without-cgroups"]])
+    func `is named with where it waits, holds up nobody, and is confirmed when it is gone`(hold: [String]) async throws
+    {
+        try await withFleet { fleet in
+            try await FreezableDisk.with(fleet.directory) { disk in
+                try await fleet.worker("w1", hold + ["--concurrency", "2"]) { _ in
+                    try await disk.freeze()
+                    let script = "echo ready; echo x > '\(disk.path)/file'"
+                    _ = try await fleet.control("submit", "--id", "stuck", "--", "sh", "-c", script)
+                    let running = try await fleet.wait(for: "stuck", .running)
+                    let client = try await fleet.client
+                    try await eventually("it hangs") {
+                        guard let pid = try await client.record(of: running.run)?.pid else { return false }
+                        return try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8).contains(
+                            "D (disk sleep)"
+                        )
+                    }
+                    let killed = try await fleet.control("kill", "stuck")
+                    #expect(killed.exitCode == 5, "\(killed)")
+                    #expect(killed.errors.contains(" (sh) waits in the kernel in "), "\(killed)")
+                    // One slot is its own as long as it is there; the other one works.
+                    #expect(try await fleet.control("run", "--", "true").exitCode == 0)
+                    let cancelling = try await fleet.wait(for: "stuck", .cancelling)
+                    #expect(cancelling.confirmedAt == nil)
+                    try await disk.thaw()
+                    let record = try await fleet.wait(for: "stuck", .interrupted)
+                    #expect(record.confirmedAt != nil && record.termSignal == SIGKILL)
+                }
+            }
         }
     }
 }

@@ -30,18 +30,19 @@ final class RunDirectory: Sendable {
     init(for order: RunOrder, in parent: FilePath) throws(Errno) {
         // A run id is random text of our own making, but it came over the wire.
         guard let name = FilePath.Component(order.run.rawValue), name.kind == .regular else { throw .invalidArgument }
-        path = parent.appending(name)
+        let path = parent.appending(name)
         guard mkdir(path.string, 0o700) == 0 else { throw Errno(rawValue: errno) }
-        directory = open(path.string, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        let directory = open(path.string, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
         // Opened for writing as well, so that it has no end when the job closes it.
         let isMade = directory >= 0 && mkfifoat(directory, "tell", 0o600) == 0
-        pipe = isMade ? openat(directory, "tell", O_RDWR | O_NONBLOCK | O_CLOEXEC) : -1
+        let pipe = isMade ? openat(directory, "tell", O_RDWR | O_NONBLOCK | O_CLOEXEC) : -1
         guard pipe >= 0 else {
             let problem = Errno(rawValue: errno)
             if directory >= 0 { close(directory) }
             try? FileManager.default.removeItem(atPath: path.string)
             throw problem
         }
+        (self.path, self.directory, self.pipe) = (path, directory, pipe)
         let deadline = order.timeout.map { Timestamp.now.advanced(by: $0).rfc3339 }
         write(
             "run",
