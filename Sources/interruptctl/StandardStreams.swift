@@ -8,7 +8,8 @@ enum StandardStreams {
     /// Writes one or more lines of ours to stderr.
     static func error(_ text: String) { write(Array((text + "\n").utf8), to: STDERR_FILENO) }
 
-    /// Writes bytes as they are; gives up when nobody reads any more.
+    /// Writes bytes as they are. When nobody reads our stdout any more, as behind `| head`, the process ends as other
+    /// programs do; what cannot be written to stderr is left out.
     static func write(_ bytes: [UInt8], to descriptor: Int32) {
         var rest = bytes[...]
         while !rest.isEmpty {
@@ -18,10 +19,23 @@ enum StandardStreams {
             } else if errno == EAGAIN {
                 var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                 poll(&waiting, 1, -1)
+            } else if errno == EPIPE, descriptor == STDOUT_FILENO {
+                endOfReaders()
             } else if errno != EINTR {
                 return
             }
         }
+    }
+
+    /// Our sockets have SIGPIPE ignored; and the threads of the runtime are closed to signals.
+    private static func endOfReaders() -> Never {
+        signal(SIGPIPE, SIG_DFL)
+        var pipe = sigset_t()
+        sigemptyset(&pipe)
+        sigaddset(&pipe, SIGPIPE)
+        pthread_sigmask(SIG_UNBLOCK, &pipe, nil)
+        raise(SIGPIPE)
+        exit(128 + SIGPIPE)
     }
 
     /// Reads one line from stdin; `nil` at its end.

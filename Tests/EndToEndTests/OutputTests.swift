@@ -2,10 +2,46 @@ import Foundation
 import InterruptCore
 import InterruptRedis
 import InterruptTesting
+import Subprocess
+import SystemPackage
 import Testing
 
 @Suite(.timeLimit(.minutes(2)))
 struct `The output of an attached run` {
+    @Test
+    func `is read no further than somebody wants it`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1", ["--concurrency", "2"]) { _ in
+                _ = try await fleet.control(
+                    "submit",
+                    "--id",
+                    "endless",
+                    "--",
+                    "sh",
+                    "-c",
+                    "while echo line; do sleep 0.01; done"
+                )
+                for command in ["logs -f endless", "watch -o json"] {
+                    let script = "'\(Fleet.programs)/interruptctl' \(command) | head -n 1"
+                    async let finished = run(
+                        .path("/bin/sh"),
+                        arguments: ["-c", script],
+                        environment: fleet.environment,
+                        output: .string(limit: 1_000),
+                        error: .string(limit: 1_000)
+                    )
+                    if command.hasPrefix("watch") {
+                        for _ in 0..<20 { _ = try await fleet.control("run", "--", "true") }
+                    }
+                    let result = try await finished
+                    #expect(result.standardOutput.split(separator: "\n").count == 1, "\(result)")
+                    #expect(result.standardError.isEmpty, "\(result)")
+                }
+                #expect(try await fleet.control("kill", "endless").exitCode == 0)
+            }
+        }
+    }
+
     @Test
     func `is the command's own, byte for byte, however fast it writes`() async throws {
         try await withFleet { fleet in
