@@ -43,7 +43,8 @@ func withWorker<Result>(
                     outputDirectory: FilePath(directory),
                     defaultGracePeriod: .seconds(5),
                     baseEnvironment: ["PATH": "/usr/bin:/bin"],
-                    logger: logger
+                    logger: logger,
+                    runDirectory: "/dev/shm/interrupt-bench"  // as the daemon's, in memory
                 ),
                 logger: logger,
                 report: report
