@@ -2,8 +2,9 @@
 //
 // The worker starts `interrupt-launch MOUNT BASE FILES` with a socket of packets as its standard input. MOUNT is where the
 // cgroup file system is, BASE the cgroup below which each run gets a leaf; both are "-" where there are to be none. FILES is
-// how many descriptors a job may have open, 0 for as many as the worker. The first packet back is LAUNCH_READY. Each packet of the worker on that socket starts one run, see launch_send_run(). All
-// else that concerns the run is said on the run's own socket.
+// how many descriptors a job may have open, 0 for as many as the worker. The first packet back is LAUNCH_READY. Each
+// packet of the worker on that socket starts one run, see launch_send_run(). All else that concerns the run is said on the
+// run's own socket.
 #ifndef LAUNCH_H
 #define LAUNCH_H
 

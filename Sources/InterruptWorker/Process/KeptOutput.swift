@@ -31,7 +31,8 @@ final class KeptOutput: Sendable {
     /// Oldest first; two at most.
     private let segments = Mutex<[Segment]>([])
 
-    /// The output goes on in a file, the first one or another, from the offset `start` on, which stands there behind `header` bytes.
+    /// The output goes on in a file, the first one or another, from the offset `start` on, which stands there behind
+    /// `header` bytes.
     func goOn(in descriptor: FileDescriptor, from start: Int64, after header: Int64) {
         let segment = Segment(duplicating: descriptor, start: start, header: header)
         // Without it nothing may be read: what comes now would be looked for in the wrong file.

@@ -11,7 +11,7 @@ struct LeftTree {
     let leader: ProcessIdentity?
 
     /// Kills what is there, and whoever that forks meanwhile, until a look finds nobody. Returns who is still there after
-    /// `limit`, or when the task is cancelled.
+    /// `limit`. In a task that is cancelled it kills once and returns whom it has found.
     func end(within limit: Duration) async -> [ProcessStatus] {
         let deadline = ContinuousClock.now + limit
         while true {
@@ -19,12 +19,13 @@ struct LeftTree {
             let members =
                 leaves.flatMap { TreeMembers.leaf(directory: $0).alive() }
                 + sessions.flatMap { $0.members().compactMap(ProcessStatus.init(of:)) }
-            if members.isEmpty || ContinuousClock.now >= deadline || Task.isCancelled {
+            if members.isEmpty || ContinuousClock.now >= deadline {
                 for leaf in leaves { Self.remove(leaf) }
                 return members
             }
             for leaf in leaves { Self.kill(leaf) }
             for session in sessions { session.kill() }
+            if Task.isCancelled { return members }
             // Who does not end must not keep us from those that others fork meanwhile.
             let nextLook = min(deadline, .now + .milliseconds(100))
             for member in members { await ProcessSession.exit(of: member.pid, before: nextLook) }
