@@ -47,16 +47,6 @@ import Testing
 
 @Suite(.timeLimit(.minutes(1)), .enabled(if: ForeignGuard.isPossible))
 struct `A job of the same user as its guard` {
-    private func order(_ script: String) throws -> RunOrder {
-        let name = try Name("job")
-        return RunOrder(
-            run: .random(),
-            job: name,
-            queue: name,
-            work: .command(["bash", "-c", script].map { Array($0.utf8) })
-        )
-    }
-
     private func withGuard(_ body: (ProcessRunner, ForeignGuard, TemporaryDirectory) async throws -> Void) async throws
     {
         let directory = try TemporaryDirectory()
@@ -81,13 +71,14 @@ struct `A job of the same user as its guard` {
 
     @Test func `cannot keep itself from being killed by closing its own cgroup`() async throws {
         try await withGuard { runner, guardian, _ in
-            let order = try order(
-                """
-                cd \(guardian.base)/$INTERRUPT_RUN
-                setsid bash -c 'trap "" TERM; exec sleep 100' &
-                chmod 0 cgroup.kill cgroup.procs cgroup.freeze cgroup.events .
-                echo ready; wait
-                """
+            let order = try RunOrder(
+                bash:
+                    """
+                    cd \(guardian.base)/$INTERRUPT_RUN
+                    setsid bash -c 'trap "" TERM; exec sleep 100' &
+                    chmod 0 cgroup.kill cgroup.procs cgroup.freeze cgroup.events .
+                    echo ready; wait
+                    """
             )
             #expect(await runInterrupted(order, runner) == RunEnding(state: .interrupted, termSignal: SIGKILL))
             #expect(carriers(of: order.run).isEmpty)
@@ -96,8 +87,9 @@ struct `A job of the same user as its guard` {
 
     @Test func `leaves no cgroup behind, however it has closed those that it made`() async throws {
         try await withGuard { runner, guardian, _ in
-            let order = try order(
-                "cd \(guardian.base)/$INTERRUPT_RUN; mkdir -p a/b/c d; echo 0 > d/cgroup.procs; chmod 0 a/b/c a/b a d ."
+            let order = try RunOrder(
+                bash:
+                    "cd \(guardian.base)/$INTERRUPT_RUN; mkdir -p a/b/c d; echo 0 > d/cgroup.procs; chmod 0 a/b/c a/b a d ."
             )
             let ending = await withInterruptScope(run: order.run) { scope in
                 await runner.run(order, scope: scope) { _ in }
@@ -112,17 +104,18 @@ struct `A job of the same user as its guard` {
             try FileManager.default.copyItem(atPath: "/usr/bin/setpriv", toPath: change)
             try #require(chmod(change, 0o4755) == 0)
             let hidden = "\(guardian.base)/hidden"
-            let order = try order(
-                """
-                mkdir \(hidden)
-                setsid bash -c 'echo 0 > \(hidden)/cgroup.procs
-                    exec \(change) --reuid 0 --regid 0 --clear-groups bash -c "echo changed; exec sleep 100"' &
-                wait
-                """
+            let order = try RunOrder(
+                bash:
+                    """
+                    mkdir \(hidden)
+                    setsid bash -c 'echo 0 > \(hidden)/cgroup.procs
+                        exec \(change) --reuid 0 --regid 0 --clear-groups bash -c "echo changed; exec sleep 100"' &
+                    wait
+                    """
             )
             let first = await runInterrupted(order, runner)
             #expect(first == nil, "it cannot be said to have ended")
-            let later = try self.order("exit 4")
+            let later = try RunOrder(bash: "exit 4")
             let ending = await withInterruptScope(run: later.run) { scope in
                 await runner.run(later, scope: scope) { _ in }
             }

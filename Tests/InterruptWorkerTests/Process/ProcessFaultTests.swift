@@ -18,22 +18,13 @@ import Testing
         )
     }
 
-    private func order(_ script: String) throws -> RunOrder {
-        let name = try Name("job")
-        return RunOrder(
-            run: .random(),
-            job: name,
-            queue: name,
-            work: .command(["bash", "-c", script].map { Array($0.utf8) })
-        )
-    }
-
     @Test(arguments: Hold.allCases) func `of a fork storm are all gone after the kill`(hold: Hold) async throws {
         let directory = try TemporaryDirectory()
         let runner = runner(hold, in: directory)
         for stage in [InterruptStage.kill, .terminate] {
-            var order = try order(
-                "trap '' TERM; for i in {1..500}; do (trap '' TERM; setsid sleep 100) & done; echo ready; wait"
+            var order = try RunOrder(
+                bash:
+                    "trap '' TERM; for i in {1..500}; do (trap '' TERM; setsid sleep 100) & done; echo ready; wait"
             )
             order.gracePeriod = .milliseconds(100)
             let ending = await withInterruptScope(run: order.run) { [order] scope in
@@ -51,8 +42,9 @@ import Testing
         let runner = runner(hold, in: directory)
         for _ in 0..<5 {
             // A bomb of bounded width: each of 30 chains forks a successor and ends, for ever.
-            let order = try order(
-                "hop() { hop & }; trap '' TERM; for i in {1..30}; do hop & done; echo ready; wait; sleep 9"
+            let order = try RunOrder(
+                bash:
+                    "hop() { hop & }; trap '' TERM; for i in {1..30}; do hop & done; echo ready; wait; sleep 9"
             )
             let ending = await withInterruptScope(run: order.run) { scope in
                 await runner.run(order, scope: scope) { _ in scope.interrupt(stage: .kill) }
@@ -74,7 +66,8 @@ import Testing
             for number in 0..<500 {
                 group.addTask {
                     let code = Int32(number % 256)
-                    guard let order = try? order("exec 3<'\(gate)'; echo up; read -u 3 line; exit \(code)") else {
+                    guard let order = try? RunOrder(bash: "exec 3<'\(gate)'; echo up; read -u 3 line; exit \(code)")
+                    else {
                         return (code, nil)
                     }
                     let ending = await withInterruptScope(run: order.run) { scope in
@@ -104,7 +97,7 @@ import Testing
         var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("sh"), strdup("-c"), strdup("exit 7"), nil]
         defer { for argument in arguments { free(argument) } }
         try #require(posix_spawn(&pid, "/bin/sh", nil, nil, &arguments, nil) == 0)
-        let order = try order("exit 3")
+        let order = try RunOrder(bash: "exit 3")
         let ending = await withInterruptScope(run: order.run) { scope in
             await runner.run(order, scope: scope) { _ in }
         }

@@ -68,6 +68,19 @@ final class SeenOutput: Sendable {
     }
 }
 
+extension RunOrder {
+    /// An order for a script.
+    init(bash script: String) throws {
+        let name = try Name("job")
+        self.init(
+            run: .random(),
+            job: name,
+            queue: name,
+            work: .command(["bash", "-c", script].map { Array($0.utf8) })
+        )
+    }
+}
+
 /// One run under test with all that is needed around it.
 struct JobUnderTest: Sendable {
     var order: RunOrder
