@@ -12,11 +12,16 @@ void events_begin(void) {
     if (events >= 0) close(events);
     if (children >= 0) close(children);
     events = epoll_create1(EPOLL_CLOEXEC);
-    sigset_t mask;
-    sigemptyset(&mask);
-    sigaddset(&mask, SIGCHLD);
-    sigprocmask(SIG_SETMASK, &mask, NULL);
-    children = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    // Whoever ends the worker politely means the worker, which says what is to become of the runs. Blocked and not ignored,
+    // so that a child has nothing to set back.
+    sigset_t blocked, told;
+    sigemptyset(&blocked);
+    const int unwanted[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGTSTP, SIGUSR1, SIGUSR2, SIGCHLD};
+    for (size_t i = 0; i < sizeof unwanted / sizeof *unwanted; i++) sigaddset(&blocked, unwanted[i]);
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
+    sigemptyset(&told);
+    sigaddset(&told, SIGCHLD);
+    children = signalfd(-1, &told, SFD_CLOEXEC | SFD_NONBLOCK);
     if (events < 0 || children < 0) abort();
     if (!events_watch(children, EPOLLIN, 0, CHILDREN)) abort();
 }

@@ -30,15 +30,14 @@ static bool is_closing;
 static int tick = SHORTEST_TICK;
 static long last_tick;  // when everything was looked at last, and what is to be killed was killed again
 
-static void reap(struct run *run, pid_t pid) {
-    siginfo_t end = {0};
-    // A leader may have run and ended before its start was looked at, and the worker hears of that first.
-    if (run && pid == run->tree.leader && run->started >= 0) run->is_over = !run_started(run);
-    waitid(P_PID, (id_t)pid, &end, WEXITED | WNOHANG | __WALL);
-    if (run && pid == run->tree.leader) run_leader_exited(run, end.si_code, end.si_status);
-    if (run && pid == run->supervisor) {
+static void note_end(struct run *run, const siginfo_t *end) {
+    if (run && end->si_pid == run->tree.leader) {
+        // It may have run and ended before its start was looked at, and the worker hears of that first.
+        if (run->started >= 0) run->is_over = !run_started(run);
+        run_leader_exited(run, end->si_code, end->si_status);
+    } else if (run) {
         run->supervisor = 0;
-        run->is_over = end.si_code == CLD_EXITED && end.si_status == 0;
+        run->is_over = end->si_code == CLD_EXITED && end->si_status == 0;
         run->is_lost = !run->is_over;
     }
 }
@@ -57,17 +56,15 @@ static void kill_stopped_supervisor(pid_t child) {
 
 static void take_children(void) {
     struct signalfd_siginfo signal;
-    while (read(children, &signal, sizeof signal) > 0) continue;
+    if (read(children, &signal, sizeof signal) < 0) return;  // one stands for all children that have ended
     for (int taken = 0; taken < MOST_AT_A_TIME; taken++) {
         siginfo_t info = {0};
-        if (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) != 0 || info.si_pid == 0) return;
+        if (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOHANG | __WALL) != 0 || info.si_pid == 0) return;
         if (info.si_code == CLD_STOPPED) {
-            siginfo_t stop;
-            waitid(P_PID, (id_t)info.si_pid, &stop, WSTOPPED | WNOHANG | __WALL);  // so that it is told once
             kill_stopped_supervisor(info.si_pid);
             continue;
         }
-        reap(run_of(info.si_pid), info.si_pid);
+        note_end(run_of(info.si_pid), &info);
         tick = SHORTEST_TICK;
     }
     raise(SIGCHLD);  // more of them, after whatever else has happened
@@ -212,13 +209,13 @@ int main(int count, char **arguments) {
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_NAME, "interrupt-guard");
-    // Whoever ends the worker politely means the worker, which says what is to become of the runs.
-    const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGTSTP, SIGUSR1, SIGUSR2};
-    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);
+    // As its runs are to have them; those that are not wanted here are blocked instead.
+    for (int i = 1; i < NSIG; i++) signal(i, SIG_DFL);
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
-    place.files = strtoul(arguments[3], NULL, 10);
-    if (!place.files) place.files = files.rlim_cur;
+    place.files = files;
+    unsigned long asked = strtoul(arguments[3], NULL, 10);
+    if (asked) place.files.rlim_cur = asked;
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     int error = arguments[1][0] == '/' ? place_open(&place, arguments[1], arguments[2]) : 0;

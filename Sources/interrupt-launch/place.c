@@ -2,10 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -13,23 +10,20 @@
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "child.h"
 #include "controllers.h"
 
-pid_t fork_into(int leaf, int *process) {
-    // The older call where it is enough: container engines forbid clone3 to those without rights.
-    if (leaf < 0) return (pid_t)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, process, NULL, NULL);
-    struct clone_args arguments = {
-        .exit_signal = SIGCHLD, .flags = CLONE_PIDFD | CLONE_INTO_CGROUP, .pidfd = (uint64_t)(uintptr_t)process,
-        .cgroup = (uint64_t)leaf};
-    return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
+static void exit_at_once(void *context) {
+    (void)context;
+    child_call(SYS_exit_group, 0, 0, 0, 0);
 }
 
 // Whether a process can be started in the leaf and ended by it. Returns 0 or an error number.
 static int try_leaf(int leaf) {
     if (faccessat(leaf, "cgroup.kill", W_OK, 0) != 0) return errno;
+    static _Alignas(16) char stack[CHILD_STACK];
     int process = -1;
-    pid_t pid = fork_into(leaf, &process);
-    if (pid == 0) _exit(0);
+    pid_t pid = child_start(leaf, true, exit_at_once, NULL, stack, &process);
     if (pid < 0) return errno;
     waitpid(pid, NULL, 0);
     close(process);

@@ -3,20 +3,18 @@
 #define PLACE_H
 
 #include <stdbool.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 struct place {
     int base;                // the directory of the cgroup for all runs, or -1
     char path[3072];         // that cgroup
-    unsigned long files;     // how many descriptors a job may have
+    struct rlimit files;     // how many descriptors a job may have
     unsigned controllers;    // by what the kernel limits a leaf
     bool is_supervisor;      // this process has one tree: all that is below it
 };
 
 // Makes the cgroup for all runs and tries it out. Returns 0 or an error number.
 int place_open(struct place *place, const char *mount, const char *path);
-
-// Forks, with a pidfd, right into the cgroup if there is one: no instant in which the child is outside of it.
-pid_t fork_into(int leaf, int *process);
 
 #endif

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "child.h"
 #include "controllers.h"
 #include "events.h"
 
@@ -26,6 +27,16 @@ struct spec {
     uint32_t setting_count;
     void *memory;  // the file that it came in, if it did
     size_t size;
+};
+
+// What a leader needs until it runs its program.
+struct start {
+    _Alignas(16) char stack[CHILD_STACK];
+    struct spec spec;
+    struct rlimit files;
+    int descriptors[LAUNCH_FD_COUNT];
+    int report;
+    char text[];  // of the spec
 };
 
 void run_tell(const struct run *run, struct launch_event event) {
@@ -91,43 +102,50 @@ static bool spec_open(struct spec *spec, const char *text, size_t size, int file
         && !strchr(spec->leaf, '/') && strlen(spec->leaf) < sizeof((struct run *)0)->name;
 }
 
-// The child's part. Nothing here may be that is not allowed after a fork.
-static _Noreturn void become(
-    const struct place *place, const struct spec *spec, const int descriptors[LAUNCH_FD_COUNT], int report) {
-    setsid();
-    for (int i = 1; i < NSIG; i++) signal(i, SIG_DFL);
+static void start_free(struct start *start) {
+    if (start) spec_close(&start->spec);
+    free(start);
+}
+
+// The leader's part, which has the guard's memory in common. The guard has blocked all signals that it does not want and
+// handles none, so there is only the mask to be set.
+static void become(void *context) {
+    const struct start *start = context;
+    child_call(SYS_setsid, 0, 0, 0, 0);
     sigset_t none;
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = place->files;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    child_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, NSIG / 8);
+    child_call(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&start->files, 0);
     // The three may be any numbers above 2: those of this process below 3 are always in use.
-    dup2(descriptors[LAUNCH_INPUT_FD], 0);
-    dup2(descriptors[LAUNCH_OUTPUT_FD], 1);
-    dup2(descriptors[LAUNCH_ERROR_FD], 2);
+    child_call(SYS_dup3, start->descriptors[LAUNCH_INPUT_FD], 0, 0, 0);
+    child_call(SYS_dup3, start->descriptors[LAUNCH_OUTPUT_FD], 1, 0, 0);
+    child_call(SYS_dup3, start->descriptors[LAUNCH_ERROR_FD], 2, 0, 0);
     // Whoever waits here for a slow disk must not keep other runs' sockets open meanwhile.
-    if (report != 3) report = dup3(report, 3, O_CLOEXEC);
-    syscall(436, 4, ~0U, 0);  // close_range; before Linux 5.9 they are closed a little later
+    if (start->report != 3) child_call(SYS_dup3, start->report, 3, O_CLOEXEC, 0);
+    child_call(436, 4, ~0U, 0, 0);  // close_range; before Linux 5.9 they are closed a little later
+    const struct spec *spec = &start->spec;
     int32_t failure[2] = {LAUNCH_STEP_DIRECTORY, 0};
-    if (!spec->directory[0] || chdir(spec->directory) == 0) {
+    long error = spec->directory[0] ? child_call(SYS_chdir, (long)spec->directory, 0, 0, 0) : 0;
+    if (error == 0) {
         failure[0] = LAUNCH_STEP_EXEC;
-        execve(spec->program, spec->arguments, spec->variables);
+        error = child_call(SYS_execve, (long)spec->program, (long)spec->arguments, (long)spec->variables, 0);
     }
-    failure[1] = errno;
-    if (write(report, failure, sizeof failure) < 0) _exit(126);
-    _exit(127);
+    failure[1] = (int32_t)-error;
+    child_call(SYS_write, 3, (long)failure, sizeof failure, 0);
+    child_call(SYS_exit_group, 127, 0, 0, 0);
 }
 
 // Starts the leader. Returns a launch_step, or 0; errno says more.
 static int start_leader(
-    const struct place *place, struct run *run, const struct spec *spec, const int descriptors[LAUNCH_FD_COUNT]) {
+    const struct place *place, struct run *run, struct start *start, const int descriptors[LAUNCH_FD_COUNT]) {
     int report[2];
     if (pipe2(report, O_CLOEXEC) != 0) return LAUNCH_STEP_FORK;
-    pid_t pid = fork_into(run->tree.leaf, &run->process);
-    if (pid == 0) become(place, spec, descriptors, report[1]);
+    start->files = place->files;
+    memcpy(start->descriptors, descriptors, sizeof start->descriptors);
+    start->report = report[1];
+    // A leaf with a limit of memory may be too small for the leader to begin.
+    bool shares = start->spec.setting_count == 0;
+    pid_t pid = child_start(run->tree.leaf, shares, become, start, start->stack, &run->process);
     int error = errno;
     close(report[1]);
     if (pid < 0) {
@@ -185,22 +203,23 @@ static int make_place(struct place *place, struct run *others, struct run *run, 
 struct run *run_start(
     struct place *place, struct run *others, const char *text, size_t size, const int descriptors[LAUNCH_FD_COUNT]) {
     struct run *run = calloc(1, sizeof *run);
-    struct spec spec = {0};
+    struct start *start = malloc(sizeof *start + size);
     int step = LAUNCH_STEP_SPEC;
     static uint64_t last_number;
-    if (!run) abort();
+    if (!run || !start) abort();
+    memcpy(start->text, text, size);
+    run->start = start;
     run->number = ++last_number;
     run->control = descriptors[LAUNCH_CONTROL_FD];
     run->started = run->process = run->tree.leaf = run->tree.events = run->tree.kill = -1;
     run->tree.path = run->path;
     errno = EINVAL;
-    if (spec_open(&spec, text, size, descriptors[LAUNCH_SPEC_FD])) {
-        snprintf(run->name, sizeof run->name, "%s", spec.leaf);
-        step = make_place(place, others, run, &spec);
-        if (!step && !run->supervisor) step = start_leader(place, run, &spec, descriptors);
+    if (spec_open(&start->spec, start->text, size, descriptors[LAUNCH_SPEC_FD])) {
+        snprintf(run->name, sizeof run->name, "%s", start->spec.leaf);
+        step = make_place(place, others, run, &start->spec);
+        if (!step && !run->supervisor) step = start_leader(place, run, start, descriptors);
     }
     if (step) run_tell(run, (struct launch_event){LAUNCH_FAILED, step, errno});
-    spec_close(&spec);
     for (int i = 0; i < LAUNCH_FD_COUNT; i++)
         if (i != LAUNCH_CONTROL_FD && descriptors[i] >= 0) close(descriptors[i]);
     run->is_over = step != 0;
@@ -213,6 +232,9 @@ bool run_started(struct run *run) {
     events_close(run->started);
     run->started = -1;
     if (count != sizeof failure) {
+        // Its end of the pipe is closed after it has left this memory.
+        start_free(run->start);
+        run->start = NULL;
         struct launch_event event = {LAUNCH_STARTED, run->tree.leader, run->tree.leaf >= 0 ? 0 : getpid()};
         if (run->control >= 0) launch_send_event(run->control, &event, run->process);
         close(run->process);
@@ -278,6 +300,8 @@ void run_told(struct run *run) {
 
 bool run_free(struct run *run, const struct place *place) {
     enum { MOST_REMOVALS = 1000 };
+    start_free(run->start);
+    run->start = NULL;
     if (run->started >= 0) events_close(run->started);
     if (run->process >= 0) close(run->process);
     if (run->tree.events >= 0) events_close(run->tree.events);

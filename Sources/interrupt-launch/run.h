@@ -13,6 +13,7 @@ struct run {
     struct run *next;
     uint64_t number;   // from 1 on, never used again
     struct tree tree;
+    struct start *start;  // what its leader begins with, until it has begun
     pid_t supervisor;  // the process that has the tree, in the guard; 0 where this process has it
     int process;       // the leader's pidfd until the worker has it, or -1
     int control;       // the worker's end of it is what keeps the tree alive; -1 once that has gone
