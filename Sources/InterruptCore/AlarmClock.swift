@@ -10,7 +10,7 @@ internal import Synchronization
 #endif
 
 /// One call at an instant, unless it is cancelled before.
-final class Alarm: Sendable {
+package final class Alarm: Sendable {
     private let action: Mutex<(@Sendable () -> Void)?>
 
     fileprivate init(_ action: @escaping @Sendable () -> Void) {
@@ -18,7 +18,7 @@ final class Alarm: Sendable {
     }
 
     /// Takes the alarm back. A call that has begun may still be under way.
-    func cancel() {
+    package func cancel() {
         let wasSet = action.withLock { $0.take() } != nil
         if wasSet { AlarmClock.ofProcess.noteCancellation() }
     }
@@ -76,8 +76,8 @@ struct AlarmQueue<Element> {
 /// as long as the machine slept.
 ///
 /// Unsafe here: the calls of the system take pointers, to values that live as long as the call.
-final class AlarmClock: Sendable {
-    static let ofProcess = AlarmClock()
+package final class AlarmClock: Sendable {
+    package static let ofProcess = AlarmClock()
 
     private let queue = Mutex(AlarmQueue<Alarm>())
     /// The thread waits at one end; a byte at the other tells it that an earlier alarm was set.
@@ -105,7 +105,7 @@ final class AlarmClock: Sendable {
     }
 
     /// Calls `action` at `instant`, on the clock's own thread; at once if the instant has passed. It must return at once.
-    func setAlarm(at instant: ContinuousClock.Instant, _ action: @escaping @Sendable () -> Void) -> Alarm {
+    package func setAlarm(at instant: ContinuousClock.Instant, _ action: @escaping @Sendable () -> Void) -> Alarm {
         let alarm = Alarm(action)
         if queue.withLock({ $0.insert(alarm, at: instant) }) {
             var byte: UInt8 = 0

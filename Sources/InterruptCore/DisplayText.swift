@@ -5,6 +5,8 @@ extension String {
     /// backslash that would make an escape ambiguous.
     /// - Parameter limit: the most characters to show; what is left out is said by `…`.
     public func escapedForDisplay(limit: Int = .max) -> String {
+        // Most texts are plain.
+        if utf8.count <= limit, utf8.allSatisfy({ (0x20...0x7E).contains($0) && $0 != 0x5C }) { return self }
         var result = ""
         var shown = 0
         for scalar in unicodeScalars {

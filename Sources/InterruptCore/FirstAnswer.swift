@@ -1,8 +1,8 @@
-import Synchronization
+package import Synchronization
 
 /// Waits for whichever answer comes first; the others are passed over.
 package final class FirstAnswer<Value: Sendable>: Sendable {
-    private enum State: Sendable {
+    @usableFromInline enum State: Sendable {
         /// May become `waiting` or `answered`.
         case open
         /// May become `answered`.
@@ -10,12 +10,12 @@ package final class FirstAnswer<Value: Sendable>: Sendable {
         case answered(Value)
     }
 
-    private let state = Mutex(State.open)
+    @usableFromInline let state = Mutex(State.open)
 
-    package init() {}
+    @inlinable package init() {}
 
     /// Answers, if nobody has. Callable from any thread.
-    package func give(_ value: Value) {
+    @inlinable package func give(_ value: Value) {
         let waiter = state.withLock { state -> CheckedContinuation<Value, Never>? in
             switch state {
             case .open:
@@ -31,7 +31,7 @@ package final class FirstAnswer<Value: Sendable>: Sendable {
     }
 
     /// Returns with the first answer, to one waiter. Does not end when its task is cancelled.
-    package func wait() async -> Value {
+    @inlinable package func wait() async -> Value {
         await withCheckedContinuation { continuation in
             let answer = state.withLock { state -> Value? in
                 if case .answered(let value) = state { return value }

@@ -1,4 +1,3 @@
-internal import Dispatch
 internal import InterruptCore
 internal import Synchronization
 
@@ -109,9 +108,7 @@ final class OutputFeed: Sendable {
             state.isPausing = state.drainedBy == nil && rest > .zero
             return (stretches.isEmpty ? .inMemory(chunks) : .inFile(stretches), state.isPausing ? rest : .zero)
         }
-        if rest > .zero {
-            DispatchQueue.global().asyncAfter(deadline: .now() + rest.dispatchInterval) { self.endPause() }
-        }
+        if rest > .zero { _ = AlarmClock.ofProcess.setAlarm(at: now + rest) { self.endPause() } }
         return batch
     }
 

@@ -36,7 +36,6 @@ final class OutputSpool: Sendable {
     private let logger: Logger
     private let state: Mutex<State>
     private let pipes: [Pipe]
-    private let closed = DispatchGroup()
 
     /// Starts to read `output` and `error`, non-blocking descriptors that it closes at the end.
     init(file: consuming OutputFile, feed: OutputFeed, output: Int32, error: Int32, logger: Logger) {
@@ -54,11 +53,9 @@ final class OutputSpool: Sendable {
         await withCheckedContinuation { continuation in
             queue.async {
                 self.drain()
-                self.closed.notify(queue: self.queue) {
-                    self.endFile()
-                    self.feed.finish(within: limit)
-                    continuation.resume()
-                }
+                self.endFile()
+                self.feed.finish(within: limit)
+                continuation.resume()
             }
         }
     }
@@ -81,7 +78,6 @@ final class OutputSpool: Sendable {
     }
 
     private func start(_ pipe: Pipe) {
-        closed.enter()
         state.withLock { state in
             // Under the lock, so that an event that comes at once finds the watch.
             state.watches[pipe.descriptor] = DescriptorEvents.ofProcess.watch(pipe.descriptor) {
@@ -112,7 +108,6 @@ final class OutputSpool: Sendable {
         guard let watch = state.withLock({ $0.watches.removeValue(forKey: pipe.descriptor) }) else { return }
         DescriptorEvents.ofProcess.end(watch)
         Glibc.close(pipe.descriptor)
-        closed.leave()
     }
 
     private func drain() {

@@ -1,11 +1,11 @@
-internal import Glibc
 internal import InterruptCore
 internal import Logging
-internal import Synchronization
 internal import SystemPackage
 
 /// One run from its pipes to its verified end: the shell around ``RunTeardown``, ``OutputSpool`` and ``Launcher``.
-struct ProcessExecution: Sendable {
+///
+/// A class, because each of its tasks has a reference: to copy the order for each took longer than what most of them do.
+final class ProcessExecution: Sendable {
     let runner: ProcessRunner
     let order: RunOrder
     let scope: InterruptScope
@@ -14,6 +14,20 @@ struct ProcessExecution: Sendable {
     let stuck: @Sendable (Holdout) async -> Void
     let told: @Sendable (RunNote) -> Void
     let output: @Sendable ([OutputChunk]) async -> Void
+
+    init(
+        runner: ProcessRunner,
+        order: RunOrder,
+        scope: InterruptScope,
+        pause: PauseSwitch,
+        started: @escaping @Sendable (Int32) async -> Void,
+        stuck: @escaping @Sendable (Holdout) async -> Void,
+        told: @escaping @Sendable (RunNote) -> Void,
+        output: @escaping @Sendable ([OutputChunk]) async -> Void
+    ) {
+        (self.runner, self.order, self.scope, self.pause) = (runner, order, scope, pause)
+        (self.started, self.stuck, self.told, self.output) = (started, stuck, told, output)
+    }
 
     /// What the job is started from, and what holds its processes.
     private struct Launched {
@@ -43,7 +57,7 @@ struct ProcessExecution: Sendable {
         let directory = runner.runDirectories.make(for: order)
         return await withTaskGroup(of: Void.self) { group in
             group.addTask {
-                while let chunks = await feed.next() { await output(chunks) }
+                while let chunks = await feed.next() { await self.output(chunks) }
             }
             var ending = await launch(pipes, directory)
             if let ended = ending, let hook = RunHook(.onEnd, of: order, runner: runner, directory: directory) {
@@ -99,24 +113,40 @@ struct ProcessExecution: Sendable {
     }
 
     private func watch(_ launched: Launched, _ pipes: JobPipes, _ directory: RunDirectory?) async -> RunEnding? {
-        let teardown = launched.teardown
+        guard let hook = RunHook(.onInterrupt, of: order, runner: runner, directory: directory) else {
+            return await seeThrough(launched, directory) { _ in }
+        }
         let (asked, ask) = AsyncStream.makeStream(of: InterruptSignal.self)
-        async let hookError = runInterruptHook(asked, pipes, directory)
-        let (deadlines, deadline) = AsyncStream.makeStream(of: ContinuousClock.Instant.self)
-        let conversation = directory.map { directory in
+        async let hookError = run(hook, when: asked, pipes)
+        var ending = await seeThrough(launched, directory) { ask.yield($0) }
+        ask.finish()
+        if let error = await hookError { ending?.hookErrors.append(error) }
+        return ending
+    }
+
+    /// Carries out what is asked of the run, by its scope, its switch and itself, until its end.
+    ///
+    /// - Parameter onEndAsked: called when it is asked to end; it must return at once.
+    private func seeThrough(
+        _ launched: Launched,
+        _ directory: RunDirectory?,
+        onEndAsked: @escaping @Sendable (InterruptSignal) -> Void
+    ) async -> RunEnding? {
+        let teardown = launched.teardown
+        if let directory {
             RunConversation(
                 run: order.run,
                 directory: directory,
                 teardown: teardown,
                 scope: scope,
                 told: told,
-                deadline: deadline,
                 logger: runner.logger
-            )
+            ).begin()
         }
+        defer { directory?.stopListening() }
         // What was asked since the run was claimed is carried out now, and the rest as it arrives.
-        var ending = await scope.reacting { signal in
-            let killAt = teardown.interrupt(
+        return await scope.reacting { [order, runner] signal in
+            teardown.interrupt(
                 stage: signal.stage,
                 gracePeriod: signal.gracePeriod ?? order.gracePeriod ?? runner.defaultGracePeriod,
                 // A worker that is to end has promised when.
@@ -124,46 +154,45 @@ struct ProcessExecution: Sendable {
             ) {
                 directory?.announce(signal, deadline: $0)
             }
-            if let killAt { deadline.yield(killAt) }
-            if signal.stage >= .terminate { ask.yield(signal) }
+            if signal.stage >= .terminate { onEndAsked(signal) }
         } while: {
-            await withTaskGroup(of: Void.self) { group in
-                group.addTask { await enforce(deadlines, teardown) }
-                group.addTask { await conversation?.listen() }
-                group.addTask {
-                    while let isPaused = await pause.next(), await teardown.freeze(isPaused) { pause.done(isPaused) }
-                }
-                let ending = await withTaskCancellationHandler {
-                    await end(of: launched)
-                } onCancel: {
-                    _ = teardown.interrupt(stage: .kill, gracePeriod: .zero)
-                }
-                group.cancelAll()
-                return ending
+            async let _: Void = followPause(teardown)
+            return await withTaskCancellationHandler {
+                await end(of: launched)
+            } onCancel: {
+                teardown.interrupt(stage: .kill, gracePeriod: .zero)
             }
         }
-        ask.finish()
-        if let error = await hookError { ending?.hookErrors.append(error) }
-        return ending
+    }
+
+    private func followPause(_ teardown: RunTeardown) async {
+        while let isPaused = await pause.next(), await teardown.freeze(isPaused) { pause.done(isPaused) }
     }
 
     /// Sees the run from its start to its end.
     private func end(of launched: Launched) async -> RunEnding? {
-        let teardown = launched.teardown
-        // From here on, because even the start can hang.
-        async let _: Void = reportStuck(launched)
-        switch await teardown.started() {
+        switch await launched.teardown.started() {
         case .failed(let step, let errno):
             let command = launched.command
             return SpawnFailure(step, errno, program: command.program, directory: command.directory).ending
-        case .abandoned: return await ending(after: await teardown.ended(), of: teardown)
+        case .unknown: return await ending(after: await ended(launched), of: launched.teardown)
         case .running(let leader):
             scope.enforce(order.limits, on: members(of: launched).subject)
             async let isTold: Void = started(leader.pid)
-            let end = await teardown.ended()
+            let end = await ended(launched)
             await isTold
-            return await ending(after: end, of: teardown)
+            return await ending(after: end, of: launched.teardown)
         }
+    }
+
+    /// Waits for the end. Says it when processes outlive SIGKILL, and then waits as long as that is worth.
+    private func ended(_ launched: Launched) async -> RunTeardown.End {
+        guard await launched.teardown.outlivesKill() else { return await launched.teardown.ended() }
+        async let _: Void = {
+            await report(members(of: launched).alive())
+            launched.teardown.letGo()
+        }()
+        return await launched.teardown.ended()
     }
 
     private func ending(after end: RunTeardown.End, of teardown: RunTeardown) async -> RunEnding? {
@@ -176,22 +205,9 @@ struct ProcessExecution: Sendable {
     }
 
     /// Waits until the run is asked to end, and runs its hook for that; returns what went wrong with it.
-    private func runInterruptHook(
-        _ asked: AsyncStream<InterruptSignal>,
-        _ pipes: JobPipes,
-        _ directory: RunDirectory?
-    ) async -> String? {
-        guard let hook = RunHook(.onInterrupt, of: order, runner: runner, directory: directory),
-            let signal = await asked.first(where: { _ in true })
-        else { return nil }
+    private func run(_ hook: RunHook, when asked: AsyncStream<InterruptSignal>, _ pipes: JobPipes) async -> String? {
+        guard let signal = await asked.first(where: { _ in true }) else { return nil }
         return await hook.run(RunHook.variables(of: signal), into: pipes)
-    }
-
-    /// Says it when processes outlive SIGKILL, and waits as long as that is worth.
-    private func reportStuck(_ launched: Launched) async {
-        guard await launched.teardown.outlivesKill() else { return }
-        await report(members(of: launched).alive())
-        launched.teardown.letGo()
     }
 
     private func report(_ survivors: [ProcessStatus]) async {
@@ -202,21 +218,6 @@ struct ProcessExecution: Sendable {
 
     private func members(of launched: Launched) -> TreeMembers {
         TreeMembers(launched.containment, run: order.run, supervisor: launched.teardown.supervisor)
-    }
-
-    private func enforce(_ deadlines: AsyncStream<ContinuousClock.Instant>, _ teardown: RunTeardown) async {
-        await withDiscardingTaskGroup { group in
-            for await killAt in deadlines {
-                group.addTask {
-                    do {
-                        try await Task.sleep(until: killAt, clock: .continuous)
-                        teardown.deadlineReached()
-                    } catch {
-                        // Cancelled: the run is over, or SIGKILL was sent.
-                    }
-                }
-            }
-        }
     }
 
     private func outcome(of teardown: RunTeardown) -> RunEnding {
@@ -235,12 +236,12 @@ struct ProcessExecution: Sendable {
         if survivors.isEmpty { return lost }
         return await withTaskGroup(of: RunEnding?.self) { group in
             group.addTask {
-                await report(survivors)
+                await self.report(survivors)
                 return nil
             }
             group.addTask {
                 while !Task.isCancelled {
-                    if await tree.end(within: runner.giveUpAfter).isEmpty { return lost }
+                    if await tree.end(within: self.runner.giveUpAfter).isEmpty { return lost }
                 }
                 return nil
             }

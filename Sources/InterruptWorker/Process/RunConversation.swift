@@ -1,5 +1,6 @@
 internal import InterruptCore
 internal import Logging
+internal import Synchronization
 
 /// Acts on what a job tells through its run directory.
 struct RunConversation: Sendable {
@@ -8,24 +9,22 @@ struct RunConversation: Sendable {
     let teardown: RunTeardown
     let scope: InterruptScope
     let told: @Sendable (RunNote) -> Void
-    /// Takes the instant until which the run may go on now.
-    let deadline: AsyncStream<ContinuousClock.Instant>.Continuation
     let logger: Logger
 
-    /// Listens until the task is cancelled, and to the last word.
-    func listen() async {
-        var isRefusalLogged = false
-        await directory.listen { said in
+    /// Acts on all that it tells, until nobody listens to the directory any more.
+    func begin() {
+        let isRefusalLogged = Atomic(false)
+        directory.listen { said in
             switch said {
             case .success(let messages): for message in messages { act(on: message) }
             case .failure(let error):
                 // Once aloud: a job that gets it wrong does so at every line.
+                let isFirst = !isRefusalLogged.exchange(true, ordering: .relaxed)
                 logger.log(
-                    level: isRefusalLogged ? .debug : .warning,
+                    level: isFirst ? .warning : .debug,
                     "a message of the job is refused",
                     metadata: ["run": "\(run)", "why": "\(error.text)"]
                 )
-                isRefusalLogged = true
             }
         }
     }
@@ -36,7 +35,6 @@ struct RunConversation: Sendable {
         case .checkpoint(let text): told(.checkpoint(text))
         case .moreTime(let length):
             guard let (killAt, total) = teardown.extend(by: length) else { return }
-            deadline.yield(killAt)
             directory.announce(deadline: killAt)
             told(.moreTime(total))
         }

@@ -1,3 +1,4 @@
+internal import Dispatch
 internal import FoundationEssentials
 internal import Glibc
 internal import InterruptCore
@@ -21,10 +22,17 @@ final class RunDirectory: Sendable {
         var stage = InterruptStage.drain
     }
 
+    private enum Listening {
+        /// Before and after.
+        case off
+        case on(DescriptorEvents.Watch, RunMessageLines, @Sendable (Result<[RunMessage], RunMessageError>) -> Void)
+    }
+
     let path: FilePath
     private let directory: Int32
     private let pipe: Int32
     private let state = Mutex(State())
+    private let listening = Mutex(Listening.off)
 
     /// Makes the directory for a run, in one that exists.
     init(for order: RunOrder, in parent: FilePath) throws(Errno) {
@@ -44,13 +52,15 @@ final class RunDirectory: Sendable {
         }
         (self.path, self.directory, self.pipe) = (path, directory, pipe)
         let deadline = order.timeout.map { Timestamp.now.advanced(by: $0).rfc3339 }
-        write(
-            "run",
+        // Nobody reads it yet.
+        let isWhole = write(
             [
                 ("run", order.run.rawValue), ("job", "\(order.job)"), ("attempt", "\(order.attempt)"),
                 ("deadline", deadline ?? ""),
-            ]
+            ],
+            to: "run"
         )
+        if !isWhole { unlinkat(directory, "run", 0) }
     }
 
     deinit {
@@ -77,47 +87,67 @@ final class RunDirectory: Sendable {
     private func write(_ state: State, deadline: ContinuousClock.Instant?) {
         guard let cause = state.cause else { return }
         let instant = deadline.map { Timestamp.now.advanced(by: ContinuousClock.now.duration(to: $0)) }
-        write(
-            "interrupt",
+        let isWhole = write(
             [
                 ("stage", "\(state.stage.rawValue)"), ("stage_name", state.stage.name),
                 ("reason", cause.reason.rawValue),
                 ("message", cause.message ?? ""), ("triggered_by", cause.triggeredBy ?? ""),
                 ("deadline", instant?.rfc3339 ?? ""), ("save_checkpoint", cause.savesCheckpoint ? "1" : "0"),
                 ("request_id", cause.id.rawValue),
-            ]
+            ],
+            to: ".interrupt"
         )
+        if isWhole { renameat(directory, ".interrupt", directory, "interrupt") }
     }
 
-    /// What cannot be written is the loss of the job, which has the directory to itself but for us.
-    private func write(_ name: String, _ lines: [(name: String, value: String)]) {
-        let text = lines.map { "\($0.name)=\($0.value.escapedForDisplay(limit: 8_192))\n" }.joined()
-        let draft = ".\(name)"
+    /// Answers whether it is there now, whole. What cannot be written is the loss of the job, which has the directory to
+    /// itself but for us.
+    private func write(_ lines: [(name: String, value: String)], to name: String) -> Bool {
+        var text = ""
+        for (name, value) in lines { text += "\(name)=\(value.escapedForDisplay(limit: 8_192))\n" }
         let flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
-        let file = openat(directory, draft, flags, 0o600)
-        guard file >= 0 else { return }
+        let file = openat(directory, name, flags, 0o600)
+        guard file >= 0 else { return false }
         defer { close(file) }
-        var bytes = Array(text.utf8)
-        guard Glibc.write(file, &bytes, bytes.count) == bytes.count else { return }
-        renameat(directory, draft, directory, name)
+        return text.withUTF8 { Glibc.write(file, $0.baseAddress, $0.count) == $0.count }
     }
 
-    /// Calls `onMessage` with all that the job tells, in its order, until the task is cancelled; then with what is in the
-    /// pipe still.
-    func listen(_ onMessage: (Result<[RunMessage], RunMessageError>) -> Void) async {
-        var lines = RunMessageLines()
-        while !Task.isCancelled {
-            let watch = DescriptorWatch(pipe)
-            await withTaskCancellationHandler {
-                await watch.readable()
-            } onCancel: {
-                watch.stop()
+    /// Calls `onMessage` with all that the job tells, in its order and one call at a time, until ``stopListening()``. It
+    /// must return at once.
+    func listen(_ onMessage: @escaping @Sendable (Result<[RunMessage], RunMessageError>) -> Void) {
+        listening.withLock { listening in
+            // Under the lock, so that an event that comes at once finds the watch.
+            let watch = DescriptorEvents.ofProcess.watch(pipe) {
+                DispatchQueue.global().async { self.hear() }
             }
-            for message in lines.take(read()) { onMessage(message) }
-            // Whoever writes without end is read at 1.3 MB/s: nobody else waits for it.
-            try? await Task.sleep(for: .milliseconds(50), clock: .continuous)  // cancelled: one last look
+            listening = .on(watch, RunMessageLines(), onMessage)
         }
+    }
+
+    /// Calls back with what is in the pipe still, and then no more.
+    func stopListening() {
+        listening.withLock { listening in
+            guard case .on(let watch, _, _) = listening else { return }
+            hear(&listening)
+            DescriptorEvents.ofProcess.end(watch)
+            listening = .off
+        }
+    }
+
+    private func hear() {
+        listening.withLock { hear(&$0) }
+        // Whoever writes without end is read at 1.3 MB/s: nobody else waits for it.
+        _ = AlarmClock.ofProcess.setAlarm(at: .now + .milliseconds(50)) { [weak self] in
+            self?.listening.withLock { listening in
+                if case .on(let watch, _, _) = listening { DescriptorEvents.ofProcess.again(watch) }
+            }
+        }
+    }
+
+    private func hear(_ listening: inout Listening) {
+        guard case .on(let watch, var lines, let onMessage) = listening else { return }
         for message in lines.take(read()) { onMessage(message) }
+        listening = .on(watch, lines, onMessage)
     }
 
     /// What the pipe holds, which is 64 KiB at most.

@@ -1,4 +1,3 @@
-internal import Dispatch
 internal import InterruptCore
 internal import Logging
 
@@ -38,8 +37,9 @@ struct RunHook: Sendable {
             let (teardown, command) = try await launch(variables, pipes)
             // From here on, because even the start can hang.
             let limit = order.hooks.limit
-            let alarm = DispatchWorkItem { _ = teardown.interrupt(stage: .kill, gracePeriod: .zero) }
-            DispatchQueue.global().asyncAfter(deadline: .now() + limit.dispatchInterval, execute: alarm)
+            let alarm = AlarmClock.ofProcess.setAlarm(at: .now + limit) {
+                teardown.interrupt(stage: .kill, gracePeriod: .zero)
+            }
             defer { alarm.cancel() }
             async let isStuck = teardown.outlivesKill()
             if case .failed(let step, let errno) = await teardown.started() {

@@ -1,4 +1,3 @@
-internal import Dispatch
 internal import Glibc
 internal import InterruptCore
 internal import Synchronization
@@ -10,8 +9,8 @@ final class RunTeardown: Sendable {
     enum Start {
         case running(RunLeader)
         case failed(LaunchedTree.Event.Step, Errno)
-        /// The launcher has gone.
-        case abandoned
+        /// Not known: the launcher has gone, or the start outlives SIGKILL.
+        case unknown
     }
 
     /// How it is known that nothing of the tree is left.
@@ -40,7 +39,10 @@ final class RunTeardown: Sendable {
         var isInterrupted = false
         /// Nothing is told of it any more.
         var isOver = false
-        var isGiveUpArmed = false
+        /// At the end of the grace period.
+        var deadline: Alarm?
+        /// When SIGKILL should have helped.
+        var giveUp: Alarm?
         var freezing: [FirstAnswer<Errno?>] = []
     }
 
@@ -79,7 +81,7 @@ final class RunTeardown: Sendable {
         finish(.letGo)
     }
 
-    /// Acts on an interrupt at once, and returns the instant at which to call ``deadlineReached()``, if any.
+    /// Acts on an interrupt at once, and at the end of the grace period on that.
     ///
     /// - Parameters:
     ///   - moreTime: how much more than the grace period it may have if it asks.
@@ -90,7 +92,7 @@ final class RunTeardown: Sendable {
         gracePeriod: Duration,
         moreTime: Duration = .zero,
         announce: (ContinuousClock.Instant?) -> Void = { _ in }
-    ) -> ContinuousClock.Instant? {
+    ) {
         act { ladder in
             let action = ladder.interrupt(stage: stage, gracePeriod: gracePeriod, moreTime: moreTime, now: .now)
             switch action {
@@ -105,14 +107,18 @@ final class RunTeardown: Sendable {
     /// Gives the run longer before it is forced, as far as it may have that: until when, and how much more than it was
     /// asked first. `nil` is no longer than it has.
     func extend(by length: Duration) -> (killAt: ContinuousClock.Instant, total: Duration)? {
-        let action = state.withLock { $0.ladder.extend(by: length, now: .now) }
-        guard case .extend(let killAt, let total) = action else { return nil }
-        return (killAt, total)
+        state.withLock { state in
+            guard case .extend(let killAt, let total) = state.ladder.extend(by: length, now: .now) else { return nil }
+            setDeadline(killAt, &state)
+            return (killAt, total)
+        }
     }
 
-    /// Forces the end if the grace period is over.
-    func deadlineReached() {
-        _ = act { $0.deadlineReached(now: .now) }
+    private func setDeadline(_ instant: ContinuousClock.Instant, _ state: inout State) {
+        state.deadline?.cancel()
+        state.deadline = AlarmClock.ofProcess.setAlarm(at: instant) { [weak self] in
+            self?.act { $0.deadlineReached(now: .now) }
+        }
     }
 
     /// Freezes the tree or lets it go on; returns when that is so, `false` when it is ending or could not be frozen.
@@ -143,25 +149,23 @@ final class RunTeardown: Sendable {
 
     private func act(
         _ decide: (inout TeardownLadder<ContinuousClock.Instant>) -> TeardownLadder<ContinuousClock.Instant>.Action
-    ) -> ContinuousClock.Instant? {
-        let (killAt, isKilled) = state.withLock { state -> (ContinuousClock.Instant?, Bool) in
+    ) {
+        state.withLock { state in
             switch decide(&state.ladder) {
-            case .none: return (nil, false)
+            case .none: break
             case .terminate(let killAt):
-                guard state.leader != nil else {
+                if state.leader == nil {
                     state.isTerminateDue = true
-                    return (killAt, false)
+                } else if !terminate(&state) {
+                    return setGiveUp(&state)
                 }
-                let isAsked = terminate(&state)
-                return (isAsked ? killAt : nil, !isAsked)
-            case .shorten(let killAt), .extend(let killAt, _): return (killAt, false)
+                setDeadline(killAt, &state)
+            case .shorten(let killAt), .extend(let killAt, _): setDeadline(killAt, &state)
             case .kill:
                 forceEnd(&state)
-                return (nil, true)
+                setGiveUp(&state)
             }
         }
-        if isKilled { armGiveUp() }
-        return killAt
     }
 
     /// The leader right here, the others by the launcher: what most jobs consist of hears of it without another process
@@ -216,25 +220,23 @@ final class RunTeardown: Sendable {
 
     private func begin(_ leader: RunLeader, _ supervisor: pid_t?) {
         let identity = supervisor == nil ? nil : leader.identity
-        let isGone = state.withLock { state in
+        state.withLock { state in
             (state.leader, state.leaderIdentity, state.supervisor) = (leader, identity, supervisor)
-            return state.isTerminateDue && !terminate(&state)
+            if state.isTerminateDue, !terminate(&state) { setGiveUp(&state) }
         }
-        if isGone { armGiveUp() }
     }
 
     /// What a leader leaves behind that ended by itself is ended at once; else it keeps its grace period.
     private func leaderExited(_ status: JobOutcome.WaitStatus, _ memoryKills: Int?, _ isEmpty: Bool) {
-        let leavesSome = state.withLock { state in
+        state.withLock { state in
             state.status = status
             state.memoryKills = memoryKills
             if isEmpty { state.ladder.treeEnded() }
-            guard !isEmpty, state.sent.isEmpty else { return false }
+            guard !isEmpty, state.sent.isEmpty else { return }
             state.ladder.treeEnded()
             tree.ask(.kill)
-            return true
+            setGiveUp(&state)
         }
-        if leavesSome { armGiveUp() }
         if isEmpty { finish(.empty) }
     }
 
@@ -244,29 +246,22 @@ final class RunTeardown: Sendable {
     }
 
     private func finish(_ how: End) {
-        start.give(.abandoned)  // unless it has started
-        state.withLock { $0.isOver = true }
+        start.give(.unknown)  // unless it has started
+        state.withLock { state in
+            state.isOver = true
+            state.deadline?.cancel()
+            state.giveUp?.cancel()
+        }
         while let answer = state.withLock({ $0.freezing.popLast() }) { answer.give(.noSuchProcess) }
         isStuck.give(false)
         end.give(how)
     }
 
-    private func armGiveUp() {
-        let isFirst = state.withLock { state in
-            defer { state.isGiveUpArmed = true }
-            return !state.isGiveUpArmed
-        }
-        guard isFirst else { return }
-        DispatchQueue.global().asyncAfter(deadline: .now() + giveUpAfter.dispatchInterval) { [isStuck] in
+    private func setGiveUp(_ state: inout State) {
+        if state.giveUp != nil || state.isOver { return }
+        state.giveUp = AlarmClock.ofProcess.setAlarm(at: .now + giveUpAfter) { [start, isStuck] in
+            start.give(.unknown)  // unless it has started
             isStuck.give(true)
         }
-    }
-}
-
-extension Duration {
-    /// The same length for Dispatch, in whole nanoseconds.
-    var dispatchInterval: DispatchTimeInterval {
-        let (seconds, attoseconds) = components
-        return .nanoseconds(Int(seconds) * 1_000_000_000 + Int(attoseconds / 1_000_000_000))
     }
 }
