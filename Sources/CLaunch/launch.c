@@ -30,30 +30,37 @@ static int make_file(const char *bytes, size_t size) {
     return file;
 }
 
-int launch_send_run(int socket, const void *spec, size_t size, const int descriptors[LAUNCH_SPEC_FD], int flags) {
-    int all[LAUNCH_FD_COUNT];
-    memcpy(all, descriptors, LAUNCH_SPEC_FD * sizeof(int));
-    size_t count = LAUNCH_SPEC_FD;
-    struct iovec bytes = {(void *)spec, size};
-    if (size > LAUNCH_LONGEST_PACKET) {
-        all[count++] = make_file(spec, size);
-        if (all[LAUNCH_SPEC_FD] < 0) return errno;
-        bytes.iov_len = 1;
-    }
+static int send_packet(int socket, const void *bytes, size_t size, const int *descriptors, size_t count, int flags) {
+    struct iovec part = {(void *)bytes, size};
     union launch_descriptors control;
     memset(&control, 0, sizeof control);
     struct msghdr message = {
-        .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control.bytes,
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
         .msg_controllen = CMSG_SPACE(count * sizeof(int))};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(count * sizeof(int));
-    memcpy(CMSG_DATA(header), all, count * sizeof(int));
+    memcpy(CMSG_DATA(header), descriptors, count * sizeof(int));
     int error = 0;
     while (sendmsg(socket, &message, MSG_NOSIGNAL | flags) < 0 && (error = errno) == EINTR) error = 0;
-    if (count == LAUNCH_FD_COUNT) close(all[LAUNCH_SPEC_FD]);
     return error;
+}
+
+int launch_send_run(int socket, const void *spec, size_t size, const int descriptors[LAUNCH_SPEC_FD], int flags) {
+    if (size <= LAUNCH_LONGEST_PACKET) return send_packet(socket, spec, size, descriptors, LAUNCH_SPEC_FD, flags);
+    int all[LAUNCH_FD_COUNT];
+    memcpy(all, descriptors, LAUNCH_SPEC_FD * sizeof(int));
+    all[LAUNCH_SPEC_FD] = make_file(spec, size);
+    if (all[LAUNCH_SPEC_FD] < 0) return errno;
+    int error = send_packet(socket, spec, 1, all, LAUNCH_FD_COUNT, flags);
+    close(all[LAUNCH_SPEC_FD]);
+    return error;
+}
+
+int launch_pass_run(int socket, const void *spec, size_t size, const int descriptors[LAUNCH_FD_COUNT]) {
+    size_t count = descriptors[LAUNCH_SPEC_FD] < 0 ? LAUNCH_SPEC_FD : LAUNCH_FD_COUNT;
+    return send_packet(socket, spec, size, descriptors, count, MSG_DONTWAIT);
 }
 
 ptrdiff_t launch_receive_run(int socket, void *spec, int descriptors[LAUNCH_FD_COUNT]) {

@@ -26,8 +26,8 @@ void events_begin(void) {
     if (!events_watch(children, EPOLLIN, 0, CHILDREN)) abort();
 }
 
-bool events_watch(int descriptor, uint32_t what, uint64_t run, enum source source) {
-    struct epoll_event event = {.events = what, .data.u64 = run << SOURCE_BITS | source};
+bool events_watch(int descriptor, uint32_t what, uint64_t number, enum source source) {
+    struct epoll_event event = {.events = what, .data.u64 = number << SOURCE_BITS | source};
     return epoll_ctl(events, EPOLL_CTL_ADD, descriptor, &event) == 0;
 }
 

@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,28 +31,32 @@ static bool is_closing;
 static int tick = SHORTEST_TICK;
 static long last_tick;  // when everything was looked at last, and what is to be killed was killed again
 
-static void note_end(struct run *run, const siginfo_t *end) {
-    if (run && end->si_pid == run->tree.leader) {
-        // It may have run and ended before its start was looked at, and the worker hears of that first.
-        if (run->started >= 0) run->is_over = !run_started(run);
-        run_leader_exited(run, end->si_code, end->si_status);
-    } else if (run) {
-        run->supervisor = 0;
-        run->is_over = end->si_code == CLD_EXITED && end->si_status == 0;
-        run->is_lost = !run->is_over;
-    }
-}
-
-static struct run *run_of(pid_t child) {
+static struct run *run_of(const struct supervisor *supervisor) {
     struct run *run = runs;
-    while (run && child != run->tree.leader && child != run->supervisor) run = run->next;
+    while (run && run->supervisor != supervisor) run = run->next;
     return run;
 }
 
-// Nobody has a reason to stop a supervisor, which then ends nothing any more. What is below it becomes the guard's to end.
-static void kill_stopped_supervisor(pid_t child) {
-    struct run *run = run_of(child);
-    if (run && child == run->supervisor) kill(child, SIGKILL);
+static void supervisor_ended(struct supervisor *supervisor) {
+    struct run *run = supervisor->is_busy ? run_of(supervisor) : NULL;
+    if (run) {
+        run->is_over = supervisor_is_done(supervisor);
+        run->is_lost = !run->is_over;
+        run->supervisor = NULL;
+    }
+    supervisor_forget(supervisor);
+}
+
+static void note_end(const siginfo_t *end) {
+    struct run *run = runs;
+    while (run && run->tree.leader != end->si_pid) run = run->next;
+    if (run) {
+        // It may have run and ended before its start was looked at, and the worker hears of that first.
+        if (run->started >= 0) run->is_over = !run_started(run);
+        run_leader_exited(run, end->si_code, end->si_status);
+    }
+    struct supervisor *supervisor = run ? NULL : supervisor_of(end->si_pid);
+    if (supervisor) supervisor_ended(supervisor);
 }
 
 static void take_children(void) {
@@ -61,10 +66,12 @@ static void take_children(void) {
         siginfo_t info = {0};
         if (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOHANG | __WALL) != 0 || info.si_pid == 0) return;
         if (info.si_code == CLD_STOPPED) {
-            kill_stopped_supervisor(info.si_pid);
+            // Nobody has a reason to stop a supervisor, which then ends nothing any more. What is below it becomes the
+            // guard's to end.
+            if (supervisor_of(info.si_pid)) kill(info.si_pid, SIGKILL);
             continue;
         }
-        note_end(run_of(info.si_pid), &info);
+        note_end(&info);
         tick = SHORTEST_TICK;
     }
     raise(SIGCHLD);  // more of them, after whatever else has happened
@@ -107,17 +114,35 @@ static void take_packets(void) {
             epoll_ctl(events, EPOLL_CTL_DEL, WORKER, NULL);
         }
         if (size <= 0) return;
-        struct run *run = run_start(&place, runs, spec, (size_t)size, descriptors);
-        run->next = place.is_supervisor ? NULL : runs;
+        bool has_tree = place.base >= 0 || place.is_supervisor;
+        struct run *run = has_tree ? run_start(&place, spec, (size_t)size, descriptors)
+                                   : run_pass(&place, runs, spec, (size_t)size, descriptors);
+        if (!run) {  // in the new supervisor
+            runs = NULL;
+            return;
+        }
+        run->next = runs;
         runs = run;
         watch_run(run);
-        if (place.is_supervisor) return;
     }
+}
+
+// A supervisor says that its run is over, and is free.
+static void take_end(pid_t pid) {
+    struct supervisor *supervisor = supervisor_of(pid);
+    struct run *run = supervisor ? run_of(supervisor) : NULL;
+    if (!supervisor || !supervisor_is_done(supervisor) || !run) return;
+    run->supervisor = NULL;
+    run->is_over = true;
 }
 
 static void handle(const struct epoll_event *event) {
     enum source source = event->data.u64 & ((1 << SOURCE_BITS) - 1);
     uint64_t number = event->data.u64 >> SOURCE_BITS;
+    if (source == SUPERVISOR) {
+        take_end((pid_t)number);
+        return;
+    }
     struct run *run = runs;
     while (run && run->number != number) run = run->next;
     if (number && (!run || run->is_over)) return;
@@ -173,6 +198,7 @@ static bool settle(bool is_tick) {
         // One that never began its program is still to be reaped.
         if (run->is_over && !run->tree.leader && (is_tick || !run->removals) && run_free(run, &place)) {
             *link = next;
+            if (place.is_supervisor) send(WORKER, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);  // free for the next one
             continue;
         }
         is_waiting |= run->is_over || run->is_killed || run->is_lost || (!run->tree.leader && !run->supervisor);
@@ -181,9 +207,9 @@ static bool settle(bool is_tick) {
     return is_waiting;
 }
 
-// Until no run is left and, in the guard, no worker.
+// Until no run is left and no more can come.
 static void serve(void) {
-    for (bool is_waiting = false; runs || !(is_closing || place.is_supervisor);) {
+    for (bool is_waiting = false; runs || !is_closing;) {
         struct epoll_event list[64];
         int number = epoll_wait(events, list, place.is_supervisor ? 8 : 64, is_waiting ? tick : -1);
         bool was_supervisor = place.is_supervisor;

@@ -6,28 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cgroup.h"
 #include "child.h"
 #include "controllers.h"
 #include "events.h"
-
-// What the worker says is to run, with pointers into its text.
-struct spec {
-    const char *program, *directory, *leaf;
-    char **arguments, **variables, **settings;
-    uint32_t setting_count;
-    void *memory;  // the file that it came in, if it did
-    size_t size;
-};
+#include "spec.h"
 
 // What a leader needs until it runs its program.
 struct start {
@@ -41,65 +29,6 @@ struct start {
 
 void run_tell(const struct run *run, struct launch_event event) {
     if (run->control >= 0) launch_send_event(run->control, &event, -1);
-}
-
-// Reads `count` strings from `*text` on, and a NULL. Returns NULL when there are fewer.
-static char **strings(const char **text, const char *end, uint32_t count) {
-    char **list = calloc((size_t)count + 1, sizeof *list);
-    for (uint32_t i = 0; list && i < count; i++) {
-        if (*text >= end) {
-            free(list);
-            return NULL;
-        }
-        list[i] = (char *)*text;
-        *text += strlen(*text) + 1;
-    }
-    return list;
-}
-
-static void spec_close(struct spec *spec) {
-    free(spec->arguments);
-    free(spec->variables);
-    free(spec->settings);
-    if (spec->memory) munmap(spec->memory, spec->size);
-}
-
-static bool spec_map(struct spec *spec, int file) {
-    struct stat status;
-    if (fstat(file, &status) != 0) return false;
-    void *memory = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0);
-    if (memory == MAP_FAILED) return false;
-    spec->memory = memory;
-    spec->size = (size_t)status.st_size;
-    return true;
-}
-
-static bool spec_open(struct spec *spec, const char *text, size_t size, int file) {
-    *spec = (struct spec){0};
-    if (file >= 0) {
-        if (!spec_map(spec, file)) return false;
-        text = spec->memory;
-        size = spec->size;
-    }
-    struct launch_spec head;
-    if (size <= sizeof head) return false;
-    memcpy(&head, text, sizeof head);
-    const char *end = text + size;
-    text += sizeof head;
-    if (head.version != LAUNCH_VERSION || end[-1] != 0) return false;
-    if (head.argument_count > size || head.variable_count > size || head.setting_count > size) return false;
-    char **first = strings(&text, end, 3);
-    if (!first) return false;
-    spec->program = first[0];
-    spec->directory = first[1];
-    spec->leaf = first[2];
-    free(first);
-    spec->arguments = strings(&text, end, head.argument_count);
-    spec->variables = spec->arguments ? strings(&text, end, head.variable_count) : NULL;
-    spec->settings = spec->variables ? strings(&text, end, 2 * head.setting_count) : NULL;
-    spec->setting_count = head.setting_count;
-    return spec->settings != NULL && head.argument_count > 0 && spec->leaf[0] && spec->leaf[0] != '.'
-        && !strchr(spec->leaf, '/') && strlen(spec->leaf) < sizeof((struct run *)0)->name;
 }
 
 static void start_free(struct start *start) {
@@ -171,59 +100,63 @@ static int make_leaf(const struct place *place, struct run *run, const struct sp
     return run->tree.events < 0 || run->tree.kill < 0 ? LAUNCH_STEP_CGROUP : 0;
 }
 
-// In the guard's child: leaves behind what is the guard's, above all the other runs' sockets, which must end when the
-// guard does, and takes everything below it as its tree.
-static void become_supervisor(struct place *place, struct run *others) {
-    setsid();
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    prctl(PR_SET_NAME, "interrupt-run");
-    place->is_supervisor = true;
-    for (struct run *run = others, *next; run; run = next) {
+static struct run *run_new(int control) {
+    static uint64_t last_number;
+    struct run *run = calloc(1, sizeof *run);
+    if (!run) abort();
+    run->number = ++last_number;
+    run->control = control;
+    run->started = run->process = run->tree.leaf = run->tree.events = run->tree.kill = -1;
+    run->tree.path = run->path;
+    return run;
+}
+
+// Says so when it was not started, and closes all but its socket.
+static void run_begun(struct run *run, int step, int error, const int descriptors[LAUNCH_FD_COUNT]) {
+    if (step) run_tell(run, (struct launch_event){LAUNCH_FAILED, step, error});
+    run->is_over = step != 0;
+    for (int i = 0; i < LAUNCH_FD_COUNT; i++)
+        if (i != LAUNCH_CONTROL_FD && descriptors[i] >= 0) close(descriptors[i]);
+}
+
+struct run *run_start(
+    const struct place *place, const char *text, size_t size, const int descriptors[LAUNCH_FD_COUNT]) {
+    struct run *run = run_new(descriptors[LAUNCH_CONTROL_FD]);
+    struct start *start = malloc(sizeof *start + size);
+    if (!start) abort();
+    memcpy(start->text, text, size);
+    run->start = start;
+    int step = LAUNCH_STEP_SPEC;
+    errno = EINVAL;
+    if (spec_open(&start->spec, start->text, size, descriptors[LAUNCH_SPEC_FD])) {
+        snprintf(run->name, sizeof run->name, "%s", start->spec.leaf);
+        step = place->base >= 0 ? make_leaf(place, run, &start->spec) : 0;
+        if (!step) step = start_leader(place, run, start, descriptors);
+    }
+    run_begun(run, step, errno, descriptors);
+    return run;
+}
+
+struct run *run_pass(
+    struct place *place, struct run *others, const char *text, size_t size, const int descriptors[LAUNCH_FD_COUNT]) {
+    struct run *run = run_new(descriptors[LAUNCH_CONTROL_FD]);
+    int error;
+    do {
+        run->supervisor = supervisor_take(&place->is_supervisor);
+        error = run->supervisor ? launch_pass_run(run->supervisor->socket, text, size, descriptors) : errno;
+        if (error && run->supervisor) supervisor_dismiss(run->supervisor);
+    } while (run->supervisor && error == EPIPE);  // somebody has ended that one
+    if (error) run->supervisor = NULL;
+    run_begun(run, !place->is_supervisor && error ? LAUNCH_STEP_FORK : 0, error, descriptors);
+    if (!place->is_supervisor) return run;
+    // Above all the runs' sockets, which must end when the guard does.
+    run->next = others;
+    for (struct run *next; run; run = next) {
         next = run->next;
         if (run->control >= 0) close(run->control);
         free(run);
     }
-    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (nothing < 0) abort();
-    dup2(nothing, WORKER);
-    close(nothing);
-    events_begin();
-}
-
-// Where the run's tree is to be. Returns a launch_step, or 0, in the guard and in a new supervisor.
-static int make_place(struct place *place, struct run *others, struct run *run, const struct spec *spec) {
-    if (place->base >= 0) return make_leaf(place, run, spec);
-    pid_t supervisor = fork();
-    if (supervisor < 0) return LAUNCH_STEP_FORK;
-    if (supervisor == 0) become_supervisor(place, others);
-    run->supervisor = supervisor;
-    return 0;
-}
-
-struct run *run_start(
-    struct place *place, struct run *others, const char *text, size_t size, const int descriptors[LAUNCH_FD_COUNT]) {
-    struct run *run = calloc(1, sizeof *run);
-    struct start *start = malloc(sizeof *start + size);
-    int step = LAUNCH_STEP_SPEC;
-    static uint64_t last_number;
-    if (!run || !start) abort();
-    memcpy(start->text, text, size);
-    run->start = start;
-    run->number = ++last_number;
-    run->control = descriptors[LAUNCH_CONTROL_FD];
-    run->started = run->process = run->tree.leaf = run->tree.events = run->tree.kill = -1;
-    run->tree.path = run->path;
-    errno = EINVAL;
-    if (spec_open(&start->spec, start->text, size, descriptors[LAUNCH_SPEC_FD])) {
-        snprintf(run->name, sizeof run->name, "%s", start->spec.leaf);
-        step = make_place(place, others, run, &start->spec);
-        if (!step && !run->supervisor) step = start_leader(place, run, start, descriptors);
-    }
-    if (step) run_tell(run, (struct launch_event){LAUNCH_FAILED, step, errno});
-    for (int i = 0; i < LAUNCH_FD_COUNT; i++)
-        if (i != LAUNCH_CONTROL_FD && descriptors[i] >= 0) close(descriptors[i]);
-    run->is_over = step != 0;
-    return run;
+    return NULL;
 }
 
 bool run_started(struct run *run) {

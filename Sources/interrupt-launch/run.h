@@ -7,6 +7,8 @@
 
 #include "launch.h"
 #include "place.h"
+#include "spec.h"
+#include "supervisors.h"
 #include "tree.h"
 
 struct run {
@@ -14,7 +16,7 @@ struct run {
     uint64_t number;   // from 1 on, never used again
     struct tree tree;
     struct start *start;  // what its leader begins with, until it has begun
-    pid_t supervisor;  // the process that has the tree, in the guard; 0 where this process has it
+    struct supervisor *supervisor;  // has the tree, in the guard; NULL where this process has it
     int process;       // the leader's pidfd until the worker has it, or -1
     int control;       // the worker's end of it is what keeps the tree alive; -1 once that has gone
     int started;       // becomes readable when the leader runs its program, or cannot; -1 after that
@@ -25,15 +27,17 @@ struct run {
     bool is_lost;      // its supervisor was killed: what is left of the tree is the guard's to end
     int removals;      // how often its leaf could not be removed
     struct launch_event end;  // how the leader ended; no kind before that, nor after it was told
-    char name[64];     // the leaf
+    char name[SPEC_LONGEST_LEAF];  // of the leaf
     char path[4096];   // of its cgroup
 };
 
-enum { WORKER = 0 };  // the descriptor that the worker gave the guard
-
-// Starts what the packet says; when it cannot, it says so and the run is over. Without a cgroup it returns twice, as
-// fork does: once in the guard, and once in the new supervisor, where `place` says so and the `others` are gone.
+// Starts what the packet says; when it cannot, it says so and the run is over.
 struct run *run_start(
+    const struct place *place, const char *text, size_t size, const int descriptors[LAUNCH_FD_COUNT]);
+
+// Passes the packet on to a supervisor; when it cannot, it says so and the run is over. Where a new one has to be made it
+// returns twice, as fork does: in the new supervisor it returns NULL, `place` says so, and the `others` are gone.
+struct run *run_pass(
     struct place *place, struct run *others, const char *text, size_t size, const int descriptors[LAUNCH_FD_COUNT]);
 
 // The leader has begun, or has failed to. Returns whether the run goes on.

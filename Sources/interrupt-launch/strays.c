@@ -18,8 +18,8 @@ struct look {
 
 static bool is_ours(const struct run *runs, pid_t pid) {
     for (const struct run *run = runs; run; run = run->next)
-        if (pid == run->tree.leader || pid == run->supervisor) return true;
-    return false;
+        if (pid == run->tree.leader) return true;
+    return supervisor_of(pid) != NULL;
 }
 
 // Its place is the leaf of any run: whose it was when it was born cannot be told.
@@ -47,8 +47,8 @@ static void kill_stray(const struct process *process, void *context) {
 }
 
 bool strays_kill(const struct run *runs, const struct run *ending) {
-    long ours = 0;
-    for (const struct run *run = runs; run; run = run->next) ours += (run->tree.leader != 0) + (run->supervisor != 0);
+    long ours = supervisors_count();
+    for (const struct run *run = runs; run; run = run->next) ours += run->tree.leader != 0;
     struct look look = {runs, ending, {0}, false};
     // Most of the time there are no others, which their number tells.
     if (children_count() != ours) descendants_each(is_in_its_place, kill_stray, &look);
