@@ -28,6 +28,17 @@ actor ControlConnection: RedisCommands {
     }
 
     func send(_ commands: [RedisCommand], timeout: Duration?) async throws(RedisError) -> [RESPValue] {
+        let isKept = current != nil
+        do throws(RedisError) {
+            return try await attempt(commands, timeout: timeout)
+        } catch {
+            // Lost while nobody used it, which shows only now. Nothing was sent, so it is no repetition.
+            guard isKept, error.code == .connectionLost, !error.isOutcomeUnknown else { throw error }
+            return try await attempt(commands, timeout: timeout)
+        }
+    }
+
+    private func attempt(_ commands: [RedisCommand], timeout: Duration?) async throws(RedisError) -> [RESPValue] {
         let connection = try await connection()
         do throws(RedisError) {
             return try await connection.send(commands, timeout: timeout)

@@ -76,6 +76,28 @@ import Testing
         }
     }
 
+    @Test func `a connection that was lost while nobody used it does not hide how the job ended`() async throws {
+        try await withWorker { control, redis, worker async throws in
+            async let attached = control("run", "--", "x")
+            let order = try await firstOrder(worker)
+            func connections() async throws -> [Substring] {
+                let list = try await redis.command("CLIENT", "LIST").text ?? ""
+                return list.split(separator: "\n").filter { $0.contains(" name= ") && !$0.contains("cmd=client") }
+            }
+            try await eventually("the output is waited for") {
+                try await connections().contains { $0.contains("cmd=xread") }
+            }
+            for connection in try await connections() {
+                let id = connection.split(separator: " ")[0].dropFirst("id=".count)
+                try await redis.command("CLIENT", "KILL", "ID", String(id))
+            }
+            try await worker.transport.end(order.run, as: RunEnding(state: .failed, exitCode: 7))
+            let result = try await attached
+            #expect(result.status == 7, "\(result)")
+            #expect(!result.error.contains("error:"))
+        }
+    }
+
     @Test(arguments: [(["run", "--id", "nightly", "--", "x"], Int32(125)), (["logs", "-f", "nightly"], Int32(1))])
     func `who follows a run whose record is gone from Redis is told, and does not wait for ever`(
         words: [String],
