@@ -118,6 +118,13 @@ extension InterruptClient {
         return receipts
     }
 
+    /// Whether the run is to be paused, as far as anybody has asked; its state says what its worker has carried out.
+    public func isPauseRequested(for run: RunID) async throws(RedisError) -> Bool {
+        let replies = try await commands.send([RedisCommand("EXISTS", .init(keys.pause(run)))])
+        if case .error(let text)? = replies.first { throw RedisError.fromReply(text) }
+        return replies.first?.integer == 1
+    }
+
     /// The target that is paused and keeps this queued run from starting, as far as its worker does not matter; `nil` when
     /// none is.
     public func pausedTarget(holding record: RunRecord) async throws(RedisError) -> InterruptTarget? {

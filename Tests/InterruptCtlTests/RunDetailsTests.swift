@@ -80,6 +80,34 @@ import Testing
         #expect(LastLine.of([.end(.completed)]) == nil)
     }
 
+    @Test(arguments: [
+        (["paused_by": "ann"], RunState.running, true, String?("asked for by ann, not yet carried out")),
+        (["paused_by": "ann"], .running, false, nil),
+        (["paused_by": "ann", "paused_at_ms": "60000"], .paused, true, "5.0s ago by ann"),
+        (
+            ["paused_by": "ann", "paused_at_ms": "60000"], .paused, false,
+            "5.0s ago by ann; asked to go on, not yet carried out"
+        ),
+        (["paused_by": "ann", "paused_ms": "3000"], .running, false, "for 3.0s in all"),
+    ])
+    func `a pause is shown from the request on, and its end too`(
+        fields: [String: String],
+        state: RunState,
+        isPauseRequested: Bool,
+        text: String?
+    ) {
+        let details = RunDetails(
+            record: makeRecord(fields, state: state),
+            worker: nil,
+            request: nil,
+            isPauseRequested: isPauseRequested,
+            lastLine: nil,
+            now: now
+        )
+        let line = details.lines(on: Screen()).first { $0.hasPrefix("Paused:") }
+        #expect(line.map { $0.drop { $0 != " " }.drop { $0 == " " } } == text?[...])
+    }
+
     @Test func `a run of a handler shows it, how far it is, and why it holds out`() {
         let fields = [
             "handler": "resize", "input": "{\"a\":\"\u{1B}\"}", "progress": "0.2500", "progress_message": "a\u{1B}.png",

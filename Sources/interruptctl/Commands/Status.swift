@@ -27,12 +27,13 @@ struct Status: AsyncParsableCommand {
         let record = try await session.run(named: job)
         if display.isJSON { return StandardStreams.out(record.json.line) }
         let client = session.client
-        let (tail, worker, request, holder, now) = try await session.asking { () async throws(RedisError) in
+        let (tail, worker, request, holder, isPauseRequested, now) = try await session.asking { () async throws(RedisError) in
             let worker = if let name = record.worker { try await client.worker(name) } else { nil as WorkerRecord? }
             let holder = record.state == .queued ? try await client.pausedTarget(holding: record) : nil
             return (
                 try await client.outputTail(of: record.run, entries: 5), worker,
-                try await client.request(for: record.run), holder, try await client.serverTime()
+                try await client.request(for: record.run), holder,
+                try await client.isPauseRequested(for: record.run), try await client.serverTime()
             )
         }
         let details = RunDetails(
@@ -40,6 +41,7 @@ struct Status: AsyncParsableCommand {
             worker: worker,
             request: request,
             holder: holder,
+            isPauseRequested: isPauseRequested,
             lastLine: record.lastOutput ?? LastLine.of(tail),
             now: now
         )

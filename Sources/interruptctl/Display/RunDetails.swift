@@ -9,6 +9,8 @@ struct RunDetails {
     let request: InterruptSignal?
     /// What is paused and keeps it from starting.
     var holder: InterruptTarget?
+    /// Whether it is to be paused, carried out or not.
+    var isPauseRequested = false
     let lastLine: String?
     let now: Timestamp
 
@@ -55,12 +57,14 @@ struct RunDetails {
         return parts.isEmpty ? nil : parts.joined(separator: ", ")
     }
 
-    /// Since when and by whom, or for how long in all.
+    /// Since when and by whom, or for how long in all; and what the worker has not carried out yet.
     private func pauseText(on screen: Screen) -> String? {
+        let who = record.pausedBy.map { " by \(screen.shown($0, limit: 80))" } ?? ""
         if let pausedAt = record.pausedAt {
-            let who = record.pausedBy.map { " by \(screen.shown($0, limit: 80))" } ?? ""
-            return "\((now - pausedAt).displayText) ago\(who)"
+            let since = "\((now - pausedAt).displayText) ago\(who)"
+            return isPauseRequested || request != nil ? since : since + "; asked to go on, not yet carried out"
         }
+        if isPauseRequested, record.state == .running { return "asked for\(who), not yet carried out" }
         return record.pausedTime > .zero ? "for \(record.pausedTime.displayText) in all" : nil
     }
 
