@@ -85,8 +85,8 @@ struct AttachedRun {
             StandardStreams.error(record.json.line)
         } else if let trouble = OutcomeText.trouble(record, on: screen) {
             CommandFailure(.ownTrouble, trouble).report(on: screen)
-        } else if isTalking {
-            StandardStreams.error(OutcomeText.line(record, on: screen))
+        } else if isTalking || record.state == .interrupted {
+            StandardStreams.error(OutcomeText.lineWithMessage(record, on: screen))
         }
         if let hookError = record.hookError, !display.isJSON {
             StandardStreams.error(screen.fitted("warning: \(hookError.escapedForDisplay(limit: 300))"))

@@ -76,6 +76,20 @@ import Testing
         }
     }
 
+    @Test func `why a run was interrupted is said where no person watches, too`() async throws {
+        try await withWorker { control, _, worker async throws in
+            async let attached = control("run", "--id", "nightly", "--", "x")
+            _ = try await firstOrder(worker)
+            async let waiting = control("wait", "nightly")
+            _ = try await control("cancel", "nightly", "--reason", "timeout", "--message", "wrong\u{1B}branch")
+            let run = try await attached
+            #expect(run.status == 124)
+            #expect(run.error.hasPrefix("⏹ Command interrupted (reason timeout, stage terminate, SIGTERM, in "))
+            #expect(run.error.hasSuffix(#"): wrong\x1bbranch\#n"#))
+            #expect(try await waiting.output.hasSuffix(#"): wrong\x1bbranch\#n"#))
+        }
+    }
+
     @Test func `a connection that was lost while nobody used it does not hide how the job ended`() async throws {
         try await withWorker { control, redis, worker async throws in
             async let attached = control("run", "--", "x")

@@ -85,7 +85,7 @@ struct Wait: AsyncParsableCommand {
         if display.isJSON {
             StandardStreams.out(record.json.line)
         } else {
-            StandardStreams.out("\(screen.shown(record.job)): \(OutcomeText.line(record, on: screen))")
+            StandardStreams.out("\(screen.shown(record.job)): \(OutcomeText.lineWithMessage(record, on: screen))")
         }
     }
 }

@@ -18,6 +18,14 @@ enum OutcomeText {
         }
     }
 
+    /// The final line, and what was said with the interrupt that ended it: which limit it was, why somebody wanted it.
+    static func lineWithMessage(_ record: RunRecord, on screen: Screen) -> String {
+        guard record.state == .interrupted, let message = record.message, !message.isEmpty else {
+            return line(record, on: screen)
+        }
+        return "\(line(record, on: screen)): \(screen.shown(message, limit: 300))"
+    }
+
     /// What went wrong around a run rather than in it, which its own output cannot say; `nil` when nothing did.
     static func trouble(_ record: RunRecord, on screen: Screen) -> String? {
         switch record.state {
