@@ -18,7 +18,7 @@ struct InterruptControl: AsyncParsableCommand {
               interruptctl list
               interruptctl history nightly
 
-            Also: 'interruptctl help interrupts' explains the three stages, and
+            Also: 'interruptctl help interrupts' explains the three stages, and \
             'interruptctl --generate-completion-script bash' (or zsh, fish) prints what completes commands on Tab.
             """,
         version: version,

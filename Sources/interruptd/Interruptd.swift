@@ -18,14 +18,14 @@ struct Interruptd: AsyncParsableCommand {
         discussion: """
             Without --redis it starts a private Redis for this user; interruptctl finds it by itself.
 
-              interruptd                                        one machine, no set-up
-              interruptd --concurrency 8 --grace 30s            more at a time, more time to end
+              interruptd                               one machine, no set-up
+              interruptd --concurrency 8 --grace 30s   more at a time, more time to end
               interruptd --redis redis://db:6379 --jobs jobs.yaml
-                                                                a worker of a fleet, for the commands in a file
+                                                       a fleet's: commands in a file
               interruptd --redis redis://db:6379 --allow 'ffmpeg -i /srv/media/* **'
-                                                                and for those that match
+                                                       and commands that match
 
-            A pattern of --allow is made of words, as a command is: * stands for any text in one argument, ** at the end
+            A pattern of --allow is made of words, as a command is: * stands for any text in one argument, ** at the end \
             for any further arguments. See Docs/Operations.md, "What may run".
 
             Unix signals:

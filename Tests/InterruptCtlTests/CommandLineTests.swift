@@ -9,6 +9,15 @@ import Testing
 @testable import interruptctl
 
 @Suite struct `The command line` {
+    @Test func `the examples of the help fit a terminal of 80 columns`() {
+        let commands = InterruptControl.configuration.subcommands + [InterruptControl.self]
+        for command in commands {
+            for line in command.configuration.discussion.split(separator: "\n") where line.hasPrefix("  ") {
+                #expect(line.count <= 80)
+            }
+        }
+    }
+
     @Test func `what follows the dashes keeps its bytes`() throws {
         let words: [[UInt8]] = [Array("run".utf8), Array("--".utf8), [0xFF, 0xFE], Array("--".utf8), []]
         let arguments = RawArguments(words)

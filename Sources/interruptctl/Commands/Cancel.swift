@@ -12,6 +12,7 @@ struct Cancel: AsyncParsableCommand {
               interruptctl cancel nightly --no-wait
 
             Waits until the stop is confirmed. Leaving with Ctrl-C undoes nothing.
+
             Exit status: 0 done, 3 no such job, 4 already ended, 5 recorded but not confirmed in time.
             """
     )

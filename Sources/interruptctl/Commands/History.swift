@@ -11,7 +11,7 @@ struct History: AsyncParsableCommand {
               interruptctl history
               interruptctl history nightly --limit 100
               interruptctl history -o json
-              interruptctl history --summary            how many and how fast, by reason, source, stage, way
+              interruptctl history --summary   by reason, source, stage, way: how fast
             """
     )
 

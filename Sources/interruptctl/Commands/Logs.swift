@@ -9,9 +9,9 @@ struct Logs: AsyncParsableCommand {
         discussion: """
             Examples:
               interruptctl logs nightly
-              interruptctl logs -f nightly             goes on until the run ends; Ctrl-C only stops looking
+              interruptctl logs -f nightly   goes on to the end of the run; Ctrl-C leaves
 
-            Redis keeps the end of the output; the whole is in a file on the worker, within the limits that this was
+            Redis keeps the end of the output; the whole is in a file on the worker, within the limits that this was \
             started with. When something is left out, the last line on stderr says how much, and where the file is.
             """
     )

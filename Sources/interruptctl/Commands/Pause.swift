@@ -8,11 +8,12 @@ struct Pause: AsyncParsableCommand {
         discussion: """
             Examples:
               interruptctl pause nightly
-              interruptctl pause queue:default --yes    what is queued stays queued, what runs is frozen
+              interruptctl pause queue:default --yes   what is queued stays queued as well
               interruptctl resume nightly
 
-            Waits until the job's worker has confirmed it. A paused job can be interrupted as any other, and the time
+            Waits until the job's worker has confirmed it. A paused job can be interrupted as any other, and the time \
             is not charged to its --timeout unless it was submitted with --charge-paused.
+
             Exit status: 0 done, 1 cannot be paused, 3 no such job, 4 already ended, 5 recorded but not confirmed.
             """
     )

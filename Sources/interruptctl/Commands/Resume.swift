@@ -12,6 +12,7 @@ struct Resume: AsyncParsableCommand {
               interruptctl resume all
 
             Waits until the jobs' workers have confirmed it.
+
             Exit status: 0 done, 1 cannot be resumed, 3 no such job, 4 already ended, 5 recorded but not confirmed.
             """
     )

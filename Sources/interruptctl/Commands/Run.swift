@@ -14,7 +14,8 @@ struct Run: AsyncParsableCommand {
               interruptctl run --handler resize --input-file resize.json
 
             Ctrl-C interrupts the remote job (stage 2), a second one kills it (stage 3), a third leaves it alone.
-            Exit status: the job's own; 128+n for Unix signal n, 124 for its timeout, 130 otherwise interrupted,
+
+            Exit status: the job's own; 128+n for Unix signal n, 124 for its timeout, 130 otherwise interrupted, \
             126 or 127 not executable or not found, 1 for a handler that failed, 125 for trouble of this command.
             """
     )

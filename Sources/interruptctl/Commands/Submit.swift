@@ -11,7 +11,7 @@ struct Submit: AsyncParsableCommand {
               interruptctl submit -- find /usr -type f
               interruptctl submit --id nightly --group builds --timeout 2h -- make all
               interruptctl submit --handler resize --input '{"width": 100}'
-              interruptctl submit --env LANG=C --cwd /srv/data -- sort -o sorted.txt names.txt
+              interruptctl submit --env LANG=C --cwd /srv/data -- sort -o out.txt names.txt
             """
     )
 
