@@ -181,6 +181,7 @@ import Testing
         ("jobs: {a: {command: [ls, '{}']}}", "has a '{' without a parameter"),
         ("jobs: {a: {command: [ls, 'x}']}}", "has a '}' without a '{'"),
         ("jobs: {a: {command: [ls], shell: true}}", "1:27: job a: unknown 'shell': known are parameters, command"),
+        ("jobs: {a: {command: [ls], hook_limit: 0s}}", "hook_limit: it must be longer than 0"),
         ("jobs: {a: {command: [ls], directory: srv}}", "directory: has to be an absolute path"),
         ("jobs: {a: {command: [ls], environment: {A=B: x}}}", "environment: takes names of variables"),
         ("jobs: {a: {command: [ls], allow_environment: [LD_AUDIT]}}", "'LD_AUDIT' would let any program run"),

@@ -129,6 +129,7 @@ extension NamedJob {
         onInterrupt = try templates("on_interrupt") ?? []
         onEnd = try templates("on_end") ?? []
         hookLimit = try fields.duration("hook_limit") ?? RunHooks.defaultLimit
+        guard hookLimit > .zero else { throw fields.wrong("hook_limit", "it must be longer than 0") }
         directory = try fields.text("directory")
         if let directory, !directory.hasPrefix("/") { throw fields.wrong("directory", "has to be an absolute path") }
         var environment: [String: JobTemplate] = [:]
