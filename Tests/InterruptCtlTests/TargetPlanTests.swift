@@ -1,3 +1,4 @@
+import ArgumentParser
 import InterruptCore
 import InterruptRedis
 import InterruptTesting
@@ -27,6 +28,13 @@ import Testing
         let plan = TargetPlan(confirmed: found([.job(job)], live: []))
         #expect(plan.parts == [.one(.job(job), expected: RunID(rawValue: "-"))])
         #expect(plan.only == [])
+    }
+
+    @Test func `what is asked names the runs, or what is held back where none is there`() throws {
+        let confirmation = Confirmation.pause(try ConfirmationOptions.parse([]))
+        let queue = try InterruptTarget("queue:q")
+        #expect(confirmation.effect(on: found([queue], live: [running])) == "pause 1 run")
+        #expect(confirmation.effect(on: found([queue, .all], live: [])) == "let nothing start under queue:q, all")
     }
 
     @Test func `of a target of many, the runs that were listed`() throws {

@@ -47,18 +47,26 @@ struct Confirmation {
         guard isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else {
             throw CommandFailure(
                 .failed,
-                "this would \(verb) \(Counted.runs(found.records.count)) and needs a yes, but there is no terminal to ask",
+                "this would \(effect(on: found)) and needs a yes, but there is no terminal to ask",
                 hint: "add --yes, or --dry-run to list them"
             )
         }
-        let title = verb.prefix(1).uppercased() + verb.dropFirst()
-        StandardStreams.error((["Confirm \(title)"] + found.lines(on: screen)).joined(separator: "\n"))
-        let question = found.records.count == 1 ? question : "\(title) \(Counted.runs(found.records.count))?"
+        let lines = found.records.isEmpty ? [] : found.lines(on: screen)
+        StandardStreams.error((["Confirm \(Self.title(verb))"] + lines).joined(separator: "\n"))
+        let question = found.records.count == 1 ? question : Self.title(effect(on: found)) + "?"
         let answer = StandardStreams.answer(to: "\(question) [y/N] ")?.lowercased()
         guard answer == "y" || answer == "yes" else {
             throw CommandFailure(.failed, "not confirmed: nothing was \(participle)")
         }
     }
+
+    /// What it does to what was found: with nothing there, to what would start.
+    func effect(on found: TargetPlan.Found) -> String {
+        if !found.records.isEmpty { return "\(verb) \(Counted.runs(found.records.count))" }
+        return "let nothing start under \(found.targets.map(\.description).joined(separator: ", "))"
+    }
+
+    private static func title(_ text: String) -> String { text.prefix(1).uppercased() + text.dropFirst() }
 }
 
 /// Numbers with their nouns.
