@@ -83,8 +83,10 @@ final class ConnectionLog: Sendable {
         // What this program closed itself is no trouble.
         if cause.code == .cancelled || cause.code == .closed { return }
         guard let suppressed = throttle.withLock({ $0.line(at: .now) }) else { return }
-        let more = suppressed == 0 ? "" : " (\(suppressed) more failures since the last such line)"
-        logger.warning("no connection to Redis at \(endpoint): \(cause.message)\(more)")
+        let more = suppressed == 0 ? "" : " (and \(suppressed) times more since the last such line)"
+        // Most causes name the server themselves.
+        let place = cause.message.contains("\(endpoint)") ? "" : " at \(endpoint)"
+        logger.warning("no connection to Redis\(place): \(cause.message)\(more)")
     }
 }
 
