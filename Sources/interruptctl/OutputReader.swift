@@ -131,6 +131,11 @@ struct OutputReader {
         return copied
     }
 
+    /// What whoever waits for a run is told when Redis is away, once each time.
+    static func awayText(_ error: RedisError, on screen: Screen) -> String {
+        "\(screen.ellipsis) Redis is away, the job runs on: \(screen.shown(error.message, limit: 300))"
+    }
+
     private var recordIsGone: CommandFailure {
         CommandFailure(
             .failed,
@@ -148,11 +153,7 @@ struct OutputReader {
         let isPassing = [.connectionLost, .cannotConnect, .timedOut].contains(error.code)
         let since = awaySince ?? .now
         guard isFollowing, isPassing, since.duration(to: .now) < Self.patience else { throw CommandFailure(error) }
-        if awaySince == nil {
-            StandardStreams.error(
-                "\(screen.ellipsis) Redis is away, the job runs on: \(screen.shown(error.message, limit: 300))"
-            )
-        }
+        if awaySince == nil { StandardStreams.error(Self.awayText(error, on: screen)) }
         awaySince = since
         try? await Task.sleep(for: .milliseconds(200))  // the distance of attempts; cut short when we are cancelled
     }

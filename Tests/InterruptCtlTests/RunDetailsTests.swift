@@ -80,6 +80,19 @@ import Testing
         #expect(LastLine.of([.end(.completed)]) == nil)
     }
 
+    @Test func `a request that nobody has taken in is open, or was missed, as the run goes on or not`() {
+        for (state, text) in [(RunState.running, "not yet"), (.lost, "never")] {
+            let details = RunDetails(
+                record: makeRecord(state: state),
+                worker: nil,
+                request: InterruptSignal(stage: .terminate),
+                lastLine: nil,
+                now: now
+            )
+            #expect(details.lines(on: Screen()).contains("Stage:       2 terminate, \(text) acknowledged"))
+        }
+    }
+
     @Test(arguments: [
         (["paused_by": "ann"], RunState.running, true, String?("asked for by ann, not yet carried out")),
         (["paused_by": "ann"], .running, false, nil),

@@ -27,7 +27,8 @@ struct Status: AsyncParsableCommand {
         let record = try await session.run(named: job)
         if display.isJSON { return StandardStreams.out(record.json.line) }
         let client = session.client
-        let (tail, worker, request, holder, isPauseRequested, now) = try await session.asking { () async throws(RedisError) in
+        let (tail, worker, request, holder, isPauseRequested, now) = try await session.asking {
+            () async throws(RedisError) in
             let worker = if let name = record.worker { try await client.worker(name) } else { nil as WorkerRecord? }
             let holder = record.state == .queued ? try await client.pausedTarget(holding: record) : nil
             return (

@@ -11,7 +11,7 @@ struct Wait: AsyncParsableCommand {
               interruptctl wait nightly
               interruptctl wait --any first second --wait 10m
 
-            Exit status: the job's own; of several the first that is not 0, in the order given; with --any that of
+            Exit status: the job's own; of several the first that is not 0, in the order given; with --any that of \
             the first to end. 125 if the waiting itself failed or took too long.
             """
     )
@@ -54,12 +54,13 @@ struct Wait: AsyncParsableCommand {
         }
         if let status = board.status { return status }
         var heardAt = ContinuousClock.now
+        var hasSaidAway = false
         for await occurrence in occurrences {
             if case .press = occurrence { throw CommandFailure.silent(130) }
             do {
                 let open = board.openRuns
                 let records = try await session.client.records(of: open)
-                heardAt = .now
+                (heardAt, hasSaidAway) = (.now, false)
                 for record in records { show(board.observe(record)) }
                 if records.count < open.count {
                     throw CommandFailure(.ownTrouble, "no longer on record: \(board.openJobs.joined(separator: ", "))")
@@ -67,6 +68,8 @@ struct Wait: AsyncParsableCommand {
             } catch let error as RedisError {
                 // Redis may be away for a moment: the next look is soon.
                 guard heardAt.duration(to: .now) < OutputReader.patience else { throw CommandFailure(error) }
+                if !hasSaidAway { StandardStreams.error(OutputReader.awayText(error, on: display.screen)) }
+                hasSaidAway = true
             }
             if let status = board.status { return status }
             if let wait, started.duration(to: .now) >= wait {

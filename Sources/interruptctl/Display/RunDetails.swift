@@ -83,6 +83,8 @@ struct RunDetails {
         return name + host + (isSilent ? ", silent for \((now - worker.seenAt).displayText)" : "")
     }
 
+    private var missingReceipt: String { record.state.isEnd ? ", never acknowledged" : ", not yet acknowledged" }
+
     private func interruptFields(on screen: Screen) -> [(name: String, value: String?)] {
         let stage = record.stage ?? request?.stage
         guard let stage else { return [] }
@@ -102,7 +104,7 @@ struct RunDetails {
         let via = record.way.map { " via \($0.rawValue)" } ?? ""
         return [
             ("Interrupted", reason.map { screen.shown($0.displayText, limit: 80) }),
-            ("Stage", "\(stage.rawValue) \(stage.name)" + (record.stage == nil ? ", not yet acknowledged" : "")),
+            ("Stage", "\(stage.rawValue) \(stage.name)" + (record.stage == nil ? missingReceipt : "")),
             ("Message", (record.message ?? request?.message).map { screen.shown($0, limit: 1_000) }),
             ("Asked by", (record.triggeredBy ?? request?.triggeredBy).map { screen.shown($0, limit: 200) }),
             ("Asked at", requested?.rfc3339),

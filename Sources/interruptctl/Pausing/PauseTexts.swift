@@ -27,7 +27,8 @@ extension PauseFollower {
             return isPause ? "already asked to pause" : "already asked to go on"
         case .confirmed(let time):
             let how = time > .zero ? " (in \(time.displayText))" : ""
-            return (isPause ? "Paused: 'interruptctl resume' lets it go on" : "Running again") + how
+            let name = receipt.job.escapedForDisplay(limit: 140)
+            return (isPause ? "Paused: 'interruptctl resume \(name)' lets it go on" : "Running again") + how
         }
     }
 
