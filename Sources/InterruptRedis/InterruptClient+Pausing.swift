@@ -86,8 +86,7 @@ extension InterruptClient {
             members: receipts.filter { receipt in
                 switch receipt.outcome {
                 case .recorded, .withdrawn: true
-                case .already: request.action == .pause
-                case .handler: request.action == .pause
+                case .already, .handler: request.action == .pause
                 case .queued, .cancelling, .ended, .missing, .replaced: false
                 }
             }

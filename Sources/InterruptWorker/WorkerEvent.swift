@@ -14,7 +14,7 @@ public enum WorkerEvent: Sendable {
     case draining(RunOrder, for: Duration)
     /// A run has told something of itself, besides its progress.
     case told(RunOrder, RunNote)
-    /// A run of a handler goes on although it was asked to end; it keeps its slot.
+    /// A run goes on although it was asked to end, or processes of it outlive SIGKILL; it keeps its slot.
     case holdsOut(RunOrder, Holdout)
     /// A run has ended, and no process that came of it is left.
     case ended(RunOrder, RunEnding, cause: InterruptSignal?)

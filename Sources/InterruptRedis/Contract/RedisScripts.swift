@@ -276,7 +276,7 @@ enum RedisScripts {
           local request = stored_request(run)
           if request and request.stage >= 2 then late = '1' end
         end
-        set('late_interrupt', late); set('error', ARGV[9]); 
+        set('late_interrupt', late); set('error', ARGV[9])
         if (ARGV[11] or '') ~= '' then set('oom', '1'); set('oom_kills', ARGV[11]) end
         set('output_bytes', ARGV[12] or ''); set('output_file', ARGV[13] or '')
         set('last_output', ARGV[14] or ''); set('output_kept_from', ARGV[15] or '')

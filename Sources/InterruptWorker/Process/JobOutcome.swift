@@ -30,6 +30,7 @@ struct JobOutcome: Equatable {
     var memoryKills: Int?
     /// Whether an interrupt of stage 2 or harder was asked before the end was known.
     var wasInterruptAsked = false
+
     /// The ending that goes on record.
     var ending: RunEnding {
         var ending = RunEnding(state: state, isLateInterrupt: wasInterruptAsked && !isCausedByInterrupt)

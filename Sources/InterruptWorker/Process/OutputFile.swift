@@ -69,7 +69,7 @@ struct OutputFile: ~Copyable {
     /// For reading back what is kept; `nil` when nothing is.
     func reader() -> KeptOutput? { kept }
 
-    /// Whether all that was written is kept, and something was.
+    /// Whether what was written is kept, as far as the limit lets it be, and something was.
     var isKept: Bool {
         if case .open = target { true } else { false }
     }

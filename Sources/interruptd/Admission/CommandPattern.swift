@@ -57,8 +57,7 @@ struct CommandPattern: Equatable, Sendable {
             throw wrong("it allows every program; if that is meant, pass --allow-any-command")
         }
         isPath = program.parts.contains { if case .bytes(let bytes) = $0 { bytes.contains(.slash) } else { false } }
-        if isPath, case .bytes(let start)? = program.parts.first, start.first == .slash {
-        } else if isPath {
+        guard !isPath || program.beginsWithSlash else {
             throw wrong("a program with a '/' is matched by its whole path, which begins with '/'")
         }
         arguments = words.dropFirst().map(\.word)
@@ -90,6 +89,10 @@ struct CommandPattern: Equatable, Sendable {
 }
 
 extension CommandPattern.Word {
+    fileprivate var beginsWithSlash: Bool {
+        if case .bytes(let start)? = parts.first { start.first == .slash } else { false }
+    }
+
     /// Whether the parts make up all of `text`. Takes no longer than the product of the two lengths.
     ///
     /// - Parameter crossesSlash: whether `*` may stand for a `/`.
