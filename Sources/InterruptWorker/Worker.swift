@@ -42,8 +42,8 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
     let logger: Logger
     let report: @Sendable (WorkerEvent) -> Void
     let state: Mutex<State>
-    private let slotFreed = Wakeup()
-    private let drained = Wakeup()
+    let slotFreed = Wakeup()
+    let drained = Wakeup()
 
     /// A worker; ``run()`` runs it.
     ///
@@ -193,7 +193,7 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
         }
     }
 
-    private func stopReplaced() {
+    func stopReplaced() {
         state.withLock { $0.isReplaced = true }
         interrupt(.kill, reason: .systemShutdown, message: "another instance has taken this worker's name")
     }
@@ -201,107 +201,6 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
     /// Whether nothing is waited for any more but the end of what runs.
     var isHurried: @Sendable () -> Bool {
         { self.stage.shouldExitImmediately }
-    }
-
-    private func work() async {
-        await withDiscardingTaskGroup { runs in
-            while let offers = await nextOffers() {
-                var refused: [RunOffer] = []
-                for offer in offers {
-                    switch state.withLock({ $0.decisions.take(offer) }) {
-                    case .taken:
-                        runs.addTask {
-                            await self.process(offer)
-                            let repeated = self.state.withLock { $0.decisions.release(offer.run) }
-                            self.slotFreed.signal()
-                            if !repeated.isEmpty { await self.giveBack(repeated) }
-                        }
-                    case .held: continue
-                    case .refused: refused.append(offer)
-                    }
-                }
-                if !refused.isEmpty { await giveBack(refused) }
-            }
-        }
-    }
-
-    private func giveBack(_ offers: [RunOffer]) async {
-        do throws(TransportError) {
-            try await transport.giveBack(offers)
-        } catch {
-            // They are still offered to this worker's name: the transport offers them again, or leaving gives them back.
-            logger.warning("could not give runs back", metadata: ["why": "\(error.description.escapedForDisplay())"])
-        }
-    }
-
-    /// Waits for a free slot and then for offers; `nil` once the worker takes nothing new.
-    private func nextOffers() async -> [RunOffer]? {
-        var pause = RetryPause()
-        while true {
-            let (stage, free) = state.withLock { ($0.decisions.stage, $0.decisions.freeSlots) }
-            if stage != nil { return nil }
-            if free == 0 {
-                await slotFreed.wait()
-                continue
-            }
-            let result = await withTaskGroup { group -> Result<[RunOffer], TransportError>? in
-                group.addTask { () -> Result<[RunOffer], TransportError>? in
-                    do throws(TransportError) {
-                        return .success(try await self.transport.offers(limit: free))
-                    } catch {
-                        return .failure(error)
-                    }
-                }
-                group.addTask {
-                    await self.drained.wait()
-                    return nil
-                }
-                let first = await group.next() ?? nil
-                group.cancelAll()
-                // What was offered while the worker was told to take nothing new is not lost: `work` gives it back.
-                if first == nil, let late = await group.next() ?? nil, case .success = late { return late }
-                return first
-            }
-            switch result {
-            case .success(let offers): return offers
-            case .failure(let error):
-                logger.info("the queue is out of reach", metadata: ["why": "\(error.description.escapedForDisplay())"])
-                await pause.wait(orUntil: drained)
-            case nil: return nil
-            }
-        }
-    }
-
-    // MARK: One run
-
-    private func process(_ offer: RunOffer) async {
-        var pause = RetryPause()
-        while true {
-            do throws(TransportError) {
-                switch try await transport.start(offer, gracePeriod: gracePeriod) {
-                case .gone: return
-                case .started(let order, let pending): return await execute(order, pending: pending)
-                }
-            } catch .unavailable where !isHurried() {
-                // Unknown whether it was claimed: asking again is safe, the claim is this instance's own.
-                await pause.wait(orUntil: nil)
-            } catch {
-                logger.error("could not start a run", metadata: ["run": "\(offer.run)", "why": "\(error)"])
-                switch error {
-                case .replaced: stopReplaced()
-                case .refused: await giveBackLater(offer)
-                case .unavailable, .nameInUse: break  // stage 3: leaving gives it back
-                }
-                return
-            }
-        }
-    }
-
-    /// Returns an offer whose claim was refused to its queue: it is offered again, to this worker or another. After a
-    /// second with the slot taken, so that a refusal that lasts does not go round as fast as it can.
-    private func giveBackLater(_ offer: RunOffer) async {
-        if stage == nil { try? await Task.sleep(for: .seconds(1), clock: .continuous) }  // cancelled: given back sooner
-        await giveBack([offer])
     }
 
     var stage: InterruptStage? { state.withLock { $0.decisions.stage } }

@@ -1,0 +1,123 @@
+public import InterruptCore
+import Synchronization
+
+/// What a worker hears of a run that it has, and what it puts on record.
+extension RedisTransport {
+    /// Delivers each interrupt for the run, and each change of whether it is to be paused, from any thread.
+    public func watch(
+        _ order: RunOrder,
+        pausing: (@Sendable (_ isToBePaused: Bool) -> Void)?,
+        deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void
+    ) {
+        checker.watch(order, pausing: pausing, deliver: deliver)
+    }
+
+    /// Ends the deliveries of a run.
+    public func unwatch(_ run: RunID) {
+        checker.unwatch(run)
+    }
+
+    /// Writes the worker's receipt for an interrupt, and puts the interrupt on record if nobody has.
+    public func acknowledge(
+        _ signal: InterruptSignal,
+        way: DeliveryWay,
+        for run: RunID
+    ) async throws(TransportError) {
+        let reply = try await evaluate(
+            RedisScripts.acknowledge,
+            signal.arguments + [.init(run.rawValue), .init(instance), .init(way.rawValue)]
+        )
+        if reply.text == "replaced" { throw .replaced }
+    }
+
+    /// Records that the run is paused now, or goes on.
+    public func record(isPaused: Bool, of run: RunID) async throws(TransportError) {
+        let reply = try await evaluate(
+            RedisScripts.paused,
+            [.init(run.rawValue), .init(instance), isPaused ? "1" : "0"]
+        )
+        if reply.text == "replaced" { throw .replaced }
+    }
+
+    /// Records the leader's process, which has its environment now: nobody needs to read it any more.
+    public func spawned(_ run: RunID, process: ProcessIdentity) async throws(TransportError) {
+        let reply = try await evaluate(
+            RedisScripts.spawned,
+            [
+                .init(run.rawValue), .init(instance), .init(process.pid), .init(process.start), .init(process.boot),
+            ]
+        )
+        if reply.text == "replaced" { throw .replaced }
+    }
+
+    /// Records how far the run is, to the hundredth of a percent.
+    public func publish(_ progress: WorkProgress, of run: RunID) async throws(TransportError) {
+        let reply = try await evaluate(
+            RedisScripts.progress,
+            [
+                .init(run.rawValue), .init(instance), .init(progress.wireText), .init(progress.message ?? ""),
+            ]
+        )
+        if reply.text == "replaced" { throw .replaced }
+    }
+
+    /// Records why the run goes on.
+    public func publish(_ holdout: Holdout, of run: RunID) async throws(TransportError) {
+        let reply = try await evaluate(
+            RedisScripts.holdout,
+            [
+                .init(run.rawValue), .init(instance), .init(holdout.section ?? ""),
+                .init(holdout.lastCheckpoint ?? ""), .init(holdout.elapsed.milliseconds),
+                .init(holdout.survivors ?? ""),
+            ]
+        )
+        if reply.text == "replaced" { throw .replaced }
+    }
+
+    /// Records what the run tells of itself.
+    public func publish(_ note: RunNote, of run: RunID) async throws(TransportError) {
+        let (kind, value): (String, RedisArgument) =
+            switch note {
+            case .checkpoint(let text): ("checkpoint", .init(text))
+            case .moreTime(let length): ("more_time", .init(length.milliseconds))
+            }
+        let reply = try await evaluate(
+            RedisScripts.note,
+            [.init(run.rawValue), .init(instance), .init(kind), value]
+        )
+        if reply.text == "replaced" { throw .replaced }
+    }
+
+    /// Adds to the bounded tail of a run's output: the last 16 MiB.
+    public func append(_ output: [OutputChunk], of run: RunID) async throws(TransportError) {
+        let pieces = outputs.withLock { outputs in
+            output.flatMap { chunk -> [RedisArgument] in
+                let place = outputs[run, default: OutputBound()].place(of: chunk)
+                return [
+                    .init("\(place.id)-0"), .init(place.lowest), .init(chunk.stream.rawValue), .init(chunk.offset),
+                    .init(chunk.bytes),
+                ]
+            }
+        }
+        let reply = try await evaluate(RedisScripts.append, [.init(run.rawValue), .init(instance)] + pieces)
+        if reply.text == "ended" { outputs.withLock { $0[run] = nil } }
+        if reply.text == "replaced" { throw .replaced }
+    }
+
+    /// Records how the run ended.
+    public func end(_ run: RunID, as ending: RunEnding) async throws(TransportError) {
+        outputs.withLock { $0[run] = nil }
+        let arguments: [RedisArgument] = [
+            .init(run.rawValue), .init(instance), .init(ending.state.rawValue),
+            .init(ending.exitCode.map { "\($0)" } ?? ""), .init(ending.termSignal.map { "\($0)" } ?? ""),
+            .init(ending.dumpedCore ? "1" : ""), .init(ending.isLateInterrupt ? "1" : ""), .init(ending.error ?? ""),
+            .init(Self.retention.components.seconds),
+            .init(ending.memoryKills > 0 ? "\(ending.memoryKills)" : ""),
+            .init(ending.output.map { "\($0.byteCount)" } ?? ""), .init(ending.output?.file ?? ""),
+            .init(ending.output?.lastLine ?? ""), .init(ending.output.map { "\($0.keptFrom)" } ?? ""),
+            .init(ending.hookErrors.joined(separator: "; ")),
+        ]
+        let reply = try await evaluate(RedisScripts.end, arguments)
+        if reply.text == "replaced" { throw .replaced }
+    }
+}
