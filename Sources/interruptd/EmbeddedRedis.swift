@@ -10,7 +10,8 @@ import SystemPackage
 ///
 /// A lock file says who uses it. Every daemon holds the lock shared while it works; who can hold it alone starts the
 /// server, or ends it. The kernel gives the lock back however a daemon ends, so nothing has to be repaired afterwards: a
-/// server that outlived its last user is used again as it is.
+/// server that outlived its last user is used again as it is. One that ends while it is used is started again by one of
+/// its users, which a second lock chooses.
 struct EmbeddedRedis {
     let socketPath: String
     let lockPath: String
@@ -45,17 +46,21 @@ struct EmbeddedRedis {
         }
     }
 
-    /// Runs `body` while the server runs. Starts the server if nobody has, ends it if nobody else uses it.
+    /// Runs `body` while the server runs. Starts the server if nobody has, and again if it ends meanwhile; ends it if
+    /// nobody else uses it.
     func run<Result: Sendable>(_ body: () async throws -> Result) async throws -> Result {
         let lock = open(lockPath, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard lock >= 0 else { throw Failure.cannotPrepare(path: lockPath, why: Errno(rawValue: errno).description) }
         defer { close(lock) }
         try await join(lock)
-        let result: Swift.Result<Result, any Error>
-        do {
-            result = .success(try await body())
-        } catch {
-            result = .failure(error)
+        let result = await withTaskGroup(of: Void.self) { group -> Swift.Result<Result, any Error> in
+            group.addTask { await keepRunning() }
+            defer { group.cancelAll() }
+            do {
+                return .success(try await body())
+            } catch {
+                return .failure(error)
+            }
         }
         if flock(lock, LOCK_EX | LOCK_NB) == 0 { await shutDown() }
         return try result.get()
@@ -82,6 +87,36 @@ struct EmbeddedRedis {
             }
         }
         throw Failure.didNotStart(log: log)
+    }
+
+    /// Starts the server again each time that it has ended; returns when the task is cancelled.
+    private func keepRunning() async {
+        while !Task.isCancelled {
+            // Without a connection it hangs, or is gone already.
+            if let connection = try? await RedisConnection.connect(to: endpoint) {
+                await withTaskCancellationHandler {
+                    _ = await connection.waitUntilClosed()
+                } onCancel: {
+                    connection.close()
+                }
+            }
+            if Task.isCancelled { return }
+            await startAgain()
+            try? await Task.sleep(for: .seconds(1), clock: .continuous)  // the distance of attempts; cancelled: it ends
+        }
+    }
+
+    private func startAgain() async {
+        let turn = open(lockPath + ".start", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard turn >= 0 else { return }  // the next attempt may have a descriptor
+        defer { close(turn) }
+        guard flock(turn, LOCK_EX | LOCK_NB) == 0, await ask() == .absent else { return }
+        logger.warning("the embedded Redis has ended, and is started again", metadata: ["log": "\(log)"])
+        do {
+            try await start()
+        } catch {
+            if !Task.isCancelled { logger.error("the embedded Redis cannot be started", metadata: ["why": "\(error)"]) }
+        }
     }
 
     private var log: String { "\(dataDirectory)/redis.log" }

@@ -87,6 +87,36 @@ import Testing
         }
     }
 
+    @Test func `an embedded Redis that somebody kills is started again, with what was on record`() async throws {
+        try await withTemporaryDirectory { directory in
+            let (status, lines) = try await withDaemon(in: directory) { daemon in
+                await daemon.lines.wait(for: "started an embedded Redis")
+                let run = try await daemon.start(
+                    "until [ -e '\(directory)/go' ]; do read -t 0.02 <> <(:); done; true",
+                    as: "a"
+                ).run
+                let socket = "\(directory)/interrupt/interrupt.sock"
+                let server = try #require(
+                    processes(in: directory).compactMap(Int32.init).first { pid in
+                        let line = try? String(contentsOfFile: "/proc/\(pid)/cmdline", encoding: .utf8)
+                        return line?.contains("unixsocket:\(socket)") ?? false
+                    }
+                )
+                kill(server, SIGKILL)
+                await daemon.lines.wait(for: "started an embedded Redis", count: 2)
+                #expect(FileManager.default.createFile(atPath: "\(directory)/go", contents: nil))
+                try await eventually("the run has ended on record") {
+                    // The test's own connection may have been lost just now.
+                    (try? await daemon.client?.record(of: run))?.state == .completed
+                }
+                daemon.send(SIGTERM)
+            }
+            #expect(status == .exited(0), "\(lines)")
+            #expect(lines.contains { $0.contains("the embedded Redis has ended, and is started again") })
+            expectNothingLeft(in: directory)
+        }
+    }
+
     /// Runs a daemon that is to end by itself; returns how, and what it said.
     private func outcome(_ arguments: [String], in directory: String) async throws -> (TerminationStatus, [String]) {
         try await withDaemon(arguments, in: directory, waitsUntilReady: false) { daemon in
