@@ -59,4 +59,20 @@ struct CgroupPlace: Equatable {
         guard own.hasSuffix("/daemon") else { return nil }
         return CgroupPlace(mount: mount, path: own.dropLast("/daemon".count) + "/interrupt")
     }
+
+    /// The names of the cgroups right below the one at `directory`; none when it has gone.
+    ///
+    /// Unsafe here: a name is an array of characters within the entry, which lives until the next one is read.
+    static func names(below directory: String) -> [String] {
+        guard let listing = opendir(directory) else { return [] }
+        defer { closedir(listing) }
+        var names: [String] = []
+        while let entry = readdir(listing) {
+            guard entry.pointee.d_type == DT_DIR, entry.pointee.d_name.0 != CChar(UInt8(ascii: ".")) else { continue }
+            names.append(
+                withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            )
+        }
+        return names
+    }
 }

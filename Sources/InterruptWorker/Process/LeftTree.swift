@@ -42,7 +42,7 @@ struct LeftTree {
         var found: [String] = []
         var directories = [mount]
         while let directory = directories.popLast() {
-            for name in Self.directories(in: directory) {
+            for name in CgroupPlace.names(below: directory) {
                 let path = "\(directory)/\(name)"
                 if name == run.rawValue || name.hasPrefix(run.rawValue + ".") {
                     found.append(path)
@@ -54,19 +54,6 @@ struct LeftTree {
         return found
     }
 
-    private static func directories(in path: String) -> [String] {
-        guard let listing = opendir(path) else { return [] }
-        defer { closedir(listing) }
-        var names: [String] = []
-        while let entry = readdir(listing) {
-            guard entry.pointee.d_type == DT_DIR, entry.pointee.d_name.0 != CChar(UInt8(ascii: ".")) else { continue }
-            names.append(
-                withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-            )
-        }
-        return names
-    }
-
     private static func kill(_ leaf: String) {
         let file = open(leaf + "/cgroup.kill", O_WRONLY | O_CLOEXEC)
         guard file >= 0 else { return }
@@ -76,7 +63,7 @@ struct LeftTree {
 
     /// Removes the cgroup with those that the run made below it; one that somebody is in stays.
     private static func remove(_ leaf: String) {
-        for name in directories(in: leaf) { remove("\(leaf)/\(name)") }
+        for name in CgroupPlace.names(below: leaf) { remove("\(leaf)/\(name)") }
         rmdir(leaf)
     }
 }

@@ -31,14 +31,7 @@ enum TreeMembers: Equatable {
     private static func listed(in directory: String) -> [pid_t] {
         let text = kernelText(of: directory + "/cgroup.procs", limit: 1 << 20) ?? ""
         var pids = text.split(separator: "\n").compactMap { pid_t($0) }
-        guard let listing = opendir(directory) else { return pids }
-        defer { closedir(listing) }
-        while let entry = readdir(listing) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if entry.pointee.d_type == DT_DIR, !name.hasPrefix(".") { pids += listed(in: "\(directory)/\(name)") }
-        }
+        for name in CgroupPlace.names(below: directory) { pids += listed(in: "\(directory)/\(name)") }
         return pids
     }
 
