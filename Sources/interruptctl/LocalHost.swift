@@ -2,6 +2,7 @@ import Glibc
 
 /// The machine that this program runs on.
 enum LocalHost {
+    /// What it is called; empty when it is not.
     static var name: String {
         var bytes = [CChar](repeating: 0, count: 256)
         gethostname(&bytes, bytes.count - 1)

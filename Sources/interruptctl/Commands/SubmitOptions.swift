@@ -167,8 +167,7 @@ enum JobName {
 enum Requester {
     static var ofProcess: String {
         let user = getpwuid(geteuid()).map { String(cString: $0.pointee.pw_name) } ?? "uid \(geteuid())"
-        var host = [CChar](repeating: 0, count: 256)
-        guard gethostname(&host, host.count - 1) == 0 else { return user }
-        return user + "@" + String(decoding: host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let host = LocalHost.name
+        return host.isEmpty ? user : "\(user)@\(host)"
     }
 }
