@@ -65,7 +65,12 @@ final class ProcessExecution: Sendable {
                 if let error = await hook.run(variables, into: pipes) { ending?.hookErrors.append(error) }
             }
             if !order.hooks.isEmpty { pipes.closeChildEnds() }
-            if ending != nil { directory?.remove() }
+            if ending != nil, let problem = directory?.remove() {
+                runner.logger.warning(
+                    "the run directory is left",
+                    metadata: ["run": "\(order.run)", "why": "\(problem)"]
+                )
+            }
             // A consumer that is far behind may hold up an end a little, but who has interrupted the run waits for that.
             let limit: Duration = scope.stage.shouldTerminateActiveTasks ? .seconds(1) : .seconds(3)
             await spool.finish(handingOutWithin: limit)

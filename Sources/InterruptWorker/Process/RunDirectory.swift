@@ -157,13 +157,13 @@ final class RunDirectory: Sendable {
         }
     }
 
-    /// Removes the directory and whatever the job has put into it.
-    func remove() {
+    /// Removes the directory and whatever the job has put into it. Returns why something of it is left: nothing depends
+    /// on that, and the next start tries again.
+    func remove() -> Errno? {
         let isAsked = state.withLock { $0.cause != nil }
         for name in isAsked ? ["run", "tell", "interrupt"] : ["run", "tell"] { unlinkat(directory, name, 0) }
-        if rmdir(path.string) != 0 {
-            // Nothing depends on it: the next start removes what is left.
-            try? FileManager.default.removeItem(atPath: path.string)
-        }
+        if rmdir(path.string) == 0 { return nil }
+        try? FileManager.default.removeItem(atPath: path.string)  // the next call says what came of it
+        return rmdir(path.string) == 0 || errno == ENOENT ? nil : Errno(rawValue: errno)
     }
 }
