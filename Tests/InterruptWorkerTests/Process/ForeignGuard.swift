@@ -87,7 +87,8 @@ final class ForeignGuard: Sendable {
 
     private static let asNobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"]
 
-    private static let products: String = {
+    /// Where the build has put the programs: beside the tests.
+    static let products: String = {
         let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? CommandLine.arguments[0]
         return String(bundle[..<(bundle.lastIndex(of: "/") ?? bundle.endIndex)])
     }()
