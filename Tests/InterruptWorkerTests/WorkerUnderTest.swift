@@ -245,12 +245,14 @@ struct WorkerUnderTest: Sendable {
         gated: Bool = false,
         jobs: JobRegistry = JobRegistry(),
         giveUpAfter: Duration = StopLimits.survival,
+        hold: Hold = .cgroup,
+        outputLimit: Int64 = 1 << 30,
+        logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
         transport: TroubledTransport? = nil,
         admission: @escaping @Sendable (RunOrder) -> Admission = { _ in .asItIs }
     ) throws {
         self.transport = transport ?? TroubledTransport(gated: gated)
         directory = try TemporaryDirectory()
-        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let description = WorkerDescription(
             name: try Name("w"),
             instance: RunID.random().rawValue,
@@ -272,7 +274,9 @@ struct WorkerUnderTest: Sendable {
                 outputDirectory: directory.path,
                 defaultGracePeriod: grace,
                 baseEnvironment: ["PATH": "/usr/local/bin:/usr/bin:/bin"],
-                logger: logger
+                logger: logger,
+                outputLimit: outputLimit,
+                usesCgroups: hold == .cgroup
             ),
             jobs: jobs,
             logger: logger,
@@ -284,7 +288,8 @@ struct WorkerUnderTest: Sendable {
         _ command: String...,
         timeout: Duration? = nil,
         chargesPausedTime: Bool = false,
-        limits: RunLimits = RunLimits()
+        limits: RunLimits = RunLimits(),
+        hooks: RunHooks = RunHooks()
     ) throws -> RunID {
         let order = RunOrder(
             run: .random(),
@@ -293,7 +298,8 @@ struct WorkerUnderTest: Sendable {
             work: .command(command.map { Array($0.utf8) }),
             timeout: timeout,
             chargesPausedTime: chargesPausedTime,
-            limits: limits
+            limits: limits,
+            hooks: hooks
         )
         transport.base.submit(order)
         return order.run
