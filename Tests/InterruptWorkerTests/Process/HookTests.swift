@@ -54,6 +54,47 @@ import Testing
         #expect(job.seen.text() == "cleaned\n")
     }
 
+    /// The leader's parent is what has its tree: the guard, or the supervisor.
+    @Test(arguments: Hold.allCases)
+    func `on-end runs when somebody has killed what held its processes`(hold: Hold) async throws {
+        var job = try job("(setsid sleep 100 &); kill -KILL $PPID; exec sleep 100", onEnd: Self.told)
+        job.usesCgroups = hold == .cgroup
+        let ending = await job.run()
+        #expect(ending.error?.hasSuffix("was ended by somebody; what was left of it was ended") == true)
+        #expect(ending.hookErrors == [])
+        #expect(job.seen.text() == "hook failed///\n")
+        #expect(carriers(of: job.order.run).isEmpty)
+    }
+
+    /// A directory that only one can make stands for a device that only one can have.
+    @Test(arguments: Hold.allCases)
+    func `on-end releases what a killed job held, after all of that has gone and before anything is tidied up`(
+        hold: Hold
+    ) async throws {
+        let directory = try TemporaryDirectory()
+        let held = "\(directory.path)/device"
+        let script = """
+            mkdir \(held) || exit 9
+            setsid bash -c 'trap "" TERM; echo $$ > \(held)/user; echo ready; exec sleep 1000' &
+            trap '' TERM; wait
+            """
+        let release = """
+            kill -0 $(cat \(held)/user) 2>/dev/null && echo still used
+            test -p "$INTERRUPT_RUN_DIR/tell" || echo no directory
+            rm -r \(held) && echo released
+            """
+        for round in 0..<20 {
+            var job = try JobUnderTest("bash", "-c", script, in: directory)
+            job.usesCgroups = hold == .cgroup
+            job.order.hooks = RunHooks(onEnd: release)
+            job.order.gracePeriod = .milliseconds(20)
+            let ending = await job.runInterrupted(round % 2 == 0 ? .kill : .terminate)
+            #expect(ending == RunEnding(state: .interrupted, termSignal: SIGKILL), "round \(round)")
+            #expect(job.seen.text() == "ready\nreleased\n")
+        }
+        #expect(access(held, F_OK) != 0)
+    }
+
     @Test(arguments: Hold.allCases)
     func `that hangs is killed with all that it started after its limit, which is said and stops nothing`(
         hold: Hold
