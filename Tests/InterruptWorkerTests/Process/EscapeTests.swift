@@ -19,6 +19,14 @@ private enum Escape: String, CaseIterable, CustomTestStringConvertible {
     case `forking while it is killed` = "echo ready; while :; do sleep 100 & sleep 0; done"
     case `hopping from process to process` =
         "hop() { sleep 0; (hop &) ; }; trap '' TERM; (hop &); echo ready; while :; do sleep 100; done"
+    case `hopping into new sessions` = """
+        python3 -S -c 'import os, signal
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.write(1, b"ready\\n")
+        while True:
+            if os.fork(): os._exit(0)
+            os.setsid()' & exec sleep 100
+        """
     case `a double fork with setsid` = "(setsid sh -c 'trap \"\" TERM; sleep 100' &) ; echo ready; sleep 100"
     case `a daemon that cleans its environment` =
         "(env -i setsid sh -c 'trap \"\" TERM; sleep 100' &) ; echo ready; sleep 100"

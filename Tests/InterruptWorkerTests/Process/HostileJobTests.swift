@@ -98,6 +98,31 @@ struct `A job of the same user as its guard` {
         }
     }
 
+    @Test(arguments: [InterruptStage.kill, .terminate])
+    func `does not keep what runs as another user from being ended through its cgroup`(
+        stage: InterruptStage
+    ) async throws {
+        try await withGuard { runner, _, directory in
+            let change = "\(directory.path)/change"
+            try FileManager.default.copyItem(atPath: "/usr/bin/setpriv", toPath: change)
+            try #require(chmod(change, 0o4755) == 0)
+            var order = try RunOrder(
+                bash:
+                    "\(change) --reuid 0 --regid 0 --clear-groups setsid bash -c 'echo user=$UID; exec sleep 100' & wait"
+            )
+            order.gracePeriod = .milliseconds(100)
+            let seen = SeenOutput()
+            let ending = await withInterruptScope(run: order.run) { [order] scope in
+                async let ending = runner.run(order, scope: scope) { seen.take($0) }
+                await seen.wait(for: "user=0")
+                scope.interrupt(stage: stage)
+                return await ending
+            }
+            #expect(ending?.state == .interrupted)
+            #expect(carriers(of: order.run).isEmpty)
+        }
+    }
+
     @Test func `holds up no later run by leaving a process behind that its user may not end`() async throws {
         try await withGuard { runner, guardian, directory in
             let change = "\(directory.path)/change"

@@ -54,6 +54,36 @@ import Testing
         }
     }
 
+    /// As another user, because root is not bound by a limit of processes.
+    @Test(.enabled(if: getuid() == 0, "only root can become another user"), arguments: Hold.allCases)
+    func `of a fork bomb at its limit are gone in a second, and the next run starts`(hold: Hold) async throws {
+        let directory = try TemporaryDirectory()
+        let runner = runner(hold, in: directory)
+        for _ in 0..<3 {
+            let order = try RunOrder(
+                bash: """
+                    ulimit -u 300; exec 2>/dev/null
+                    exec setpriv --reuid 65500 --regid 65500 --clear-groups bash -c \
+                        'bomb() { bomb | bomb & }; echo ready; while :; do bomb; sleep 0.01; done'
+                    """
+            )
+            let ending = try await withInterruptScope(run: order.run) { scope in
+                async let ending = runner.run(order, scope: scope) { _ in }
+                try await eventually("it has reached its limit") { carriers(of: order.run).count > 200 }
+                let asked = ContinuousClock.now
+                scope.interrupt(stage: .kill)
+                let ended = await ending
+                #expect(.now - asked < .seconds(1))
+                return ended
+            }
+            #expect(ending?.state == .interrupted)
+            #expect(carriers(of: order.run).isEmpty)
+            let next = try RunOrder(bash: "exit 0")
+            let well = await withInterruptScope(run: next.run) { await runner.run(next, scope: $0) { _ in } }
+            #expect(well?.bare == RunEnding(state: .completed, exitCode: 0))
+        }
+    }
+
     @Test(arguments: Hold.allCases)
     func `five hundred that exit in the same moment end right, each of them`(hold: Hold) async throws {
         let directory = try TemporaryDirectory()
@@ -88,11 +118,15 @@ import Testing
         }
         #expect(results.count == 500)
         #expect(results.allSatisfy { $0.0 == $0.1 })
+        let all = ProcessStatus.allProcesses().compactMap(ProcessStatus.init(of:))
+        let guards = Set(all.filter { $0.name == "interrupt-guard" }.map(\.pid))
+        #expect(!all.contains { guards.contains($0.parent) && $0.state == "Z" }, "what has ended is reaped")
     }
 
-    @Test func `of the program itself are left to it: their statuses are not taken`() async throws {
+    @Test(arguments: Hold.allCases)
+    func `of the program itself are left to it: their statuses are not taken`(hold: Hold) async throws {
         let directory = try TemporaryDirectory()
-        let runner = runner(.cgroup, in: directory)
+        let runner = runner(hold, in: directory)
         var pid = pid_t()
         var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("sh"), strdup("-c"), strdup("exit 7"), nil]
         defer { for argument in arguments { free(argument) } }

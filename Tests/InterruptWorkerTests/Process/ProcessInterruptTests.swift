@@ -114,11 +114,22 @@ import Testing
         #expect(!isRunning(child))
     }
 
-    @Test func `left-overs of one that ended by itself are killed at once`() async throws {
-        let job = try JobUnderTest(bash: "(trap '' TERM; exec sleep 1000) & echo child=$!; exit 4")
-        #expect(await job.run() == RunEnding(state: .failed, exitCode: 4))
-        let child = try #require(numbers(after: "child", in: job.seen.text()).first)
-        #expect(!isRunning(child))
+    /// In its group, in another session, and with nothing that tells whose they are.
+    @Test(arguments: Hold.allCases, [Int32(0), 4])
+    func `left-overs of one that ended by itself are killed at once`(hold: Hold, code: Int32) async throws {
+        let deaf = "trap \"\" TERM; echo child=$$; : > here.$$; exec sleep 1000"
+        var job = try JobUnderTest(
+            bash: """
+                bash -c '\(deaf)' & (setsid bash -c '\(deaf)' &); (env -i setsid bash -c '\(deaf)' &)
+                until set -- here.*; [ $# = 3 ]; do :; done; exit \(code)
+                """
+        )
+        job.order.directory = job.directory.path.string
+        job.usesCgroups = hold == .cgroup
+        #expect(await job.run() == RunEnding(state: code == 0 ? .completed : .failed, exitCode: code))
+        let children = numbers(after: "child", in: job.seen.text())
+        #expect(children.count == 3)
+        for child in children { #expect(!isRunning(child)) }
     }
 
     @Test func `a grandchild outside the group that holds the pipe does not hold up the end`() async throws {
@@ -127,6 +138,21 @@ import Testing
         #expect(await job.run() == RunEnding(state: .completed, exitCode: 0))
         #expect(.now - start < .seconds(60))
         for child in numbers(after: "child", in: job.seen.text()) { kill(child, SIGKILL) }
+    }
+
+    @Test(arguments: Hold.allCases)
+    func `somebody else who has its output open does not hold up the end`(hold: Hold) async throws {
+        var job = try JobUnderTest(bash: "echo leader=$$ ready; exec sleep 1000")
+        job.usesCgroups = hold == .cgroup
+        let held = Mutex<Int32>(-1)
+        let ending = await job.run { scope, seen in
+            await seen.wait(for: "ready")
+            let leader = numbers(after: "leader", in: seen.text()).first ?? 0
+            held.withLock { $0 = open("/proc/\(leader)/fd/1", O_WRONLY | O_CLOEXEC) }
+            scope.interrupt()
+        }
+        #expect(ending == RunEnding(state: .interrupted, termSignal: SIGTERM))
+        #expect(held.withLock { close($0) } == 0)
     }
 
     @Test func `an interrupt after the exit is late`() async throws {

@@ -2,6 +2,7 @@ import Glibc
 import InterruptCore
 import InterruptTesting
 import Logging
+import Synchronization
 import Testing
 
 @testable import InterruptWorker
@@ -33,6 +34,14 @@ private final class ShortLivedThreads: TaskExecutor {
     }
 }
 
+/// How often something has happened.
+private final class Count: Sendable {
+    private let count = Mutex(0)
+
+    var value: Int { count.withLock { $0 } }
+    func add() { count.withLock { $0 += 1 } }
+}
+
 @Suite(.timeLimit(.minutes(2)), .serialized) struct `A start` {
     private func order(_ command: String...) throws -> RunOrder {
         let name = try Name("job")
@@ -55,14 +64,19 @@ private final class ShortLivedThreads: TaskExecutor {
         let directory = try TemporaryDirectory()
         let runner = runner(usesCgroups: hold == .cgroup, in: directory)
         let threads = ShortLivedThreads()
-        for _ in 0..<150 {
-            let order = try order("sh", "-c", "exit 7")
-            let ending = await withTaskExecutorPreference(threads) {
-                await withInterruptScope(run: order.run) { scope in
-                    await runner.run(order, scope: scope) { _ in }
+        // A thousand with both kinds of trees, ten at a time: each waits for threads more than it works.
+        await withTaskGroup { group in
+            for _ in 0..<10 {
+                group.addTask(executorPreference: threads) {
+                    for _ in 0..<50 {
+                        guard let order = try? order("sh", "-c", "exit 7") else { return #expect(Bool(false)) }
+                        let ending = await withInterruptScope(run: order.run) { scope in
+                            await runner.run(order, scope: scope) { _ in }
+                        }
+                        #expect(ending?.bare == RunEnding(state: .failed, exitCode: 7))
+                    }
                 }
             }
-            #expect(ending?.bare == RunEnding(state: .failed, exitCode: 7))
         }
     }
 
@@ -103,6 +117,32 @@ private final class ShortLivedThreads: TaskExecutor {
             try await isIdle()
         }
         try await guardian.end()
+    }
+
+    /// The first thing that it does is no earlier than its place in the tree.
+    @Test(arguments: Hold.allCases)
+    func `that is killed at any moment leaves nobody, of whatever it has started by then`(hold: Hold) async throws {
+        let directory = try TemporaryDirectory()
+        let runner = runner(usesCgroups: hold == .cgroup, in: directory)
+        let started = Count()
+        for round in 0..<100 {
+            let order = try RunOrder(bash: "setsid sleep 100 & (setsid sleep 100 &); sleep 100 | sleep 100")
+            let ending = await withInterruptScope(run: order.run) { scope in
+                async let ending = runner.run(
+                    order,
+                    scope: scope,
+                    started: { _ in started.add() },
+                    output: { _ in }
+                )
+                // From before the packet has left to after all of it runs.
+                for _ in 0..<(round * 20) { await Task.yield() }
+                scope.interrupt(stage: .kill)
+                return await ending
+            }
+            #expect(ending?.state == .interrupted && ending?.error == nil)
+            #expect(carriers(of: order.run).isEmpty, "round \(round)")
+        }
+        #expect((1..<100).contains(started.value), "some moments were before it ran, and some after")
     }
 
     @Test(arguments: Hold.allCases)
