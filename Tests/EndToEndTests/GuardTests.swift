@@ -53,12 +53,29 @@ private let stubborn = """
 
     private func isGone(_ pid: Int32) -> Bool { kill(pid, 0) == -1 && errno == ESRCH }
 
-    @Test(arguments: Hold.allCases)
-    private func `are gone two seconds after the worker was killed, and recorded as lost by the next`(hold: Hold)
-        async throws
-    {
+    /// Once, and twice.
+    @Test(arguments: Hold.allCases, [1, 2])
+    private func `are gone with the worker that was asked to end, and on record as ended by that`(
+        hold: Hold,
+        times: Int
+    ) async throws {
         try await withStubbornJob(hold) { fleet, daemon, guardian, left in
-            kill(daemon, SIGKILL)
+            for _ in 0..<times { kill(daemon, SIGTERM) }
+            let record = try await fleet.wait(for: "j", .interrupted)
+            #expect(record.reason == .systemShutdown && record.confirmedAt != nil && record.termSignal == SIGKILL)
+            #expect(left().isEmpty)
+            try await eventually("the guard has gone") { isGone(guardian) }
+        }
+    }
+
+    /// Killed, and crashed.
+    @Test(arguments: Hold.allCases, [SIGKILL, SIGSEGV, SIGABRT])
+    private func `are gone two seconds after the worker died, and recorded as lost by the next`(
+        hold: Hold,
+        signal: Int32
+    ) async throws {
+        try await withStubbornJob(hold) { fleet, daemon, guardian, left in
+            kill(daemon, signal)
             try await eventually("nothing of it is left", within: .seconds(2)) { left().isEmpty }
             try await eventually("the guard has gone") { isGone(guardian) }
             try await fleet.worker("w1", hold.arguments) { _ in

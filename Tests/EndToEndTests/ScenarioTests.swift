@@ -76,6 +76,36 @@ struct `A stop in practice` {
     }
 
     @Test
+    func `is asked of what runs, which is listed with its processes, and nothing else is`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1", ["--concurrency", "2"]) { _ in
+                #expect(try await fleet.control("run", "--id", "ended", "--", "true").exitCode == 0)
+                for job in ["one", "two", "waiting"] {
+                    let words = ["submit", "--id", job, "--", "sleep", "300"]
+                    #expect(try await fleet.control(words).exitCode == 0)
+                }
+                var pids: [Int32] = []
+                for job in ["one", "two"] {
+                    let record = try await fleet.wait(for: job, .running)
+                    let client = try await fleet.client
+                    try await eventually("it has a process") {
+                        guard let pid = try await client.record(of: record.run)?.pid else { return false }
+                        pids.append(pid)
+                        return true
+                    }
+                }
+                let listed = try await fleet.control("list", "--state", "running", "-o", "json").text
+                #expect(listed.split(separator: "\n").count == 2)
+                for pid in pids { #expect(listed.contains("\"pid\":\(pid),") && kill(pid, 0) == 0) }
+                #expect(try await fleet.control("cancel", "waiting").exitCode == 0)
+                #expect(try await fleet.control("cancel", "one", "two", "--yes").exitCode == 0)
+                #expect(try await fleet.control("list", "--state", "running", "-o", "json").text.isEmpty)
+                for pid in pids { #expect(kill(pid, 0) == -1 && errno == ESRCH) }
+            }
+        }
+    }
+
+    @Test
     func `of a batch stops the file at hand and starts none of the rest`() async throws {
         try await withFleet { fleet in
             try await fleet.worker("w1", ["--concurrency", "1"]) { _ in
