@@ -31,6 +31,8 @@ struct Fleet: Sendable {
         .inherit.updating([
             "INTERRUPT_REDIS_URL": "unix://\(redis.socketPath)", "INTERRUPT_NAMESPACE": nil, "NO_COLOR": nil,
             "LC_ALL": "C.UTF-8", "XDG_RUNTIME_DIR": directory,
+            // Who crashes on purpose is gone at once, not after ten seconds in which its stack is looked at.
+            "SWIFT_BACKTRACE": "enable=no",
         ])
     }
 

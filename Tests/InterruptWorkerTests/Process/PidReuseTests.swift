@@ -11,7 +11,7 @@ import Testing
     .enabled(if: PidNamespace.isPossible, "only root can say which process gets which number")
 )
 struct `A stranger with the number of a run's process` {
-    private static let rounds = 100
+    private static let rounds = 50
 
     /// Runs `round` again and again with a guard whose processes get the numbers that the test wants.
     private func withNamespace(
