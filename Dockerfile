@@ -20,6 +20,8 @@ RUN apt-get update -qq \
     && useradd --create-home --shell /usr/sbin/nologin interrupt \
     && install -d -o interrupt -g interrupt -m 0700 /var/lib/interrupt
 COPY --from=build /out/ /usr/local/bin/
+# A daemon that crashes is to be gone at once, and with it its jobs: not to stay while a report is written.
+ENV SWIFT_BACKTRACE=enable=no
 USER interrupt
 VOLUME /var/lib/interrupt
 # SIGTERM drains and then ends what is left within the grace period.

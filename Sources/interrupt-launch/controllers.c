@@ -13,8 +13,8 @@
 
 static const struct {
     const char *name;
-    enum controller bit;
-} wanted[] = {{"memory", CONTROLLER_MEMORY}, {"pids", CONTROLLER_PIDS}};
+    enum launch_limit bit;
+} wanted[] = {{"memory", LAUNCH_LIMIT_MEMORY}, {"pids", LAUNCH_LIMIT_PROCESSES}};
 
 static bool lists(int directory, const char *file, const char *name) {
     char text[1024];

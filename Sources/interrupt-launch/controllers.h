@@ -2,12 +2,9 @@
 #ifndef CONTROLLERS_H
 #define CONTROLLERS_H
 
-// What the leaves below a cgroup are limited by, bits.
-enum controller { CONTROLLER_MEMORY = 1, CONTROLLER_PIDS = 2 };
-
 // Has the kernel limit what is below `path`, whose parent is the cgroup of this process. The kernel does that only below a
 // cgroup that has no process itself: where the parent was delegated, as systemd's Delegate=yes does, all that are there are
-// moved into `daemon` beside `path`. Returns the bits of the controllers that could be had; 0 is no error.
+// moved into `daemon` beside `path`. Returns launch_limit bits for what could be had; 0 is no error.
 unsigned controllers_enable(const char *mount, const char *path);
 
 #endif

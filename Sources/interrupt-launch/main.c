@@ -248,7 +248,7 @@ int main(int count, char **arguments) {
     events_begin();
     if (!events_watch(WORKER, EPOLLIN, 0, PACKETS)) return 1;
     struct run worker = {.control = WORKER};
-    run_tell(&worker, (struct launch_event){LAUNCH_READY, place.base >= 0, error, children_count() >= 0, place.controllers});
+    run_tell(&worker, (struct launch_event){LAUNCH_READY, place.base >= 0, error, children_count() >= 0, place.limits});
     serve();
     return 0;
 }

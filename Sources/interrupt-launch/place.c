@@ -44,7 +44,7 @@ int place_open(struct place *place, const char *mount, const char *path) {
     // Its last process may still be on its way out.
     for (int tries = 0; tries < 10000 && cgroup_remove(place->base, name) == EBUSY; tries++) sched_yield();
     if (!error) {
-        place->controllers = controllers_enable(mount, path);
+        place->limits = controllers_enable(mount, path);
         return 0;
     }
     close(place->base);

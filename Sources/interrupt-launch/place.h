@@ -10,7 +10,7 @@ struct place {
     int base;                // the directory of the cgroup for all runs, or -1
     char path[3072];         // that cgroup
     struct rlimit files;     // how many descriptors a job may have
-    unsigned controllers;    // by what the kernel limits a leaf
+    unsigned limits;         // what the kernel limits in a leaf, launch_limit bits
     bool is_supervisor;      // this process has one tree: all that is below it
 };
 

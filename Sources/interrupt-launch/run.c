@@ -13,7 +13,6 @@
 
 #include "cgroup.h"
 #include "child.h"
-#include "controllers.h"
 #include "events.h"
 #include "spec.h"
 
@@ -217,7 +216,7 @@ void run_leader_exited(struct run *run, int code, int status) {
 
 void run_tell_end(struct run *run, const struct place *place, bool is_empty) {
     if (run->end.kind) {
-        if (place->controllers & CONTROLLER_MEMORY) run->end.third = cgroup_memory_kills(run->tree.leaf);
+        if (place->limits & LAUNCH_LIMIT_MEMORY) run->end.third = cgroup_memory_kills(run->tree.leaf);
         run->end.fourth = is_empty;
         run_tell(run, run->end);
         run->end.kind = 0;

@@ -92,7 +92,7 @@ struct Daemon {
             logger.debug("trees of processes", metadata: ["held_by": "\(containment)"])
             return containment
         } catch {
-            throw StartFailure(status: 1, message: "\(error)", hint: "install interrupt-launch beside interruptd")
+            throw StartFailure(status: 1, message: "\(error)")
         }
     }
 

@@ -24,7 +24,7 @@ enum launch_request {
 
 enum launch_event_kind {
     LAUNCH_READY = 1,    // first: whether there are cgroups (1 or 0); second: else why not, an error number; third:
-                         // whether the kernel lists children; fourth: what it limits, 1 memory, 2 processes
+                         // whether the kernel lists children; fourth: launch_limit bits
     LAUNCH_STARTED,      // first: the leader's pid; second: that of its supervisor, 0 in a cgroup. With the leader's pidfd
     LAUNCH_FAILED,       // first: a launch_step; second: an error number. The last packet
     LAUNCH_FROZEN,       // first: an error number, 0 when the tree stands still
@@ -34,6 +34,9 @@ enum launch_event_kind {
     LAUNCH_EMPTY,        // no process of the tree is left. The last packet
     LAUNCH_LOST,         // the same, and nobody knows how the leader ended: its supervisor was killed. The last packet
 };
+
+// What the kernel limits in a leaf, bits.
+enum launch_limit { LAUNCH_LIMIT_MEMORY = 1, LAUNCH_LIMIT_PROCESSES = 2 };
 
 enum launch_step { LAUNCH_STEP_SPEC = 1, LAUNCH_STEP_CGROUP, LAUNCH_STEP_FORK, LAUNCH_STEP_DIRECTORY, LAUNCH_STEP_EXEC };
 

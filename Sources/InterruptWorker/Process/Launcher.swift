@@ -186,7 +186,7 @@ final class Launcher: Sendable {
 
     private func start() async throws(SpawnFailure) -> Guard {
         guard let program = program ?? Self.find() else {
-            throw SpawnFailure(text: "interrupt-launch is not installed: it belongs beside this program")
+            throw SpawnFailure(text: "interrupt-launch is not installed: it belongs beside interruptd, or in PATH")
         }
         let place = usesCgroups ? CgroupPlace.ofProcess() : .failure(CgroupProblem("switched off"))
         let sockets = try Self.makeSockets()

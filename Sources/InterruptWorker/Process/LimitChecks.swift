@@ -1,3 +1,4 @@
+internal import CLaunch
 internal import InterruptCore
 
 /// The limits of a run as walls that the kernel keeps, a tenth above what is asked for: who comes there slowly is asked
@@ -25,8 +26,8 @@ extension KernelLimit {
     /// As `interrupt-launch` tells them.
     static func all(in bits: Int32) -> Set<KernelLimit> {
         var all: Set<KernelLimit> = []
-        if bits & 1 != 0 { all.insert(.memory) }
-        if bits & 2 != 0 { all.insert(.processes) }
+        if UInt32(bitPattern: bits) & LAUNCH_LIMIT_MEMORY.rawValue != 0 { all.insert(.memory) }
+        if UInt32(bitPattern: bits) & LAUNCH_LIMIT_PROCESSES.rawValue != 0 { all.insert(.processes) }
         return all
     }
 }

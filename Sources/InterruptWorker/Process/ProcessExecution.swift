@@ -42,7 +42,9 @@ final class ProcessExecution: Sendable {
         do {
             pipes = try JobPipes()
         } catch {
-            return SpawnFailure(text: "no pipe for the output: \(error)").ending
+            var ending = SpawnFailure(text: "no pipe for the output: \(error)").ending
+            if order.hooks.onEnd != nil { ending.hookErrors.append("the on-end hook could not be started: \(error)") }
+            return ending
         }
         let file = makeFile()
         let feed = OutputFeed(file: file.reader())

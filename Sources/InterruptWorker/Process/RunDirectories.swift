@@ -9,11 +9,11 @@ internal import SystemPackage
 /// lives: so what a dead process has left is known, and removed.
 final class RunDirectories: Sendable {
     private enum State {
-        /// Then `made` or `failed`.
+        /// Then `made`, or `failed`.
         case unused
         /// With the descriptor that holds the lock.
         case made(FilePath, lock: Int32)
-        /// Said once; runs go without.
+        /// Said once, with the reason; runs go without. Then `made`, when it is tried again for the next run.
         case failed
     }
 
@@ -47,28 +47,39 @@ final class RunDirectories: Sendable {
     private func own() -> FilePath? {
         state.withLock { state in
             if case .made(let path, _) = state { return path }
-            if case .failed = state { return nil }
             do throws(Errno) {
                 let (path, lock) = try makeOwn()
                 state = .made(path, lock: lock)
                 return path
             } catch {
-                logger.warning("runs have no directory", metadata: ["in": "\(parent)", "why": "\(error)"])
+                if case .unused = state {
+                    logger.warning("runs have no directory", metadata: ["in": "\(parent)", "why": "\(error)"])
+                }
                 state = .failed
                 return nil
             }
         }
     }
 
-    /// Under a lock on the parent, so that nobody takes a directory that is about to be locked for one that was left.
+    /// Whoever takes it for one that was left, before it is locked, has removed it when it is: then there is another.
     private func makeOwn() throws(Errno) -> (FilePath, lock: Int32) {
         guard mkdir(parent.string, 0o700) == 0 || errno == EEXIST else { throw Errno(rawValue: errno) }
-        let turn = try Self.lockedDirectory(parent, waits: true)
-        defer { close(turn) }
         removeLeft()
-        let path = parent.appending("\(getpid())-\(UInt32.random(in: 0 ... .max))")
-        guard mkdir(path.string, 0o700) == 0 else { throw Errno(rawValue: errno) }
-        return (path, try Self.lockedDirectory(path, waits: false))
+        for _ in 0..<100 {
+            let path = parent.appending("\(getpid())-\(UInt32.random(in: 0 ... .max))")
+            guard mkdir(path.string, 0o700) == 0 else { throw Errno(rawValue: errno) }
+            do throws(Errno) {
+                let lock = try Self.lockedDirectory(path)
+                var (named, locked) = (stat(), stat())
+                let isThere =
+                    stat(path.string, &named) == 0 && fstat(lock, &locked) == 0 && named.st_ino == locked.st_ino
+                if isThere { return (path, lock) }
+                close(lock)
+            } catch {
+                guard error == .wouldBlock || error == .noSuchFileOrDirectory else { throw error }
+            }
+        }
+        throw .wouldBlock
     }
 
     private func removeLeft() {
@@ -76,16 +87,16 @@ final class RunDirectories: Sendable {
         for name in names {
             let path = parent.appending(name)
             // It is somebody's who lives, or nothing that could be locked.
-            guard let lock = try? Self.lockedDirectory(path, waits: false) else { continue }
+            guard let lock = try? Self.lockedDirectory(path) else { continue }
             try? FileManager.default.removeItem(atPath: path.string)  // else the next one does
             close(lock)
         }
     }
 
-    private static func lockedDirectory(_ path: FilePath, waits: Bool) throws(Errno) -> Int32 {
+    private static func lockedDirectory(_ path: FilePath) throws(Errno) -> Int32 {
         let directory = open(path.string, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
         guard directory >= 0 else { throw Errno(rawValue: errno) }
-        guard flock(directory, waits ? LOCK_EX : LOCK_EX | LOCK_NB) == 0 else {
+        guard flock(directory, LOCK_EX | LOCK_NB) == 0 else {
             let problem = Errno(rawValue: errno)
             close(directory)
             throw problem
