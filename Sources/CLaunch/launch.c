@@ -1,6 +1,7 @@
 #include "launch.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -119,6 +120,11 @@ ptrdiff_t launch_receive_event(int socket, struct launch_event *event, int *desc
 
 // By number: glibc has names for these two only since 2.36.
 int launch_signal(int pidfd, int signal) { return (int)syscall(424, pidfd, signal, NULL, 0); }
+
+int launch_kill_group(int pidfd) {
+    // PIDFD_SIGNAL_PROCESS_GROUP, since Linux 6.9.
+    return syscall(424, pidfd, SIGKILL, NULL, 4) == 0 ? 0 : launch_signal(pidfd, SIGKILL);
+}
 
 int launch_open_process(int pid) { return (int)syscall(434, pid, 0); }
 

@@ -22,7 +22,7 @@
 #include "run.h"
 #include "strays.h"
 
-enum { SHORTEST_TICK = 10, LONGEST_TICK = 1000 };  // milliseconds
+enum { SHORTEST_TICK = 1, LONGEST_TICK = 1000 };  // milliseconds
 enum { MOST_AT_A_TIME = 256 };  // children, before other runs are looked after
 
 static struct place place = {.base = -1};

@@ -205,8 +205,13 @@ bool run_asked(struct run *run) {
 }
 
 void run_kill(struct run *run) {
+    // Most trees without a cgroup are one group, which needs no search. Whoever is left is found at the next look.
+    bool is_first = !run->is_killed && run->tree.leaf < 0 && run->tree.leader;
+    if (is_first)
+        kill(-run->tree.leader, SIGKILL);
+    else
+        tree_kill(&run->tree);
     run->is_killed = true;
-    tree_kill(&run->tree);
 }
 
 void run_leader_exited(struct run *run, int code, int status) {
@@ -236,7 +241,9 @@ bool run_free(struct run *run, const struct place *place) {
     run->start = NULL;
     if (run->started >= 0) events_close(run->started);
     if (run->process >= 0) close(run->process);
-    if (run->tree.events >= 0) events_close(run->tree.events);
+    if (run->is_watched) events_close(run->tree.events);
+    else if (run->tree.events >= 0) close(run->tree.events);
+    run->is_watched = false;
     run->started = run->process = run->tree.events = -1;
     if (run->tree.leaf >= 0 && cgroup_remove(place->base, run->name) == EBUSY && ++run->removals < MOST_REMOVALS) {
         cgroup_kill(run->tree.kill);

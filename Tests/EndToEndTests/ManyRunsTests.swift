@@ -36,8 +36,9 @@ struct `A thousand runs` {
     {
         try await withFleet { fleet in
             try await fleet.worker("w1", ["--concurrency", "4"]) { daemon in
-                // The first run opens what stays open.
+                // The first runs open what stays open: for processes, and for what happens at an instant.
                 #expect(try await fleet.control("run", "--", "true").exitCode == 0)
+                #expect(try await fleet.control("run", "--timeout", "1ms", "--", "sleep", "1000").exitCode == 124)
                 let before = openDescriptors(of: daemon)
                 let wrong = try await withThrowingTaskGroup(of: [String].self) { group in
                     for lane in 0..<4 {

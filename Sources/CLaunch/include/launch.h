@@ -76,6 +76,10 @@ ptrdiff_t launch_receive_event(int socket, struct launch_event *event, int *desc
 // Sends a signal to the process of a pidfd. Returns 0 or -1 with errno.
 int launch_signal(int pidfd, int signal);
 
+// Sends SIGKILL to the process group that the process of a pidfd leads; before Linux 6.9 to that process alone. Returns 0 or -1
+// with errno.
+int launch_kill_group(int pidfd);
+
 // Opens a pidfd. Returns it, or -1 with errno.
 int launch_open_process(int pid);
 

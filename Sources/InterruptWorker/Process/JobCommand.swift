@@ -47,9 +47,11 @@ struct JobCommand: Equatable {
 
     private static func entries(_ variables: [String: [UInt8]]) throws(SpawnFailure) -> [[UInt8]] {
         var entries: [[UInt8]] = []
+        let names = variables.keys.sorted()
         // Ours first: they are looked for in the first part of a process's environment.
-        func rank(_ name: String) -> (Int, String) { (name.hasPrefix("INTERRUPT_") ? 0 : 1, name) }
-        for (name, value) in variables.sorted(by: { rank($0.key) < rank($1.key) }) {
+        let (ours, others) = (names.filter(isOurs), names.filter { !isOurs($0) })
+        for name in ours + others {
+            let value = variables[name] ?? []
             let isDigitFirst = name.utf8.first.map { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ?? true
             guard !isDigitFirst, !name.utf8.contains(0), !name.contains("="), !value.contains(0) else {
                 let shown = name.escapedForDisplay(limit: 60)
@@ -59,6 +61,8 @@ struct JobCommand: Equatable {
         }
         return entries
     }
+
+    private static func isOurs(_ name: String) -> Bool { name.hasPrefix("INTERRUPT_") }
 
     private static func checked(_ directory: String?) throws(SpawnFailure) -> FilePath? {
         guard let directory else { return nil }

@@ -50,14 +50,18 @@ final class OutputSpool: Sendable {
     ///
     /// - Parameter limit: how long the feed's consumer may take for what it has not got yet.
     func finish(handingOutWithin limit: Duration) async {
-        await withCheckedContinuation { continuation in
-            queue.async {
-                self.drain()
-                self.endFile()
-                self.feed.finish(within: limit)
-                continuation.resume()
+        // Most jobs have closed them by now.
+        let isClosed = state.withLock { $0.watches.isEmpty }
+        if !isClosed {
+            await withCheckedContinuation { continuation in
+                queue.async {
+                    self.drain()
+                    continuation.resume()
+                }
             }
         }
+        endFile()
+        feed.finish(within: limit)
     }
 
     /// How much was written so far, both streams together.

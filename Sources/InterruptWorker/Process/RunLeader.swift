@@ -34,6 +34,10 @@ final class RunLeader: Sendable {
     /// free, and then the launcher has to.
     @discardableResult func send(_ signal: Int32) -> Bool { launch_signal(descriptor, signal) == 0 }
 
+    /// Sends SIGKILL to its process group, which in most runs is everybody: whoever else there is hears of it from the
+    /// launcher, which has to wake up first.
+    func killGroup() { _ = launch_kill_group(descriptor) }
+
     /// Whether it has a handler of its own for `signal`. Means something only when ``hasExited`` is still false afterwards:
     /// the number is its own until then.
     func handles(_ signal: Int32) -> Bool {

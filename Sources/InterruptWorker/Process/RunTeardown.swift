@@ -193,7 +193,7 @@ final class RunTeardown: Sendable {
         state.isTerminateDue = false
         if let leader = state.leader {
             if !leader.hasExited {
-                leader.send(SIGKILL)
+                leader.killGroup()
                 state.sent.insert(.kill)
             }
         } else {
