@@ -101,19 +101,20 @@ final class Launcher: Sendable {
         }
     }
 
-    /// Starts a run. Returns the worker's end of the run's own socket, where all else is told, also that it failed.
+    /// Starts a run. Returns the worker's end of the run's own socket, where all else is told, also that it failed, and
+    /// the guard that has it.
     func start(
         _ spec: LaunchSpec,
         input: Int32,
         output: Int32,
         error: Int32
-    ) async throws(SpawnFailure) -> (socket: Int32, containment: Containment) {
+    ) async throws(SpawnFailure) -> (socket: Int32, guardian: Guard) {
         for attempt in 1...2 {
             let guardian = try await ready()
             let sockets = try Self.makeSockets()
             let problem = await Self.send(spec, [sockets.1, input, output, error], to: guardian.socket)
             close(sockets.1)
-            if problem == 0 { return (sockets.0, guardian.containment) }
+            if problem == 0 { return (sockets.0, guardian) }
             close(sockets.0)
             // Whatever else is wrong, a lack of memory or descriptors, is no reason to start another guard.
             guard problem == EPIPE || problem == ECONNRESET || problem == ENOTCONN else {
@@ -177,7 +178,9 @@ final class Launcher: Sendable {
         for waiter in waiters { waiter.resume() }
     }
 
-    private func forget(_ old: Guard) {
+    /// The guard has ended, or is about to: a run that it had was abandoned. The kernel may close the sockets of runs
+    /// before the one on which runs are started.
+    func forget(_ old: Guard) {
         state.withLock { state in
             guard case .ready(let guardian) = state, guardian.socket === old.socket else { return }
             state = .idle

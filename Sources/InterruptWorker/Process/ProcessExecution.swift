@@ -32,7 +32,7 @@ final class ProcessExecution: Sendable {
     /// What the job is started from, and what holds its processes.
     private struct Launched {
         let teardown: RunTeardown
-        let containment: Containment
+        let guardian: Launcher.Guard
         let command: JobCommand
     }
 
@@ -105,14 +105,14 @@ final class ProcessExecution: Sendable {
             let settings =
                 order.limits == RunLimits()
                 ? [] : order.limits.settings(in: try await runner.launcher.ready().containment)
-            let (socket, containment) = try await runner.launcher.start(
+            let (socket, guardian) = try await runner.launcher.start(
                 LaunchSpec(command, leaf: order.run.rawValue, settings: settings),
                 input: pipes.input,
                 output: pipes.output.write,
                 error: pipes.error.write
             )
             let teardown = RunTeardown(of: LaunchedTree(socket: socket), giveUpAfter: runner.giveUpAfter)
-            launched = Launched(teardown: teardown, containment: containment, command: command)
+            launched = Launched(teardown: teardown, guardian: guardian, command: command)
         } catch {
             return error.ending
         }
@@ -182,13 +182,13 @@ final class ProcessExecution: Sendable {
         case .failed(let step, let errno):
             let command = launched.command
             return SpawnFailure(step, errno, program: command.program, directory: command.directory).ending
-        case .unknown: return await ending(after: await ended(launched), of: launched.teardown)
+        case .unknown: return await ending(after: await ended(launched), of: launched)
         case .running(let leader):
             scope.enforce(order.limits, on: members(of: launched).subject)
             async let isTold: Void = started(leader.pid)
             let end = await ended(launched)
             await isTold
-            return await ending(after: end, of: launched.teardown)
+            return await ending(after: end, of: launched)
         }
     }
 
@@ -202,12 +202,14 @@ final class ProcessExecution: Sendable {
         return await launched.teardown.ended()
     }
 
-    private func ending(after end: RunTeardown.End, of teardown: RunTeardown) async -> RunEnding? {
+    private func ending(after end: RunTeardown.End, of launched: Launched) async -> RunEnding? {
         switch end {
-        case .empty: outcome(of: teardown)
-        case .lost: lostEnding("its supervisor was ended by somebody")
-        case .abandoned: await endOrphans(of: teardown)
-        case .letGo: nil
+        case .empty: return outcome(of: launched.teardown)
+        case .lost: return lostEnding("its supervisor was ended by somebody")
+        case .abandoned:
+            runner.launcher.forget(launched.guardian)
+            return await endOrphans(of: launched.teardown)
+        case .letGo: return nil
         }
     }
 
@@ -224,7 +226,7 @@ final class ProcessExecution: Sendable {
     }
 
     private func members(of launched: Launched) -> TreeMembers {
-        TreeMembers(launched.containment, run: order.run, supervisor: launched.teardown.supervisor)
+        TreeMembers(launched.guardian.containment, run: order.run, supervisor: launched.teardown.supervisor)
     }
 
     private func outcome(of teardown: RunTeardown) -> RunEnding {
