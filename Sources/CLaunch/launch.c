@@ -79,12 +79,12 @@ ptrdiff_t launch_receive_run(int socket, void *spec, int descriptors[LAUNCH_FD_C
         count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
         memcpy(descriptors, CMSG_DATA(header), count * sizeof(int));
     }
-    if (count >= LAUNCH_SPEC_FD && !(message.msg_flags & MSG_TRUNC)) return size;
+    if (count >= LAUNCH_SPEC_FD && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) return size;
     // Why, where there is no descriptor left for the others.
     struct launch_event event = {LAUNCH_FAILED, LAUNCH_STEP_SPEC, message.msg_flags & MSG_CTRUNC ? EMFILE : EINVAL};
     if (count > LAUNCH_CONTROL_FD) launch_send_event(descriptors[LAUNCH_CONTROL_FD], &event, -1);
     for (size_t i = 0; i < count; i++) close(descriptors[i]);
-    return -1;
+    return LAUNCH_NO_RUN;
 }
 
 void launch_send_event(int socket, const struct launch_event *event, int descriptor) {
@@ -101,6 +101,10 @@ void launch_send_event(int socket, const struct launch_event *event, int descrip
         header->cmsg_len = CMSG_LEN(sizeof descriptor);
         memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
     }
+    if (sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 || descriptor < 0) return;
+    // Too many are on their way. The worker can do without it.
+    message.msg_control = NULL;
+    message.msg_controllen = 0;
     sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 

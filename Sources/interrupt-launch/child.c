@@ -93,6 +93,7 @@ pid_t child_start(int leaf, bool shares, void body(void *context), void *context
         pid = start(SYS_clone3, (long)&arguments, sizeof arguments, 0, body, context);
     }
     if (pid >= 0) return (pid_t)pid;
+    *process = -1;  // the kernel may have written the number of one that it took back
     errno = (int)-pid;
     return -1;
 }

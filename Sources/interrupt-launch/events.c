@@ -15,9 +15,7 @@ void events_begin(void) {
     // Whoever ends the worker politely means the worker, which says what is to become of the runs. Blocked and not ignored,
     // so that a child has nothing to set back.
     sigset_t blocked, told;
-    sigemptyset(&blocked);
-    const int unwanted[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGTSTP, SIGUSR1, SIGUSR2, SIGCHLD};
-    for (size_t i = 0; i < sizeof unwanted / sizeof *unwanted; i++) sigaddset(&blocked, unwanted[i]);
+    sigfillset(&blocked);
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     sigemptyset(&told);
     sigaddset(&told, SIGCHLD);

@@ -101,7 +101,7 @@ static void watch_run(struct run *run) {
 // Has changes of the run's leaf told from now on: whether it is empty, whether it stands still.
 static void watch_leaf(struct run *run) {
     if (run->is_watched || run->tree.events < 0) return;
-    run->is_watched = events_watch(run->tree.events, EPOLLPRI, run->number, WATCHED);
+    run->is_watched = events_watch(run->tree.events, EPOLLPRI | EPOLLET, run->number, WATCHED);
 }
 
 static void take_packets(void) {
@@ -113,6 +113,7 @@ static void take_packets(void) {
             is_closing = true;
             epoll_ctl(events, EPOLL_CTL_DEL, WORKER, NULL);
         }
+        if (size == LAUNCH_NO_RUN && place.is_supervisor) _exit(1);  // the guard says that the run is lost
         if (size <= 0) return;
         bool has_tree = place.base >= 0 || place.is_supervisor;
         struct run *run = has_tree ? run_start(&place, spec, (size_t)size, descriptors)
@@ -145,7 +146,11 @@ static void handle(const struct epoll_event *event) {
     }
     struct run *run = runs;
     while (run && run->number != number) run = run->next;
-    if (number && (!run || run->is_over)) return;
+    if (number && !run) return;
+    if (run && run->is_over) {
+        if (source == CONTROL && run->control >= 0 && run_is_heard(run)) run_told(run);
+        return;
+    }
     switch (source) {
     case PACKETS: take_packets(); break;
     case CHILDREN: take_children(); break;
@@ -194,14 +199,16 @@ static bool settle(bool is_tick) {
         struct run *run = *link, *next = run->next;
         if (is_tick && run->is_killed && !run->is_over) tree_kill(&run->tree);
         if (!run->is_over) run->is_over = ends(run);
-        if (run->is_over) run_told(run);
+        // A supervisor has no other run before the worker has heard of the end of this one: it asks for who is below it.
+        if (run->is_over && !place.is_supervisor) run_told(run);
+        bool is_told = run->is_over && run->control < 0;
         // One that never began its program is still to be reaped.
-        if (run->is_over && !run->tree.leader && (is_tick || !run->removals) && run_free(run, &place)) {
+        if (is_told && !run->tree.leader && (is_tick || !run->removals) && run_free(run, &place)) {
             *link = next;
             if (place.is_supervisor) send(WORKER, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);  // free for the next one
             continue;
         }
-        is_waiting |= run->is_over || run->is_killed || run->is_lost || (!run->tree.leader && !run->supervisor);
+        is_waiting |= run->is_over ? is_told : run->is_killed || run->is_lost || (!run->tree.leader && !run->supervisor);
         link = &run->next;
     }
     return is_waiting;

@@ -35,14 +35,11 @@ static void start_free(struct start *start) {
     free(start);
 }
 
-// The leader's part, which has the guard's memory in common. The guard has blocked all signals that it does not want and
-// handles none, so there is only the mask to be set.
-static void become(void *context) {
+// The leader's part, which has the guard's memory in common. The guard has blocked all signals and handles none, so there is
+// only the mask to be set.
+__attribute__((disable_sanitizer_instrumentation)) static void become(void *context) {
     const struct start *start = context;
     child_call(SYS_setsid, 0, 0, 0, 0);
-    sigset_t none;
-    sigemptyset(&none);
-    child_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, NSIG / 8);
     child_call(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&start->files, 0);
     // The three may be any numbers above 2: those of this process below 3 are always in use.
     child_call(SYS_dup3, start->descriptors[LAUNCH_INPUT_FD], 0, 0, 0);
@@ -56,6 +53,10 @@ static void become(void *context) {
     long error = spec->directory[0] ? child_call(SYS_chdir, (long)spec->directory, 0, 0, 0) : 0;
     if (error == 0) {
         failure[0] = LAUNCH_STEP_EXEC;
+        // Not before: what dumps core ends everyone who shares the memory, before Linux 5.16.
+        sigset_t none;
+        sigemptyset(&none);
+        child_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, NSIG / 8);
         error = child_call(SYS_execve, (long)spec->program, (long)spec->arguments, (long)spec->variables, 0);
     }
     failure[1] = (int32_t)-error;
@@ -173,8 +174,16 @@ bool run_started(struct run *run) {
         run->process = -1;
         return true;
     }
+    if (run->tree.leader) kill(run->tree.leader, SIGKILL);  // it is about to end, but may stand still
     run_tell(run, (struct launch_event){LAUNCH_FAILED, failure[0], failure[1]});
     return false;
+}
+
+bool run_is_heard(struct run *run) {
+    uint8_t request;
+    ssize_t count;
+    while ((count = recv(run->control, &request, 1, MSG_DONTWAIT)) > 0) continue;
+    return count == 0 || (errno != EAGAIN && errno != EINTR);
 }
 
 bool run_asked(struct run *run) {

@@ -46,6 +46,9 @@ bool run_started(struct run *run);
 // Carries out what the worker asks. Returns false when it asks nothing more.
 bool run_asked(struct run *run);
 
+// Reads what is asked of a run that is over, which is too late. Returns whether the worker has heard its last event.
+bool run_is_heard(struct run *run);
+
 // Sends SIGKILL, now and until the tree is empty.
 void run_kill(struct run *run);
 

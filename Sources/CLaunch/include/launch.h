@@ -55,7 +55,7 @@ struct launch_spec {
 // holds it.
 enum { LAUNCH_CONTROL_FD, LAUNCH_INPUT_FD, LAUNCH_OUTPUT_FD, LAUNCH_ERROR_FD, LAUNCH_SPEC_FD, LAUNCH_FD_COUNT };
 
-enum { LAUNCH_LONGEST_PACKET = 65536 };
+enum { LAUNCH_LONGEST_PACKET = 65536, LAUNCH_NO_RUN = -2 };
 
 // Sends one packet that starts a run; `flags` are those of send(2). Returns 0 or an error number.
 int launch_send_run(int socket, const void *spec, size_t size, const int descriptors[LAUNCH_SPEC_FD], int flags);
@@ -63,8 +63,8 @@ int launch_send_run(int socket, const void *spec, size_t size, const int descrip
 // Passes on such a packet as it was received. Returns 0 or an error number.
 int launch_pass_run(int socket, const void *spec, size_t size, const int descriptors[LAUNCH_FD_COUNT]);
 
-// Receives such a packet into `spec`. Returns the spec's size, 0 at the end of the socket, -1 for nothing now or a packet
-// that is no use. A spec that came in a file has size 1, and its descriptor is not -1.
+// Receives such a packet into `spec`. Returns the spec's size, 0 at the end of the socket, -1 for nothing now, LAUNCH_NO_RUN for
+// a packet that is no use, which it has answered if that could be. A spec that came in a file has size 1, and its descriptor is not -1.
 ptrdiff_t launch_receive_run(int socket, void *spec, int descriptors[LAUNCH_FD_COUNT]);
 
 // Sends an event, with a descriptor unless that is -1. A worker that has gone is no error.

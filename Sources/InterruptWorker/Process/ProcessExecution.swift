@@ -184,7 +184,7 @@ final class ProcessExecution: Sendable {
             return SpawnFailure(step, errno, program: command.program, directory: command.directory).ending
         case .unknown: return await ending(after: await ended(launched), of: launched)
         case .running(let leader):
-            scope.enforce(order.limits, on: members(of: launched).subject)
+            scope.enforce(order.limits, on: subject(of: launched))
             async let isTold: Void = started(leader.pid)
             let end = await ended(launched)
             await isTold
@@ -223,6 +223,16 @@ final class ProcessExecution: Sendable {
         let holdout = Holdout(survivors: Survivor.text(survivors.map(Survivor.init)), elapsed: runner.giveUpAfter)
         runner.logger.error("\(holdout.text)", metadata: ["run": "\(order.run)"])
         await stuck(holdout)
+    }
+
+    /// Who is measured for the run's limits: nobody once it is over.
+    private func subject(of launched: Launched) -> ResourceSubject {
+        .members(name: "the run's processes") {
+            let members = self.members(of: launched)
+            let pids = members.alive().map(\.pid)
+            // Else they may be those of another run.
+            return members == self.members(of: launched) ? pids : []
+        }
     }
 
     private func members(of launched: Launched) -> TreeMembers {

@@ -63,8 +63,8 @@ final class RunTeardown: Sendable {
     /// Waits until the leader runs its program, or cannot.
     func started() async -> Start { await start.wait() }
 
-    /// The small process above the leader, where there is one.
-    var supervisor: pid_t? { state.withLock { $0.supervisor } }
+    /// The small process above the leader, where there is one, and while the run goes on: then it may have another run.
+    var supervisor: pid_t? { state.withLock { $0.isOver ? nil : $0.supervisor } }
 
     /// By which the leader's session is found when its supervisor has gone; `nil` where a cgroup has the tree.
     var leaderIdentity: ProcessIdentity? { state.withLock { $0.leaderIdentity } }
@@ -108,7 +108,8 @@ final class RunTeardown: Sendable {
     /// asked first. `nil` is no longer than it has.
     func extend(by length: Duration) -> (killAt: ContinuousClock.Instant, total: Duration)? {
         state.withLock { state in
-            guard case .extend(let killAt, let total) = state.ladder.extend(by: length, now: .now) else { return nil }
+            guard !state.isOver, case .extend(let killAt, let total) = state.ladder.extend(by: length, now: .now)
+            else { return nil }
             setDeadline(killAt, &state)
             return (killAt, total)
         }
@@ -116,6 +117,7 @@ final class RunTeardown: Sendable {
 
     private func setDeadline(_ instant: ContinuousClock.Instant, _ state: inout State) {
         state.deadline?.cancel()
+        if state.isOver { return }
         state.deadline = AlarmClock.ofProcess.setAlarm(at: instant) { [weak self] in
             self?.act { $0.deadlineReached(now: .now) }
         }
@@ -156,6 +158,8 @@ final class RunTeardown: Sendable {
             case .terminate(let killAt):
                 if state.leader == nil {
                     state.isTerminateDue = true
+                    state.isInterrupted = true
+                    tree.ask(.thaw)  // it may stand still before its program
                 } else if !terminate(&state) {
                     return setGiveUp(&state)
                 }

@@ -18,6 +18,10 @@ struct Survivor: Equatable {
 
     /// What is said about several of them: who, why, and what comes next.
     static func text(_ survivors: [Survivor]) -> String {
+        if survivors.isEmpty {
+            return
+                "still there after SIGKILL: a process that has not begun its program; it ends as soon as the kernel lets it go"
+        }
         let most = 5
         var list = survivors.prefix(most).map(\.text)
         if survivors.count > most { list.append("\(survivors.count - most) more") }

@@ -7,16 +7,15 @@ enum TreeMembers: Equatable {
     case leaf(directory: String)
     /// All below this process.
     case below(supervisor: pid_t)
+    /// There are none, or it is not known who they are.
+    case nobody
 
     init(_ containment: Containment, run: RunID, supervisor: pid_t?) {
         switch containment {
         case .cgroup(let directory, _): self = .leaf(directory: "\(directory)/\(run)")
-        case .supervisor: self = .below(supervisor: supervisor ?? 0)
+        case .supervisor: self = supervisor.map(TreeMembers.below) ?? .nobody
         }
     }
-
-    /// The same for ``InterruptChecker/resourceLimits(_:of:every:)``.
-    var subject: ResourceSubject { .members(name: "the run's processes") { alive().map(\.pid) } }
 
     /// Those that run, zombies left out.
     func alive() -> [ProcessStatus] {
@@ -24,6 +23,7 @@ enum TreeMembers: Equatable {
             switch self {
             case .leaf(let directory): Self.listed(in: directory).compactMap(ProcessStatus.init(of:))
             case .below(let supervisor): Self.descendants(of: supervisor)
+            case .nobody: [ProcessStatus]()
             }
         return all.filter(\.isAlive)
     }
