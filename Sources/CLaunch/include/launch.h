@@ -63,8 +63,9 @@ int launch_send_run(int socket, const void *spec, size_t size, const int descrip
 // Passes on such a packet as it was received. Returns 0 or an error number.
 int launch_pass_run(int socket, const void *spec, size_t size, const int descriptors[LAUNCH_FD_COUNT]);
 
-// Receives such a packet into `spec`. Returns the spec's size, 0 at the end of the socket, -1 for nothing now, LAUNCH_NO_RUN for
-// a packet that is no use, which it has answered if that could be. A spec that came in a file has size 1, and its descriptor is not -1.
+// Receives such a packet into `spec`. Returns the spec's size, 0 at the end of the socket, -1 for nothing now, LAUNCH_NO_RUN
+// for a packet that is no use, which it has answered if that could be. A spec that came in a file has size 1, and its
+// descriptor is not -1.
 ptrdiff_t launch_receive_run(int socket, void *spec, int descriptors[LAUNCH_FD_COUNT]);
 
 // Sends an event, with a descriptor unless that is -1. A worker that has gone is no error.
@@ -76,8 +77,8 @@ ptrdiff_t launch_receive_event(int socket, struct launch_event *event, int *desc
 // Sends a signal to the process of a pidfd. Returns 0 or -1 with errno.
 int launch_signal(int pidfd, int signal);
 
-// Sends SIGKILL to the process group that the process of a pidfd leads; before Linux 6.9 to that process alone. Returns 0 or -1
-// with errno.
+// Sends SIGKILL to the process group that the process of a pidfd leads; before Linux 6.9 to that process alone. Returns 0
+// or -1 with errno.
 int launch_kill_group(int pidfd);
 
 // Opens a pidfd. Returns it, or -1 with errno.

@@ -88,6 +88,21 @@ import Testing
         #expect(try test.record(both).inbox.cause?.message?.hasPrefix("Process count ") == true)
     }
 
+    /// Without a cgroup the hook may have the same supervisor.
+    @Test(arguments: [true, false])
+    func `is not measured by what runs after it`(usesCgroups: Bool) async throws {
+        var job = try JobUnderTest(bash: "true")
+        job.usesCgroups = usesCgroups
+        job.order.limits = RunLimits(processes: 2)
+        job.order.hooks = RunHooks(onEnd: "for i in 1 2 3 4 5; do sleep 2.5 & done; wait")
+        let (order, runner) = (job.order, job.runner)
+        let (ending, cause) = await withInterruptScope(run: order.run) { scope in
+            (await runner.run(order, scope: scope) { _ in }, scope.cause)
+        }
+        #expect(ending?.state == .completed && ending?.hookErrors == [])
+        #expect(cause == nil)
+    }
+
     @Test func `has no checker when it has no limits`() async {
         let unasked: @Sendable () -> Int64 = {
             Issue.record("it was asked")
