@@ -35,6 +35,8 @@ final class RunTeardown: Sendable {
         var handledTerminate = false
         var status: JobOutcome.WaitStatus?
         var memoryKills: Int?
+        /// It stands still because that was asked last, maybe before its program.
+        var isFreezeAsked = false
         /// From when the tree was asked to end, it is not frozen any more.
         var isInterrupted = false
         /// Nothing is told of it any more.
@@ -129,6 +131,7 @@ final class RunTeardown: Sendable {
         let isAsked = state.withLock { state in
             guard !state.isInterrupted, !state.isOver, state.status == nil else { return false }
             state.freezing.append(answer)
+            state.isFreezeAsked = isFrozen
             tree.ask(isFrozen ? .freeze : .thaw)
             return true
         }
@@ -159,7 +162,8 @@ final class RunTeardown: Sendable {
                 if state.leader == nil {
                     state.isTerminateDue = true
                     state.isInterrupted = true
-                    tree.ask(.thaw)  // it may stand still before its program
+                    // Else whoever has stopped itself would go on, and end, before it is told.
+                    if state.isFreezeAsked { tree.ask(.thaw) }
                 } else if !terminate(&state) {
                     return setGiveUp(&state)
                 }

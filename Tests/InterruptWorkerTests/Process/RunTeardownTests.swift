@@ -6,22 +6,43 @@ import Testing
 @testable import InterruptWorker
 
 @Suite(.timeLimit(.minutes(1))) struct `Run teardown` {
-    /// The kernel leaves it out where a process has no descriptor free.
-    @Test func `has the launcher ask a leader whose pidfd did not arrive`() async throws {
+    /// A teardown whose launcher is the socket that is returned beside it.
+    private func teardownOnSocket() throws -> (RunTeardown, launcher: Int32) {
         var sockets: [Int32] = [-1, -1]
         try #require(socketpair(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue), 0, &sockets) == 0)
-        let (own, launcher) = (sockets[0], sockets[1])
-        let teardown = RunTeardown(of: LaunchedTree(socket: own), giveUpAfter: .seconds(60))
+        return (RunTeardown(of: LaunchedTree(socket: sockets[0]), giveUpAfter: .seconds(60)), sockets[1])
+    }
+
+    /// Tells of this process as the leader. Its pidfd is left out, as the kernel does where a process has no descriptor free.
+    private func tellStart(on launcher: Int32) throws {
         let started: [Int32] = [2, getpid(), 0, 0, 0]  // LAUNCH_STARTED
         try #require(send(launcher, started, 20, 0) == 20)
+    }
+
+    private func nextRequest(on launcher: Int32) -> LaunchedTree.Request? {
+        var request: UInt8 = 0
+        return recv(launcher, &request, 1, 0) == 1 ? LaunchedTree.Request(rawValue: request) : nil
+    }
+
+    @Test func `has the launcher ask a leader whose pidfd did not arrive`() async throws {
+        let (teardown, launcher) = try teardownOnSocket()
+        try tellStart(on: launcher)
         guard case .running = await teardown.started() else {
             Issue.record("not started")
             return
         }
         teardown.interrupt(stage: .terminate, gracePeriod: .seconds(60))
-        var request: UInt8 = 0
-        #expect(recv(launcher, &request, 1, 0) == 1)
-        #expect(LaunchedTree.Request(rawValue: request) == .terminateAll)
+        #expect(nextRequest(on: launcher) == .terminateAll)
+        close(launcher)
+        #expect(await teardown.ended() == .abandoned)
+    }
+
+    @Test func `lets nobody who has stopped itself go on before it is asked to end`() async throws {
+        let (teardown, launcher) = try teardownOnSocket()
+        // Its output may be read before its start is.
+        teardown.interrupt(stage: .terminate, gracePeriod: .seconds(60))
+        try tellStart(on: launcher)
+        #expect(nextRequest(on: launcher) == .terminateAll)
         close(launcher)
         #expect(await teardown.ended() == .abandoned)
     }
