@@ -37,7 +37,7 @@ private let stubborn = """
                 try #require(submitted.exitCode == 0, "\(submitted)")
                 try await eventually("it is ready") { try await fleet.output(of: "j") == "ready\n" }
                 let guardian = try #require(self.guardian(of: fleet))
-                try #require(processes(with: mark).count >= 5, "it has started all of them")
+                try await eventually("it has started all of them") { processes(with: mark).count >= 5 }
                 try await body(fleet, daemon, guardian) { processes(with: mark) }
             }
         }

@@ -142,7 +142,8 @@ private final class Count: Sendable {
             #expect(ending?.state == .interrupted && ending?.error == nil)
             #expect(carriers(of: order.run).isEmpty, "round \(round)")
         }
-        #expect((1..<100).contains(started.value), "some moments were before it ran, and some after")
+        // How many is the machine's business: on a busy one this task may be the last to run.
+        #expect(started.value > 0, "some moments were after it had begun")
     }
 
     @Test(arguments: Hold.allCases)
