@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 union launch_descriptors {
@@ -128,6 +129,12 @@ int launch_signal(int pidfd, int signal) { return (int)syscall(424, pidfd, signa
 int launch_kill_group(int pidfd) {
     // PIDFD_SIGNAL_PROCESS_GROUP, since Linux 6.9.
     return syscall(424, pidfd, SIGKILL, NULL, 4) == 0 ? 0 : launch_signal(pidfd, SIGKILL);
+}
+
+uint64_t launch_boot_time(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 int launch_open_process(int pid) { return (int)syscall(434, pid, 0); }

@@ -128,6 +128,23 @@ static void take_packets(void) {
     }
 }
 
+// Kills whoever has reached its fence, and has the next one told.
+static void mind_fences(void) {
+    uint64_t next = 0, now = 0;
+    for (struct run *run = runs; run; run = run->next) {
+        // A supervisor minds its own.
+        if (!run->fence || run->is_fenced || run->is_over || run->supervisor) continue;
+        if (!now) now = launch_boot_time();
+        if (now >= run->fence) {
+            run->is_fenced = true;
+            kill_run(run);
+        } else if (!next || run->fence < next) {
+            next = run->fence;
+        }
+    }
+    events_set_fence(next);
+}
+
 // A supervisor says that its run is over, and is free.
 static void take_end(pid_t pid) {
     struct supervisor *supervisor = supervisor_of(pid);
@@ -154,6 +171,7 @@ static void handle(const struct epoll_event *event) {
     switch (source) {
     case PACKETS: take_packets(); break;
     case CHILDREN: take_children(); break;
+    case FENCE: break;  // they are minded after every event
     case STARTED:
         if (run->started >= 0) run->is_over = !run_started(run);
         break;
@@ -228,6 +246,7 @@ static void serve(void) {
         bool is_tick = now - last_tick >= (place.is_supervisor && number > 0 ? 1 : tick);
         if (is_tick) last_tick = now;
         if (number == 0 && tick < LONGEST_TICK) tick *= 2;
+        mind_fences();
         is_waiting = settle(is_tick);
     }
 }

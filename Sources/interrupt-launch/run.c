@@ -130,7 +130,10 @@ struct run *run_start(
     errno = EINVAL;
     if (spec_open(&start->spec, start->text, size, descriptors[LAUNCH_SPEC_FD])) {
         snprintf(run->name, sizeof run->name, "%s", start->spec.leaf);
-        step = place->base >= 0 ? make_leaf(place, run, &start->spec) : 0;
+        run->fence = start->spec.fence;
+        // The worker may have been stopped since it looked at the clock.
+        bool is_late = run->fence && launch_boot_time() >= run->fence;
+        step = is_late ? LAUNCH_STEP_FENCE : place->base >= 0 ? make_leaf(place, run, &start->spec) : 0;
         if (!step) step = start_leader(place, run, start, descriptors);
     }
     run_begun(run, step, errno, descriptors);
@@ -187,10 +190,11 @@ bool run_is_heard(struct run *run) {
 }
 
 bool run_asked(struct run *run) {
-    uint8_t request;
-    ssize_t count = recv(run->control, &request, 1, MSG_DONTWAIT);
+    struct launch_fence fence = {0};
+    ssize_t count = recv(run->control, &fence, sizeof fence, MSG_DONTWAIT);
     if (count < 0) return errno == EAGAIN || errno == EINTR;
     if (count == 0) return false;
+    uint8_t request = fence.request;
     switch (request) {
     case LAUNCH_TERMINATE:
     case LAUNCH_TERMINATE_ALL:
@@ -198,6 +202,10 @@ bool run_asked(struct run *run) {
         run->is_frozen = false;
         break;
     case LAUNCH_KILL: run_kill(run); break;
+    case LAUNCH_FENCE:
+        // Whose tree is being killed already stays so.
+        if (count == sizeof fence && run->fence) run->fence = fence.instant;
+        break;
     case LAUNCH_FREEZE: {
         int error = tree_freeze(&run->tree);
         // A cgroup stands still a little later, which its file tells.
@@ -231,7 +239,7 @@ void run_leader_exited(struct run *run, int code, int status) {
 void run_tell_end(struct run *run, const struct place *place, bool is_empty) {
     if (run->end.kind) {
         if (place->limits & LAUNCH_LIMIT_MEMORY) run->end.third = cgroup_memory_kills(run->tree.leaf);
-        run->end.fourth = is_empty;
+        run->end.fourth = (is_empty ? LAUNCH_EXIT_EMPTY : 0) | (run->is_fenced ? LAUNCH_EXIT_FENCED : 0);
         run_tell(run, run->end);
         run->end.kind = 0;
     } else if (is_empty) {

@@ -23,6 +23,8 @@ struct run {
     bool is_watched;   // the changes of its leaf are waited for
     bool is_killed;    // SIGKILL was sent, and is sent again until the tree is empty
     bool is_frozen;    // a freeze was asked and not answered
+    uint64_t fence;    // when it is killed, in milliseconds of CLOCK_BOOTTIME; 0 for never
+    bool is_fenced;    // it was
     bool is_over;      // its last event was told; what is left of it is to be freed
     bool is_lost;      // its supervisor was killed: what is left of the tree is the guard's to end
     int removals;      // how often its leaf could not be removed

@@ -62,6 +62,7 @@ bool spec_open(struct spec *spec, const char *text, size_t size, int file) {
     spec->variables = spec->arguments ? strings(&text, end, head.variable_count) : NULL;
     spec->settings = spec->variables ? strings(&text, end, 2 * head.setting_count) : NULL;
     spec->setting_count = head.setting_count;
+    spec->fence = head.fence;
     return spec->settings != NULL && head.argument_count > 0 && spec->leaf[0] && spec->leaf[0] != '.'
         && !strchr(spec->leaf, '/') && strlen(spec->leaf) < SPEC_LONGEST_LEAF;
 }

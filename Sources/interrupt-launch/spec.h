@@ -13,6 +13,7 @@ struct spec {
     const char *program, *directory, *leaf;
     char **arguments, **variables, **settings;
     uint32_t setting_count;
+    uint64_t fence;
     void *memory;  // the file that it came in, if it did
     size_t size;
 };

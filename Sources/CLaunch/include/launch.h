@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LAUNCH_VERSION = 1 };
+enum { LAUNCH_VERSION = 2 };
 
 // One byte from the worker, on a run's socket. Closing the socket is LAUNCH_KILL.
 enum launch_request {
@@ -20,6 +20,14 @@ enum launch_request {
     LAUNCH_FREEZE,         // no process of the tree runs any more
     LAUNCH_THAW,           // they go on
     LAUNCH_TERMINATE_ALL,  // SIGTERM and SIGCONT for the leader, too
+    LAUNCH_FENCE,          // the tree is killed at another instant than was said before: a launch_fence
+};
+
+// The request with an instant, in milliseconds of CLOCK_BOOTTIME: it goes on while the machine is suspended, and nobody
+// sets it.
+struct launch_fence {
+    uint8_t request;
+    uint64_t instant;
 };
 
 enum launch_event_kind {
@@ -30,15 +38,21 @@ enum launch_event_kind {
     LAUNCH_FROZEN,       // first: an error number, 0 when the tree stands still
     LAUNCH_THAWED,       // first: an error number
     LAUNCH_EXITED,       // the leader ended. first: si_code; second: si_status; third: kills for want of memory, -1
-                         // unknown; fourth: whether nothing of the tree is left, when it is the last packet
+                         // unknown; fourth: launch_exit bits. With LAUNCH_EXIT_EMPTY it is the last packet
     LAUNCH_EMPTY,        // no process of the tree is left. The last packet
     LAUNCH_LOST,         // the same, and nobody knows how the leader ended: its supervisor was killed. The last packet
 };
 
+// What is known besides of a leader that has ended, bits: nothing of the tree is left; its fence was reached before.
+enum launch_exit { LAUNCH_EXIT_EMPTY = 1, LAUNCH_EXIT_FENCED = 2 };
+
 // What the kernel limits in a leaf, bits.
 enum launch_limit { LAUNCH_LIMIT_MEMORY = 1, LAUNCH_LIMIT_PROCESSES = 2 };
 
-enum launch_step { LAUNCH_STEP_SPEC = 1, LAUNCH_STEP_CGROUP, LAUNCH_STEP_FORK, LAUNCH_STEP_DIRECTORY, LAUNCH_STEP_EXEC };
+enum launch_step {
+    LAUNCH_STEP_SPEC = 1, LAUNCH_STEP_CGROUP, LAUNCH_STEP_FORK, LAUNCH_STEP_DIRECTORY, LAUNCH_STEP_EXEC,
+    LAUNCH_STEP_FENCE,  // it would have been killed by now
+};
 
 struct launch_event {
     int32_t kind, first, second, third, fourth;
@@ -49,6 +63,7 @@ struct launch_event {
 // its value.
 struct launch_spec {
     uint32_t version, argument_count, variable_count, setting_count;
+    uint64_t fence;  // when the tree is killed, as in launch_fence; 0 for never
 };
 
 // The descriptors that start a run, in this order. The last is there only for what is too long for a packet: a file that
@@ -80,6 +95,9 @@ int launch_signal(int pidfd, int signal);
 // Sends SIGKILL to the process group that the process of a pidfd leads; before Linux 6.9 to that process alone. Returns 0
 // or -1 with errno.
 int launch_kill_group(int pidfd);
+
+// Milliseconds of CLOCK_BOOTTIME.
+uint64_t launch_boot_time(void);
 
 // Opens a pidfd. Returns it, or -1 with errno.
 int launch_open_process(int pid);

@@ -28,11 +28,14 @@ struct JobOutcome: Equatable {
     var handledTerminate = false
     /// How many processes of its tree the kernel killed for want of memory; `nil` where it does not tell.
     var memoryKills: Int?
+    /// Whether its fence had been reached when it ended.
+    var wasFenced = false
     /// Whether an interrupt of stage 2 or harder was asked before the end was known.
     var wasInterruptAsked = false
 
     /// The ending that goes on record.
     var ending: RunEnding {
+        if wasFenced, !wasInterruptAsked, case .signalled(SIGKILL, _) = status { return .fenced }
         var ending = RunEnding(state: state, isLateInterrupt: wasInterruptAsked && !isCausedByInterrupt)
         ending.memoryKills = memoryKills ?? 0
         switch status {
@@ -51,6 +54,7 @@ struct JobOutcome: Equatable {
     }
 
     private var isCausedByInterrupt: Bool {
+        if wasFenced, wasInterruptAsked, case .signalled(SIGKILL, _) = status { return true }
         guard !sent.isEmpty else { return false }
         if sent.contains(.terminate), handledTerminate { return true }
         return switch status {
@@ -58,5 +62,13 @@ struct JobOutcome: Equatable {
         case .signalled(SIGKILL, _): sent.contains(.kill)
         case .signalled, .exited: false
         }
+    }
+}
+
+extension RunEnding {
+    /// Of a leased run whose worker could not renew its lease in time.
+    static var fenced: RunEnding {
+        let why = "its worker's lease was not renewed in time: it was ended, so that another may run the job"
+        return RunEnding(state: .lost, error: why)
     }
 }

@@ -60,6 +60,7 @@ extension SpawnFailure {
             self.init(exitCode: 126, text: "'\(shown)' cannot be run: neither a program nor a script with a '#!' line")
         case (.exec, _): self.init(exitCode: 126, text: "'\(shown)' cannot be run: \(errno)")
         case (.cgroup, _): self.init(text: "no cgroup could be made for '\(shown)': \(errno)")
+        case (.fence, _): self.init(text: "'\(shown)' was not started: its worker's lease is over")
         case (.fork, _), (.spec, _): self.init(text: "'\(shown)' could not be started: \(errno)")
         }
     }

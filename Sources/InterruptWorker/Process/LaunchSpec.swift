@@ -9,12 +9,19 @@ struct LaunchSpec {
     /// - Parameters:
     ///   - leaf: the name of the run's cgroup, where there is one.
     ///   - settings: what is written into that cgroup's files before the run begins.
-    init(_ command: JobCommand, leaf: String, settings: [(file: String, value: String)] = []) {
+    ///   - fence: when its processes are killed, unless that is moved.
+    init(
+        _ command: JobCommand,
+        leaf: String,
+        settings: [(file: String, value: String)] = [],
+        fence: BootTime? = nil
+    ) {
         var head = launch_spec()
         head.version = UInt32(LAUNCH_VERSION)
         head.argument_count = UInt32(command.arguments.count)
         head.variable_count = UInt32(command.environment.count)
         head.setting_count = UInt32(settings.count)
+        head.fence = fence?.milliseconds ?? 0
         withUnsafeBytes(of: &head) { bytes += $0 }
         append(command.program.string)
         append(command.directory?.string ?? "")

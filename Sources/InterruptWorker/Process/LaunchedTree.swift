@@ -30,7 +30,8 @@ final class LaunchedTree: Sendable {
         case thawed(Errno?)
         /// How the leader ended, and how many processes of the tree were killed for want of memory, where that is known.
         /// The last event when nothing of the tree is left.
-        case exited(JobOutcome.WaitStatus, memoryKills: Int?, isEmpty: Bool)
+        /// `isFenced`: its fence had been reached.
+        case exited(JobOutcome.WaitStatus, memoryKills: Int?, isEmpty: Bool, isFenced: Bool)
         /// Nothing of it is left. The last event.
         case empty
         /// The same, but nobody knows how the leader ended. The last event.
@@ -44,12 +45,14 @@ final class LaunchedTree: Sendable {
             case fork
             case directory
             case exec
+            /// It would have been killed by now.
+            case fence
         }
 
         var isLast: Bool {
             switch self {
             case .failed, .empty, .lost, .abandoned: true
-            case .exited(_, _, let isEmpty): isEmpty
+            case .exited(_, _, let isEmpty, _): isEmpty
             case .started, .frozen, .thawed: false
             }
         }
@@ -90,6 +93,16 @@ final class LaunchedTree: Sendable {
             var byte = request.rawValue
             // It fails only when nobody listens any more, which is an event of its own.
             _ = send(socket, &byte, 1, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+        }
+    }
+
+    /// Has it killed at another instant than was said before, if any was said.
+    func moveFence(to instant: BootTime) {
+        state.withLock { state in
+            if case .closed = state { return }
+            var fence = launch_fence(request: UInt8(LAUNCH_FENCE.rawValue), instant: instant.milliseconds)
+            // When nobody listens any more, or the socket is full, the earlier one holds.
+            _ = send(socket, &fence, MemoryLayout<launch_fence>.size, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
         }
     }
 
@@ -148,7 +161,8 @@ extension LaunchedTree.Event {
                 .exited(
                     JobOutcome.WaitStatus(code: first, status: second),
                     memoryKills: event.third < 0 ? nil : Int(event.third),
-                    isEmpty: event.fourth != 0
+                    isEmpty: event.fourth & Int32(LAUNCH_EXIT_EMPTY.rawValue) != 0,
+                    isFenced: event.fourth & Int32(LAUNCH_EXIT_FENCED.rawValue) != 0
                 )
             case LAUNCH_EMPTY: .empty
             case LAUNCH_LOST: .lost

@@ -10,6 +10,7 @@ final class ProcessExecution: Sendable {
     let order: RunOrder
     let scope: InterruptScope
     let pause: PauseSwitch
+    let fence: RunFence?
     let started: @Sendable (Int32) async -> Void
     let stuck: @Sendable (Holdout) async -> Void
     let told: @Sendable (RunNote) -> Void
@@ -20,12 +21,13 @@ final class ProcessExecution: Sendable {
         order: RunOrder,
         scope: InterruptScope,
         pause: PauseSwitch,
+        fence: RunFence?,
         started: @escaping @Sendable (Int32) async -> Void,
         stuck: @escaping @Sendable (Holdout) async -> Void,
         told: @escaping @Sendable (RunNote) -> Void,
         output: @escaping @Sendable ([OutputChunk]) async -> Void
     ) {
-        (self.runner, self.order, self.scope, self.pause) = (runner, order, scope, pause)
+        (self.runner, self.order, self.scope, self.pause, self.fence) = (runner, order, scope, pause, fence)
         (self.started, self.stuck, self.told, self.output) = (started, stuck, told, output)
     }
 
@@ -62,7 +64,10 @@ final class ProcessExecution: Sendable {
                 while let chunks = await feed.next() { await self.output(chunks) }
             }
             var ending = await launch(pipes, directory)
-            if let ended = ending, let hook = RunHook(.onEnd, of: order, runner: runner, directory: directory) {
+            // What follows a lost run may be the same job elsewhere, and the hook would clean up behind that.
+            if let ended = ending, ended.state != .lost,
+                let hook = RunHook(.onEnd, of: order, runner: runner, directory: directory)
+            {
                 let variables = RunHook.variables(of: ended, cause: scope.cause)
                 if let error = await hook.run(variables, into: pipes) { ending?.hookErrors.append(error) }
             }
@@ -106,12 +111,13 @@ final class ProcessExecution: Sendable {
                 order.limits == RunLimits()
                 ? [] : order.limits.settings(in: try await runner.launcher.ready().containment)
             let (socket, guardian) = try await runner.launcher.start(
-                LaunchSpec(command, leaf: order.run.rawValue, settings: settings),
+                LaunchSpec(command, leaf: order.run.rawValue, settings: settings, fence: fence?.instant),
                 input: pipes.input,
                 output: pipes.output.write,
                 error: pipes.error.write
             )
             let teardown = RunTeardown(of: LaunchedTree(socket: socket), giveUpAfter: runner.giveUpAfter)
+            teardown.follow(fence)
             launched = Launched(teardown: teardown, guardian: guardian, command: command)
         } catch {
             return error.ending
@@ -179,6 +185,7 @@ final class ProcessExecution: Sendable {
     /// Sees the run from its start to its end.
     private func end(of launched: Launched) async -> RunEnding? {
         switch await launched.teardown.started() {
+        case .failed(.fence, _): return .fenced
         case .failed(let step, let errno):
             let command = launched.command
             return SpawnFailure(step, errno, program: command.program, directory: command.directory).ending

@@ -80,6 +80,8 @@ public struct ProcessRunner: Sendable {
     ///   - order: what to run.
     ///   - scope: the run's scope.
     ///   - pause: freezes the processes while it is set, unless they are asked to end: that they can always react to.
+    ///   - fence: when the processes are killed, by whoever holds them and also while this process is stopped; the run is
+    ///     `lost` then. `nil` is never.
     ///   - started: called once with the leader's pid when it runs, beside everything else; `run` returns after it.
     ///   - stuck: called when processes outlive SIGKILL for longer than `giveUpAfter`. As long as it does not return the
     ///     end of the tree is waited for; its task is cancelled when that has come.
@@ -94,6 +96,7 @@ public struct ProcessRunner: Sendable {
         _ order: RunOrder,
         scope: InterruptScope,
         pause: PauseSwitch = PauseSwitch(),
+        fence: RunFence? = nil,
         started: @escaping @Sendable (_ pid: Int32) async -> Void = { _ in },
         stuck: @escaping @Sendable (Holdout) async -> Void = { _ in },
         told: @escaping @Sendable (RunNote) -> Void = { _ in },
@@ -105,6 +108,7 @@ public struct ProcessRunner: Sendable {
             order: order,
             scope: scope,
             pause: pause,
+            fence: fence,
             started: started,
             stuck: stuck,
             told: told,

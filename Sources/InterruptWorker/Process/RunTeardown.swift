@@ -35,6 +35,7 @@ final class RunTeardown: Sendable {
         var handledTerminate = false
         var status: JobOutcome.WaitStatus?
         var memoryKills: Int?
+        var isFenced = false
         /// It stands still because that was asked last, maybe before its program.
         var isFreezeAsked = false
         /// From when the tree was asked to end, it is not frozen any more.
@@ -125,6 +126,11 @@ final class RunTeardown: Sendable {
         }
     }
 
+    /// Has the tree killed when `fence` is reached, wherever that is moved to.
+    func follow(_ fence: RunFence?) {
+        fence?.follow { [tree] in tree.moveFence(to: $0) }
+    }
+
     /// Freezes the tree or lets it go on; returns when that is so, `false` when it is ending or could not be frozen.
     func freeze(_ isFrozen: Bool) async -> Bool {
         let answer = FirstAnswer<Errno?>()
@@ -147,6 +153,7 @@ final class RunTeardown: Sendable {
                 sent: state.sent,
                 handledTerminate: state.handledTerminate,
                 memoryKills: state.memoryKills,
+                wasFenced: state.isFenced,
                 wasInterruptAsked: wasInterruptAsked
             )
         }
@@ -218,7 +225,9 @@ final class RunTeardown: Sendable {
         case .failed(let step, let errno):
             start.give(.failed(step, errno))
             finish(.empty)
-        case .exited(let status, let memoryKills, let isEmpty): leaderExited(status, memoryKills, isEmpty)
+        case .exited(let status, let memoryKills, let isEmpty, let isFenced):
+            state.withLock { $0.isFenced = isFenced }
+            leaderExited(status, memoryKills, isEmpty)
         case .frozen(let errno), .thawed(let errno): answerFreezing(errno)
         case .empty: finish(.empty)
         case .lost: finish(.lost)

@@ -1,0 +1,35 @@
+internal import Synchronization
+
+/// When a leased run is killed, unless that is moved on: by whoever renews the lease, followed by what holds the run.
+///
+/// Safe to use from any thread.
+public final class RunFence: Sendable {
+    private struct State {
+        var instant: BootTime
+        var move: (@Sendable (BootTime) -> Void)?
+    }
+
+    private let state: Mutex<State>
+
+    /// A fence at `instant`.
+    public init(at instant: BootTime) { state = Mutex(State(instant: instant)) }
+
+    /// Moves the fence. Returns at once.
+    public func move(to instant: BootTime) {
+        state.withLock { state in
+            state.instant = instant
+            state.move?(instant)
+        }
+    }
+
+    /// Where it is now.
+    var instant: BootTime { state.withLock { $0.instant } }
+
+    /// Calls `move` now and each time that the fence is moved. It must return at once.
+    func follow(_ move: @escaping @Sendable (BootTime) -> Void) {
+        state.withLock { state in
+            state.move = move
+            move(state.instant)
+        }
+    }
+}
