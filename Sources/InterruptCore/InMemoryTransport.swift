@@ -147,7 +147,16 @@ public final class InMemoryTransport: InterruptTransport {
     }
 
     /// Nothing to do: whoever reads this transport lives in the same process.
-    public func heartbeat(running: Int) async throws(TransportError) {}
+    public func heartbeat(running: Int) async throws(TransportError) -> Set<RunID>? { nil }
+
+    /// There is no other worker, and nothing is tried again.
+    public func survey() async throws(TransportError) -> WorkerSurvey { WorkerSurvey() }
+
+    /// There is no other worker.
+    public func takeOver(
+        _ silent: WorkerSign,
+        seenOver connection: UInt64
+    ) async throws(TransportError) -> [RunID] { [] }
 
     /// Gives the name back.
     public func leave() async {

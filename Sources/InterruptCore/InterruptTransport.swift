@@ -17,7 +17,20 @@ public protocol InterruptTransport: Sendable {
     func lose(_ run: RunID, why: String) async throws(TransportError)
 
     /// Says that the instance is alive. Waits for no reply longer than the transport's command limit.
-    func heartbeat(running: Int) async throws(TransportError)
+    ///
+    /// - Returns: the runs that this worker still holds, when it had been taken for silent or one of its runs was given up;
+    ///   `nil` when nothing of that has happened.
+    func heartbeat(running: Int) async throws(TransportError) -> Set<RunID>?
+
+    /// Lets the runs that are due be offered, and looks at all workers.
+    func survey() async throws(TransportError) -> WorkerSurvey
+
+    /// Puts on record that a worker is silent since the sign of life that was seen last, gives back what it was offered and
+    /// has not started, and takes over its leased runs. Nothing of that when it has given another sign, or when the
+    /// connection of the survey that showed it is lost: a server that has restarted may have forgotten a sign of life.
+    ///
+    /// - Returns: the runs that were taken over.
+    func takeOver(_ silent: WorkerSign, seenOver connection: UInt64) async throws(TransportError) -> [RunID]
 
     /// Gives the name back. Best effort: an instance that could not say goodbye is found out by its silence.
     func leave() async

@@ -34,6 +34,8 @@ public struct RunOrder: Hashable, Sendable {
     public var job: Name
     /// Counts the runs of one submission, from 1.
     public var attempt: Int
+    /// How often the job is tried again after a run that failed or was lost.
+    public var retries: Int
     /// The queue it came from.
     public var queue: Name
     /// The groups it belongs to.
@@ -60,6 +62,7 @@ public struct RunOrder: Hashable, Sendable {
         run: RunID,
         job: Name,
         attempt: Int = 1,
+        retries: Int = 0,
         queue: Name,
         groups: [Name] = [],
         work: Work,
@@ -74,6 +77,7 @@ public struct RunOrder: Hashable, Sendable {
         self.run = run
         self.job = job
         self.attempt = attempt
+        self.retries = retries
         self.queue = queue
         self.groups = groups
         self.work = work
@@ -85,6 +89,10 @@ public struct RunOrder: Hashable, Sendable {
         self.limits = limits
         self.hooks = hooks
     }
+
+    /// Whether the run is its worker's only as long as that can renew its lease: another may take it over then. A function
+    /// of the worker's own process cannot be ended for certain from outside, so it is nobody else's.
+    public var isLeased: Bool { if case .command = work { retries > 0 } else { false } }
 }
 
 /// What became of an offer.

@@ -57,6 +57,9 @@ public struct Submission: Sendable {
     public var gracePeriod: Duration?
     /// Interrupts the run with reason `timeout` after this long.
     public var timeout: Duration?
+    /// How often the job is tried again after a run that failed or was lost; never after one that was interrupted. A
+    /// command is leased then: its worker ends it before another may take it over.
+    public var retries = 0
     /// Whether the time for which the run is paused counts towards its timeout.
     public var chargesPausedTime = false
     /// How much a command may use.

@@ -107,7 +107,7 @@ extension RedisTransport {
     /// Records how the run ended.
     public func end(_ run: RunID, as ending: RunEnding) async throws(TransportError) {
         outputs.withLock { $0[run] = nil }
-        let arguments: [RedisArgument] = [
+        let outcome: [RedisArgument] = [
             .init(run.rawValue), .init(instance), .init(ending.state.rawValue),
             .init(ending.exitCode.map { "\($0)" } ?? ""), .init(ending.termSignal.map { "\($0)" } ?? ""),
             .init(ending.dumpedCore ? "1" : ""), .init(ending.isLateInterrupt ? "1" : ""), .init(ending.error ?? ""),
@@ -117,7 +117,7 @@ extension RedisTransport {
             .init(ending.output?.lastLine ?? ""), .init(ending.output.map { "\($0.keptFrom)" } ?? ""),
             .init(ending.hookErrors.joined(separator: "; ")),
         ]
-        let reply = try await evaluate(RedisScripts.end, arguments)
+        let reply = try await evaluate(RedisScripts.end, outcome + Self.nextRun())
         if reply.text == "replaced" { throw .replaced }
     }
 }

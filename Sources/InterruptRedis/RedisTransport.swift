@@ -8,12 +8,12 @@ public final class RedisTransport: InterruptTransport {
     /// How long ended runs stay readable: a week.
     public static let retention = Duration.seconds(604_800)
 
-    private let commands: RedisClient
-    private let queue: RunQueue
+    let commands: RedisClient
+    let queue: RunQueue
     let checker: RedisInterruptChecker
     private let interrupts: InterruptClient
-    private let keys: RedisKeys
-    private let worker: Name
+    let keys: RedisKeys
+    let worker: Name
     let instance: String
     private let queues: [Name]
     /// How the worker entered, so that it can again when the server has forgotten it.
@@ -112,24 +112,33 @@ public final class RedisTransport: InterruptTransport {
 
     /// Ends a run that an earlier instance left behind and that is verified to be gone.
     public func lose(_ run: RunID, why: String) async throws(TransportError) {
-        let reply = try await evaluate(
-            RedisScripts.lose,
-            [.init(run.rawValue), .init(instance), .init(why), .init(Self.retention.components.seconds)]
-        )
+        let loss: [RedisArgument] = [
+            .init(run.rawValue), .init(instance), .init(why), .init(Self.retention.components.seconds),
+        ]
+        let reply = try await evaluate(RedisScripts.lose, loss + Self.nextRun())
         if reply.text == "replaced" { throw .replaced }
     }
 
+    /// What a script may need that has a job tried again: the id of the new run, and chance.
+    static func nextRun() -> [RedisArgument] {
+        [.init(RunID.random().rawValue), .init(Int.random(in: 0..<1_000))]
+    }
+
     /// Counts a heartbeat.
-    public func heartbeat(running: Int) async throws(TransportError) {
-        let reply = try await evaluate(
-            RedisScripts.heartbeat,
-            [.init(worker.description), .init(instance), .init(running), .init(checker.malformedCount)]
-        )
-        if reply.text == "replaced" { throw .replaced }
-        // Flushed, or restarted without its file: nobody has the name, so it is taken again.
+    public func heartbeat(running: Int) async throws(TransportError) -> Set<RunID>? {
+        let arguments: [RedisArgument] = [
+            .init(worker.description), .init(instance), .init(running), .init(checker.malformedCount),
+        ]
+        var reply = try await evaluate(RedisScripts.heartbeat, arguments)
+        // Flushed, or restarted without its file: nobody has the name, so it is taken again. That alone counts no heartbeat.
         if reply.text == "unknown", let description = entered.withLock({ $0 }) {
             _ = try await enter(description, replacing: nil)
+            reply = try await evaluate(RedisScripts.heartbeat, arguments)
         }
+        if reply.text == "replaced" { throw .replaced }
+        if reply.text == "unknown" { throw .unavailable("the server has forgotten this worker") }
+        guard let parts = reply.array, parts.first?.text == "back" else { return nil }
+        return Set(parts.dropFirst().compactMap(\.text).map(RunID.init))
     }
 
     /// Gives the name back, and to the queue what was offered and never started.

@@ -174,6 +174,35 @@ final class RunQueue: Sendable {
         }
     }
 
+    /// Returns what another worker was offered and has not started to the end of the queues that both take from. Should it
+    /// start some of that after all, the start script lets each run start once.
+    func takeBack(from silent: Name) async throws(TransportError) {
+        do throws(RedisError) {
+            for queue in queues {
+                let pending = try await interrupts.commands.send(
+                    RedisCommand(
+                        "XPENDING",
+                        [.init(keys.queue(queue)), .init(RedisKeys.consumerGroup), "-", "+", "100"]
+                            + [.init(silent.description)]
+                    )
+                )
+                for entry in (pending.array ?? []).compactMap({ $0.array?.first?.text }) {
+                    let found = try await interrupts.commands.send(
+                        RedisCommand("XRANGE", .init(keys.queue(queue)), .init(entry), .init(entry))
+                    )
+                    let run = found.array?.first.flatMap { RunOffer(queue: queue, entry: $0)?.run.rawValue } ?? ""
+                    _ = try await interrupts.evaluate(
+                        RedisScripts.giveBack,
+                        [.init(queue.description), .init(run), .init(entry)]
+                    )
+                }
+            }
+        } catch {
+            if error.replyPrefix == "NOGROUP" { return }  // flushed: nothing is pending
+            throw TransportError(error)
+        }
+    }
+
     /// Returns offers that this worker will not start to the end of their queues.
     func giveBack(_ offers: [RunOffer]) async throws(TransportError) {
         for (queue, offers) in Dictionary(grouping: offers, by: \.queue) {

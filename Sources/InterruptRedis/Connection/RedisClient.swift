@@ -86,6 +86,9 @@ public final class RedisClient: RedisCommands {
     /// The number of the present connection on the server, if there is one.
     public var clientID: Int64? { state.withLock { $0.current }?.connection.clientID }
 
+    /// The present connection, if there is one, and its number: another one after each loss.
+    var current: (connection: RedisConnection, generation: UInt64)? { state.withLock { $0.current } }
+
     /// Drops the present connection, if there is one, and makes a new one. Commands under way fail with `.closed`.
     public func reconnect() { state.withLock { $0.current }?.connection.close() }
 

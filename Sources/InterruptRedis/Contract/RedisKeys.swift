@@ -46,6 +46,7 @@ public struct RedisKeys: Hashable, Sendable {
     func gate(_ target: InterruptTarget) -> String { "\(namespace)/gate/\(target)" }
     var live: String { "\(namespace)/live" }
     var ended: String { "\(namespace)/ended" }
+    var delayed: String { "\(namespace)/delayed" }
     var workers: String { "\(namespace)/workers" }
     var history: String { "\(namespace)/history" }
     var meta: String { "\(namespace)/meta" }
@@ -81,6 +82,7 @@ struct LuaKeys {
     let gate = "ns .. '/gate/'"
     let live = "ns .. '/live'"
     let ended = "ns .. '/ended'"
+    let delayed = "ns .. '/delayed'"
     let workers = "ns .. '/workers'"
     let history = "ns .. '/history'"
     let meta = "ns .. '/meta'"

@@ -49,6 +49,12 @@ extension RedisScripts {
           local run = ARGV[i + 1]
           if ARGV[i] == 'job' then run = redis.call('HGET', \(key.job) .. run, 'run') end
           local fields = run and redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'worker')
+          -- What was seen as this run is being tried again by now.
+          while ARGV[11] == '' and fields and fields[1] and is_end[fields[1]] do
+            local next_run = redis.call('HGET', \(key.run) .. run, 'next_run')
+            if not next_run then break end
+            run, fields = next_run, redis.call('HMGET', \(key.run) .. next_run, 'state', 'job', 'worker')
+          end
           if not run or not fields[1] then
             replies[#replies + 1] = {'missing', run or '', ARGV[i + 1], '', ''}
           elseif ARGV[11] ~= '' and ARGV[11] ~= run then

@@ -1,6 +1,6 @@
 /// The scripts of a worker's own life.
 extension RedisScripts {
-    /// Takes a worker's name for an instance.
+    /// Takes a worker's name for an instance. The name of one that is silent and holds nothing any more is free.
     ///
     /// Arguments: worker, instance, the instance that is known to be dead or "", then names and values of the fields.
     /// Replies `{'entered', {{run, boot, pid, start, handler}, …}}` with the runs that the name still holds, or
@@ -10,8 +10,10 @@ extension RedisScripts {
         using: [history],
         """
         local worker, instance, dead = ARGV[2], ARGV[3], ARGV[4]
-        local holder = redis.call('HGET', \(key.worker) .. worker, 'instance')
-        if holder and holder ~= instance and holder ~= dead then
+        local fields = redis.call('HMGET', \(key.worker) .. worker, 'instance', 'silent_since_ms')
+        local holder = fields[1]
+        if holder and holder ~= instance and holder ~= dead
+          and not (fields[2] and redis.call('EXISTS', \(key.holds) .. worker) == 0) then
           return {'in_use', redis.call('HGETALL', \(key.worker) .. worker)}
         end
         local now = now_ms()
@@ -34,18 +36,28 @@ extension RedisScripts {
     )
 
     /// Counts a heartbeat. Arguments: worker, instance, number of runs, number of malformed signals. Replies `OK`,
-    /// `replaced`, or `unknown` when the server has forgotten the worker.
+    /// `replaced`, `unknown` when the server has forgotten the worker, or `{'back', run, …}` with the runs that it still
+    /// holds when it had been taken for silent.
     static let heartbeat = script(
         "heartbeat",
-        using: [],
+        using: [history],
         """
         local worker = \(key.worker) .. ARGV[2]
-        local holder = redis.call('HGET', worker, 'instance')
-        if not holder then return 'unknown' end
-        if holder ~= ARGV[3] then return 'replaced' end
+        local fields = redis.call('HMGET', worker, 'instance', 'silent_since_ms')
+        if not fields[1] then return 'unknown' end
+        if fields[1] ~= ARGV[3] then return 'replaced' end
+        local now = now_ms()
         redis.call('HINCRBY', worker, 'heartbeat', 1)
-        redis.call('HSET', worker, 'seen_at_ms', now_ms(), 'running', ARGV[4], 'malformed', ARGV[5])
-        return 'OK'
+        redis.call('HSET', worker, 'seen_at_ms', now, 'running', ARGV[4], 'malformed', ARGV[5])
+        if not fields[2] then return 'OK' end
+        redis.call('HDEL', worker, 'silent_since_ms')
+        local reply = {'back'}
+        for _, run in ipairs(redis.call('SMEMBERS', \(key.holds) .. ARGV[2])) do
+          redis.call('HDEL', \(key.run) .. run, 'silent_since_ms')
+          reply[#reply + 1] = run
+        end
+        record(now, 'worker_back', '', '', 'worker', ARGV[2], 'silent_since_ms', fields[2])
+        return reply
         """
     )
 
@@ -62,11 +74,13 @@ extension RedisScripts {
         """
     )
 
-    /// Marks a run of an earlier instance as lost. Arguments: run, this instance, why, retention in seconds. Replies `OK`
-    /// or `replaced`.
+    /// Marks a run of an earlier instance as lost, and has its job tried again where that was asked for.
+    ///
+    /// Arguments: run, this instance, why, retention in seconds, the id of a next run, a random number below 1000. Replies
+    /// `OK` or `replaced`.
     static let lose = script(
         "lose",
-        using: [history, flags, pauses, endings],
+        using: [history, flags, pauses, endings, retries],
         """
         local run = ARGV[2]
         local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'instance', 'worker')
@@ -75,7 +89,8 @@ extension RedisScripts {
         local now = now_ms()
         redis.call('HSET', \(key.run) .. run, 'state', 'lost', 'ended_at_ms', now, 'error', ARGV[4])
         end_pause(run, fields[1], now)
-        finish_run(fields[2], run, 'lost', now, tonumber(ARGV[5]))
+        local next_run = retry(fields[2], run, now, ARGV[6], ARGV[7])
+        finish_run(fields[2], run, 'lost', now, tonumber(ARGV[5]), next_run)
         return 'OK'
         """
     )

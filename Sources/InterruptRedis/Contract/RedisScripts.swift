@@ -124,7 +124,8 @@ enum RedisScripts {
         redis.call('HINCRBY', \(key.run) .. run, 'attempt', 1)
         redis.call('HSET', \(key.run) .. run, 'state', 'running', 'worker', worker, 'instance', instance,
           'started_at_ms', now, 'grace_ms', grace)
-        redis.call('HDEL', \(key.run) .. run, 'entry')
+        if grace ~= fields[6] then redis.call('HSET', \(key.run) .. run, 'grace_of_worker', 1) end
+        redis.call('HDEL', \(key.run) .. run, 'entry', 'due_at_ms')
         redis.call('SADD', \(key.holds) .. worker, run)
         record(now, 'started', job, run, 'worker', worker)
         publish_event('started', job, run, 'running', now)
@@ -145,7 +146,8 @@ enum RedisScripts {
         """
     )
 
-    /// Records the leader's process, which has its environment now: nobody needs to read it any more.
+    /// Records the leader's process, which has its environment now: nobody needs to read it any more, unless the job may
+    /// be tried again.
     ///
     /// Arguments: run, instance, pid, start, boot. Replies `OK`, `ended` or `replaced`.
     static let spawned = script(
@@ -153,12 +155,12 @@ enum RedisScripts {
         using: [],
         """
         local run = ARGV[2]
-        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance')
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance', 'retries')
         if fields[2] and fields[2] ~= ARGV[3] then return 'replaced' end
         local is_live = fields[1] and not is_end[fields[1]]
         -- On a record that is gone, the fields would begin a new one that nobody ever deletes.
         if is_live then redis.call('HSET', \(key.run) .. run, 'pid', ARGV[4], 'pid_start', ARGV[5], 'boot', ARGV[6]) end
-        redis.call('DEL', \(key.env) .. run)
+        if not is_live or (tonumber(fields[3] or '') or 0) == 0 then redis.call('DEL', \(key.env) .. run) end
         return is_live and 'OK' or 'ended'
         """
     )
@@ -251,14 +253,16 @@ enum RedisScripts {
         """
     )
 
-    /// Records how a run ended. Repeating it changes nothing.
+    /// Records how a run ended, and has the job tried again where that was asked for: after an end by an exit status or a
+    /// Unix signal, or a loss. Repeating it changes nothing.
     ///
     /// Arguments: run, instance, state, exit code, Unix signal, core dumped, late interrupt, error, retention in
     /// seconds, kills for want of memory, bytes of output, file of the output, last line of output, first byte of output that is
-    /// kept, what went wrong with its hooks. Replies `OK` or `replaced`.
+    /// kept, what went wrong with its hooks, the id of a next run, a random number below 1000. Replies `OK` or
+    /// `replaced`.
     static let end = script(
         "end",
-        using: [history, flags, requests, pauses, endings],
+        using: [history, flags, requests, pauses, endings, retries],
         """
         local run, instance, state = ARGV[2], ARGV[3], ARGV[4]
         local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'instance')
@@ -286,7 +290,11 @@ enum RedisScripts {
         redis.call('HSET', \(key.run) .. run, unpack(changes))
         end_pause(run, old, now)
         local retention = tonumber(ARGV[10])
-        finish_run(job, run, state, now, retention)
+        local next_run
+        if state == 'lost' or (state == 'failed' and ARGV[9] == '') then
+          next_run = retry(job, run, now, ARGV[17], ARGV[18])
+        end
+        finish_run(job, run, state, now, retention, next_run)
         -- A long tail is for those who read along; memory is not held for it as long as for a record.
         if (tonumber(ARGV[12]) or 0) > 1048576 then redis.call('EXPIRE', \(key.output) .. run, math.min(retention, 3600)) end
         return 'OK'

@@ -35,6 +35,16 @@ public struct RunRecord: Hashable, Sendable {
     public var state: RunState { text("state").flatMap(RunState.init) ?? .running }
     /// Counts starts.
     public var attempt: Int { Int(number("attempt") ?? 0) }
+    /// How often the job is tried again after a run that failed or was lost.
+    public var retries: Int { Int(number("retries") ?? 0) }
+    /// The run before this one, of an earlier submission of the job or of this one.
+    public var previousRun: RunID? { text("previous_run").map(RunID.init) }
+    /// The run in which the job is tried again after this one.
+    public var nextRun: RunID? { text("next_run").map(RunID.init) }
+    /// When it is offered to workers, if it waits for that because it is tried again.
+    public var dueAt: Timestamp? { instant("due_at") }
+    /// Since when nothing was heard of its worker.
+    public var silentSince: Timestamp? { instant("silent_since") }
     /// Its queue.
     public var queue: String { text("queue") ?? "" }
     /// Its groups.
@@ -186,6 +196,7 @@ public struct RunRecord: Hashable, Sendable {
             run: run,
             job: job,
             attempt: attempt,
+            retries: retries,
             queue: queue,
             groups: groups.compactMap { try? Name($0) },
             work: work,
@@ -205,19 +216,20 @@ public struct RunRecord: Hashable, Sendable {
     }
 
     private static let texts = [
-        "previous_run", "queue", "cwd", "worker", "instance", "reason", "message", "triggered_by", "request_id", "via",
+        "previous_run", "next_run", "first_run", "queue", "cwd", "worker", "instance", "reason", "message",
+        "triggered_by", "request_id", "via",
         "submitted_by", "error", "output_file", "last_output", "handler", "holdout_section", "holdout_checkpoint",
         "survivors", "hook_error", "paused_by", "on_interrupt", "on_end", "checkpoint",
     ]
     private static let numbers = [
-        "v", "attempt", "pid", "stage", "exit_code", "term_signal", "grace_ms", "timeout_ms", "output_bytes",
+        "v", "attempt", "retries", "pid", "stage", "exit_code", "term_signal", "grace_ms", "timeout_ms", "output_bytes",
         "output_kept_from", "paused_ms", "max_memory_bytes", "max_cpu_ms", "max_processes", "max_output_bytes",
         "hook_limit_ms", "more_time_ms", "oom_kills",
     ]
     private static let booleans = ["save_checkpoint", "core_dumped", "late_interrupt", "oom", "charge_paused"]
     private static let instants = [
         "submitted_at", "started_at", "paused_at", "requested_at", "acknowledged_at", "confirmed_at", "ended_at",
-        "silent_since", "progress_at", "holdout_since",
+        "silent_since", "progress_at", "holdout_since", "due_at",
     ]
 
     /// The record as JSON: instants as RFC 3339 in UTC, durations in milliseconds, absent fields left out.

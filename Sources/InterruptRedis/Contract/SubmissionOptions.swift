@@ -5,6 +5,7 @@ extension Submission {
     var options: [(name: String, value: String)] {
         var options: [(String, String)] = []
         func add(_ name: String, _ value: String?) { if let value { options.append((name, value)) } }
+        add("retries", retries > 0 ? "\(retries)" : nil)
         add("charge_paused", chargesPausedTime ? "1" : nil)
         add("max_memory_bytes", limits.memory.map { "\($0)" })
         add("max_cpu_ms", limits.cpuTime.map { "\($0.milliseconds)" })

@@ -95,7 +95,7 @@ import Testing
             try await watching.scene.until { watching.lines.count("interrupt:j") == 1 }
             #expect(watching.lines.count("no target that can be read") == 1)
             #expect(watching.lines.count("ignored what is no interrupt") == 3, "\(watching.lines.all)")
-            try await watching.transport.heartbeat(running: 0)
+            _ = try await watching.transport.heartbeat(running: 0)
             #expect(try await watching.scene.client.worker("w1")?.malformed == 5)
             #expect(deliveries.all.isEmpty)
         }
