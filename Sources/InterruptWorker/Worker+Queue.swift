@@ -77,10 +77,12 @@ extension Worker {
     private func process(_ offer: RunOffer) async {
         var pause = RetryPause()
         while true {
+            let fence = state.withLock { $0.lease.fence }
             do throws(TransportError) {
                 switch try await transport.start(offer, gracePeriod: gracePeriod) {
                 case .gone: return
-                case .started(let order, let pending): return await execute(order, pending: pending)
+                case .started(let order, let pending):
+                    return await execute(order, pending: pending, claimedBefore: fence)
                 }
             } catch .unavailable where !isHurried() {
                 // Unknown whether it was claimed: asking again is safe, the claim is this instance's own.

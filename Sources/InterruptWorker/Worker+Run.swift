@@ -4,19 +4,22 @@ import Synchronization
 
 /// One run, from its claim to its recorded end.
 extension Worker {
-    func execute(_ order: RunOrder, pending: [InterruptSignal]) async {
+    /// - Parameter claim: the worker's fence when the run's claim was sent.
+    func execute(_ order: RunOrder, pending: [InterruptSignal], claimedBefore claim: BootTime?) async {
         let receipts = Receipts(order: order, transport: transport, logger: logger, isHurried: isHurried)
         async let isWritten: Void = receipts.write()
-        let ending = await execute(order, pending: pending, receipts)
+        let ending = await execute(order, pending: pending, receipts, claimedBefore: claim)
         receipts.finish()
         await isWritten
         if let ending { await receipts.record(ending) }
+        if order.retries > 0 { retried.signal() }
     }
 
     private func execute(
         _ order: RunOrder,
         pending: [InterruptSignal],
-        _ receipts: Receipts<Transport>
+        _ receipts: Receipts<Transport>,
+        claimedBefore claim: BootTime?
     ) async -> RunEnding? {
         await withDetachedInterruptScope(
             run: order.run,
@@ -38,7 +41,7 @@ extension Worker {
                 if signal.stage == .kill { lastCall.signal() }
             }
             let own = state.withLock { state in
-                state.scopes[order.run] = deliverOwn
+                state.live[order.run] = LiveRun(interrupt: deliverOwn, deliver: { deliver($0, .local) })
                 return state.own
             }
             // A drain of the worker itself does not mean what it has claimed already.
@@ -54,9 +57,17 @@ extension Worker {
                     }
                 }
                 group.addTask { await self.reportDraining(order, scope) }
-                let ending = await perform(order, scope, receipts, pause, lastCall: lastCall, deliver: deliver)
+                let ending = await perform(
+                    order,
+                    scope,
+                    receipts,
+                    pause,
+                    lastCall: lastCall,
+                    claimedBefore: claim,
+                    deliver: deliver
+                )
                 transport.unwatch(order.run)
-                state.withLock { $0.scopes[order.run] = nil }
+                state.withLock { $0.live[order.run] = nil }
                 // The run may have ended while what ended it is still being taken in: the receipt comes before the end.
                 _ = scope.cause
                 group.cancelAll()  // what has arrived is still read
@@ -98,6 +109,7 @@ extension Worker {
         _ receipts: Receipts<Transport>,
         _ pause: PauseSwitch?,
         lastCall: Wakeup,
+        claimedBefore claim: BootTime?,
         deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void
     ) async -> RunEnding? {
         // What was asked before the start means that it does not start, whatever the stage.
@@ -111,7 +123,13 @@ extension Worker {
         case .refused(let why): return RunEnding(state: .failed, error: why)
         }
         switch order.work {
-        case .command: return await spawn(order, scope, receipts, pause ?? PauseSwitch(), lastCall: lastCall)
+        case .command:
+            var fence: RunFence?
+            if order.isLeased {
+                fence = await makeFence(for: order.run, claimedBefore: claim)
+                if fence == nil { return .fenced }
+            }
+            return await spawn(order, scope, receipts, pause ?? PauseSwitch(), fence, lastCall: lastCall)
         case .handler(let name, let input):
             return await runHandler(
                 name,
@@ -130,6 +148,7 @@ extension Worker {
         _ scope: InterruptScope,
         _ receipts: Receipts<Transport>,
         _ pause: PauseSwitch,
+        _ fence: RunFence?,
         lastCall: Wakeup
     ) async -> RunEnding? {
         guard let runner else {
@@ -141,7 +160,7 @@ extension Worker {
         let report = report
         let logger = logger
         async let _: Void = writeProgress(of: scope, order, receipts)
-        return await runner.run(order, scope: scope, pause: pause) { pid in
+        return await runner.run(order, scope: scope, pause: pause, fence: fence) { pid in
             // First, so that whoever hears of the start can be sure that it is going on record.
             if let process = ProcessIdentity(pid: pid) { receipts.spawned(process) }
             report(.started(order, pid: pid))

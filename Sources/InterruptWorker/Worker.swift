@@ -27,10 +27,21 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
         }
     }
 
+    /// A run that is being carried out.
+    struct LiveRun {
+        /// Interrupts it as a part of the worker itself.
+        var interrupt: @Sendable (InterruptSignal) -> Void
+        /// Interrupts it alone.
+        var deliver: @Sendable (InterruptSignal) -> Void
+        /// Of a leased run.
+        var fence: RunFence?
+    }
+
     struct State {
         var decisions: WorkerState
-        var scopes: [RunID: @Sendable (InterruptSignal) -> Void] = [:]
+        var live: [RunID: LiveRun] = [:]
         var own: InterruptSignal?
+        var lease: Lease<BootTime>
         var isReplaced = false
         var gracePeriod: Duration?
     }
@@ -44,6 +55,8 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
     let state: Mutex<State>
     let slotFreed = Wakeup()
     let drained = Wakeup()
+    /// Signalled when a job may be tried again: somebody has to offer it when it is due.
+    let retried = Wakeup()
 
     /// A worker; ``run()`` runs it.
     ///
@@ -64,7 +77,12 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
         self.jobs = jobs
         self.logger = logger
         self.report = report
-        state = Mutex(State(decisions: WorkerState(slots: configuration.description.slots)))
+        state = Mutex(
+            State(
+                decisions: WorkerState(slots: configuration.description.slots),
+                lease: Lease(length: configuration.description.lease)
+            )
+        )
     }
 
     /// How many runs the worker holds now.
@@ -98,6 +116,8 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
             do throws(WorkerError) {
                 guard let left = try await enter() else { return .success(()) }
                 report(.entered)
+                group.addTask { await self.beat() }
+                group.addTask { await self.watchOthers() }
                 let leftBehind = LeftBehind(
                     transport: transport,
                     isOnlyMachine: configuration.isOnlyMachine,
@@ -106,7 +126,6 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
                 )
                 let stillThere = await leftBehind.end(left)
                 for run in stillThere { group.addTask { await leftBehind.endLater(run) } }
-                group.addTask { await self.beat() }
                 await work()
                 if state.withLock({ $0.isReplaced }) { throw .replaced }
                 await transport.leave()
@@ -135,16 +154,16 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
             source: .unixSignal,
             target: .worker(configuration.description.name)
         )
-        let (escalation, held, scopes) = state.withLock { state in
+        let (escalation, held, live) = state.withLock { state in
             let escalation = state.decisions.escalate(to: stage)
             if escalation != .none { state.own = signal }
-            return (escalation, state.decisions.heldCount, Array(state.scopes.values))
+            return (escalation, state.decisions.heldCount, Array(state.live.values))
         }
         guard case .raised(let previous) = escalation else { return }
         drained.signal()
         slotFreed.signal()
         report(.stage(from: previous, to: stage, held: held))
-        for interrupt in scopes { interrupt(signal) }
+        for run in live { run.interrupt(signal) }
     }
 
     // MARK: The worker's own life
@@ -177,20 +196,6 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
             }
         }
         return nil
-    }
-
-    private func beat() async {
-        let interval = configuration.description.lease / 3
-        while !Task.isCancelled {
-            try? await Task.sleep(for: interval, clock: .continuous)  // cancelled: the loop ends
-            do throws(TransportError) {
-                try await transport.heartbeat(running: heldCount)
-            } catch .replaced {
-                return stopReplaced()
-            } catch {
-                logger.debug("heartbeat failed", metadata: ["why": "\(error)"])
-            }
-        }
     }
 
     func stopReplaced() {

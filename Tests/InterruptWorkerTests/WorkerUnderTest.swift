@@ -16,6 +16,8 @@ struct Faults: Sendable {
     /// How often the next `start` is done but its reply lost.
     var lostStarts = 0
     var isReplaced = false
+    /// What a heartbeat says that the worker still holds; `nil` when it says nothing of that.
+    var kept: Set<RunID>?
     /// Whether each offer is made twice.
     var repeatsOffers = false
     var left: [LeftRun] = []
@@ -77,10 +79,21 @@ final class TroubledTransport: InterruptTransport {
         try await base.lose(run, why: why)
     }
 
-    func heartbeat(running: Int) async throws(TransportError) {
+    func heartbeat(running: Int) async throws(TransportError) -> Set<RunID>? {
         try check("heartbeat")
         if faults.withLock({ $0.isReplaced }) { throw .replaced }
+        return faults.withLock { $0.kept }
     }
+
+    func survey() async throws(TransportError) -> WorkerSurvey {
+        try check("survey")
+        return WorkerSurvey()
+    }
+
+    func takeOver(
+        _ silent: WorkerSign,
+        seenOver connection: UInt64
+    ) async throws(TransportError) -> [RunID] { [] }
 
     func leave() async {
         note(.left)

@@ -1,0 +1,45 @@
+internal import InterruptCore
+
+/// Decides which workers are silent, from one survey to the next. Reads no clock.
+///
+/// A worker is silent when its count of heartbeats has stood still for its whole lease and a tenth more, in surveys that came
+/// at least twice in that time over one connection. What this process has missed itself, while it was cut off or stopped, says
+/// nothing about others: the count begins anew.
+struct SilenceWatch<Instant: InstantProtocol> where Instant.Duration == Duration {
+    private struct Sighting {
+        var sign: WorkerSign
+        /// When it was first seen at this count.
+        var since: Instant
+    }
+
+    /// The worker that watches. Of itself it knows.
+    private let own: String
+    private var sightings: [Name: Sighting] = [:]
+    private var connection: UInt64?
+    private var last: Instant?
+
+    /// A watch of the worker's instance `own`.
+    init(own: String) { self.own = own }
+
+    /// Takes a survey in that was asked for at `instant` or later; returns the workers that are silent.
+    mutating func observe(_ survey: WorkerSurvey, at instant: Instant) -> [WorkerSign] {
+        let gap = last.map { $0.duration(to: instant) }
+        let isUnbroken = connection == survey.connection
+        (connection, last) = (survey.connection, instant)
+        var silent: [WorkerSign] = []
+        var now: [Name: Sighting] = [:]
+        for sign in survey.signs where sign.instance != own {
+            var sighting = Sighting(sign: sign, since: instant)
+            if isUnbroken, let earlier = sightings[sign.worker], earlier.sign == sign, let gap, gap <= sign.lease / 2 {
+                sighting.since = earlier.since
+                if earlier.since.duration(to: instant) > sign.lease + sign.lease / 10 { silent.append(sign) }
+            }
+            now[sign.worker] = sighting
+        }
+        sightings = now
+        return silent
+    }
+
+    /// A survey failed: nobody knows what it would have shown.
+    mutating func missed() { (sightings, last) = ([:], nil) }
+}

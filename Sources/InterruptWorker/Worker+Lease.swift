@@ -1,0 +1,100 @@
+import InterruptCore
+import Logging
+import Synchronization
+
+/// The worker's signs of life, what it may run because of them, and what becomes of runs whose workers give none.
+extension Worker {
+    /// Sends heartbeats until the task is cancelled.
+    func beat() async {
+        let interval = state.withLock { $0.lease.heartbeatInterval }
+        while !Task.isCancelled {
+            // The sooner again the fence is moved, the better.
+            let pause = await renewLease() ? interval : min(interval, .seconds(1))
+            if state.withLock({ $0.isReplaced }) { return }
+            try? await Task.sleep(for: pause, clock: .continuous)  // cancelled: the loop ends
+        }
+    }
+
+    /// Sends one heartbeat, and moves the fence of each leased run when it was heard. Returns whether it was.
+    private func renewLease() async -> Bool {
+        let asked = BootTime.now
+        // Those that begin while the reply is on its way are not in it: it neither moves their fences nor ends them.
+        let before = state.withLock { Set($0.live.keys) }
+        do throws(TransportError) {
+            let kept = try await transport.heartbeat(running: heldCount)
+            let (fence, fences) = state.withLock { state in
+                state.lease.renewed(at: asked)
+                return (state.lease.fence, before.compactMap { state.live[$0]?.fence })
+            }
+            if let fence { for run in fences { run.move(to: fence) } }
+            if let kept { giveUp(before.subtracting(kept)) }
+            return true
+        } catch .replaced {
+            stopReplaced()
+        } catch {
+            logger.debug("heartbeat failed", metadata: ["why": "\(error)"])
+        }
+        return false
+    }
+
+    /// Ends runs that are not this worker's any more: they have an end on record, and maybe another run in their place.
+    private func giveUp(_ runs: Set<RunID>) {
+        let signal = InterruptSignal(
+            stage: .kill,
+            reason: .systemShutdown,
+            message: "nobody had heard of worker '\(configuration.description.name)', so the run was given up",
+            source: .local
+        )
+        for run in runs {
+            guard let live = state.withLock({ $0.live[run] }) else { continue }
+            logger.error("a run is not this worker's any more: it is ended", metadata: ["run": "\(run)"])
+            live.deliver(signal)
+        }
+    }
+
+    /// The fence of a leased run that is about to start; `nil` when another worker may have taken it over by now.
+    ///
+    /// A claim is worth something until the fence that stood when it was sent. A heartbeat that was answered meanwhile may
+    /// have come after the run was taken over: only one that is sent from now on would tell.
+    func makeFence(for run: RunID, claimedBefore claim: BootTime?) async -> RunFence? {
+        var instant = claim.flatMap { $0 > .now ? $0 : nil }
+        if instant == nil, await renewLease() { instant = state.withLock { $0.lease.fence(after: .now) } }
+        guard let instant else { return nil }
+        let fence = RunFence(at: instant)
+        state.withLock { $0.live[run]?.fence = fence }
+        return fence
+    }
+
+    /// Looks how other workers are, takes over what may be taken over of the silent ones, and has offered what is to be tried
+    /// again, until the task is cancelled.
+    func watchOthers() async {
+        let interval = configuration.description.lease / 5
+        var watch = SilenceWatch<SuspendingClock.Instant>(own: configuration.description.instance)
+        while !Task.isCancelled {
+            var pause = interval
+            let asked = SuspendingClock.now
+            do throws(TransportError) {
+                let survey = try await transport.survey()
+                for silent in watch.observe(survey, at: asked) {
+                    try await takeOver(silent, seenOver: survey.connection)
+                }
+                // Not as fast as it can where a run's record says that it is due and it is not.
+                if let due = survey.nextDue { pause = min(pause, max(due, .milliseconds(10))) }
+            } catch {
+                watch.missed()
+                logger.debug("other workers are not seen", metadata: ["why": "\(error)"])
+            }
+            await retried.wait(until: .now + pause)
+        }
+    }
+
+    private func takeOver(_ silent: WorkerSign, seenOver connection: UInt64) async throws(TransportError) {
+        let runs = try await transport.takeOver(silent, seenOver: connection)
+        for run in runs {
+            logger.warning(
+                "a run was taken over from a worker that is silent",
+                metadata: ["run": "\(run)", "worker": "\(silent.worker)"]
+            )
+        }
+    }
+}

@@ -1,0 +1,95 @@
+import InterruptCore
+import Testing
+
+@testable import InterruptWorker
+
+@Suite struct `A lease` {
+    private let length = Duration.seconds(30)
+
+    @Test func `has no fence before the first heartbeat was heard`() {
+        let lease = Lease<BootTime>(length: length)
+        #expect(lease.fence(after: BootTime(milliseconds: 0)) == nil)
+    }
+
+    @Test func `ends a fifth of its length before others may take over, counted from when the heartbeat was sent`() {
+        var lease = Lease<BootTime>(length: length)
+        lease.renewed(at: BootTime(milliseconds: 1_000))
+        #expect(lease.fence == BootTime(milliseconds: 25_000))
+        #expect(lease.fence(after: BootTime(milliseconds: 24_999)) == lease.fence)
+        #expect(lease.fence(after: BootTime(milliseconds: 25_000)) == nil)
+    }
+
+    @Test func `holds three lost heartbeats, and never moves back`() {
+        var lease = Lease<BootTime>(length: length)
+        lease.renewed(at: BootTime(milliseconds: 50_000))
+        lease.renewed(at: BootTime(milliseconds: 10_000))
+        #expect(lease.fence == BootTime(milliseconds: 74_000))
+        #expect(
+            lease.heartbeatInterval * 4 <= BootTime(milliseconds: 50_000).duration(to: BootTime(milliseconds: 74_000))
+        )
+    }
+}
+
+@Suite struct `A watch over other workers` {
+    private typealias Watch = SilenceWatch<BootTime>
+
+    private func sign(_ heartbeat: Int64, _ worker: String = "w2", instance: String = "i2") throws -> WorkerSign {
+        WorkerSign(worker: try Name(worker), instance: instance, heartbeat: heartbeat, lease: .seconds(30))
+    }
+
+    /// Observes every six seconds, from `first` to `last`; returns who was silent in the last survey.
+    private func observe(
+        _ watch: inout Watch,
+        _ signs: [WorkerSign],
+        over connection: UInt64 = 1,
+        from first: UInt64,
+        to last: UInt64
+    ) -> [WorkerSign] {
+        var silent: [WorkerSign] = []
+        for second in stride(from: first, through: last, by: 6) {
+            silent = watch.observe(
+                WorkerSurvey(signs: signs, connection: connection),
+                at: BootTime(milliseconds: second * 1_000)
+            )
+        }
+        return silent
+    }
+
+    @Test func `calls silent whose count stands still for longer than the lease and a tenth`() throws {
+        var watch = Watch(own: "i1")
+        #expect(observe(&watch, [try sign(5)], from: 0, to: 30) == [])
+        #expect(observe(&watch, [try sign(5)], from: 36, to: 36) == [try sign(5)])
+    }
+
+    @Test func `begins anew with every heartbeat and every new instance`() throws {
+        var watch = Watch(own: "i1")
+        _ = observe(&watch, [try sign(5)], from: 0, to: 30)
+        #expect(observe(&watch, [try sign(6)], from: 36, to: 66) == [])
+        #expect(observe(&watch, [try sign(6, instance: "i3")], from: 72, to: 102) == [])
+        #expect(observe(&watch, [try sign(6, instance: "i3")], from: 108, to: 108).count == 1)
+    }
+
+    @Test func `begins anew when its own connection was lost`() throws {
+        var watch = Watch(own: "i1")
+        _ = observe(&watch, [try sign(5)], from: 0, to: 30)
+        #expect(observe(&watch, [try sign(5)], over: 2, from: 36, to: 66) == [])
+        #expect(observe(&watch, [try sign(5)], over: 2, from: 72, to: 72).count == 1)
+    }
+
+    @Test func `begins anew when it was stopped itself, or a survey failed`() throws {
+        var watch = Watch(own: "i1")
+        _ = observe(&watch, [try sign(5)], from: 0, to: 30)
+        #expect(observe(&watch, [try sign(5)], from: 100, to: 130) == [], "nothing was seen for seventy seconds")
+        watch.missed()
+        #expect(observe(&watch, [try sign(5)], from: 136, to: 166) == [])
+        #expect(observe(&watch, [try sign(5)], from: 172, to: 172).count == 1)
+    }
+
+    @Test func `leaves out its own worker and tells each of the others by itself`() throws {
+        var watch = Watch(own: "i1")
+        let own = try sign(5, "w1", instance: "i1")
+        _ = observe(&watch, [own, try sign(5), try sign(9, "w3", instance: "i3")], from: 0, to: 30)
+        let silent = observe(&watch, [own, try sign(6), try sign(9, "w3", instance: "i3")], from: 36, to: 36)
+        #expect(silent == [try sign(9, "w3", instance: "i3")])
+    }
+}
