@@ -39,14 +39,15 @@ struct AttachedPresses<Instant: InstantProtocol> where Instant.Duration == Durat
     }
 }
 
-/// A run whose output, end and Ctrl-C belong to this terminal.
+/// A run whose output, end and Ctrl-C belong to this terminal, with those in which its job is tried again.
 struct AttachedRun {
     let session: Session
     let run: RunID
     let display: DisplayOptions
 
     private enum Finish: Sendable {
-        case ended(OutputGaps)
+        /// The last run of the job.
+        case ended(RunID, OutputGaps)
         case left
         case still
     }
@@ -57,16 +58,8 @@ struct AttachedRun {
     func follow(_ occurrences: AsyncStream<Occurrence>) async throws -> Int32 {
         let screen = display.screen
         let isTalking = isatty(STDERR_FILENO) == 1 && !display.isJSON
-        let reader = OutputReader(
-            client: session.anotherClient(commandTimeout: .seconds(3)),
-            run: run,
-            screen: screen
-        )
         let finish = try await withThrowingTaskGroup(of: Finish.self) { group in
-            group.addTask {
-                let copied = try await reader.copy(isFollowing: true)
-                return copied.hasEnded ? .ended(copied.gaps) : .still
-            }
+            group.addTask { try await copy(on: screen) }
             group.addTask { await attend(occurrences, on: screen, isTalking: isTalking) }
             defer { group.cancelAll() }
             for try await finish in group {
@@ -75,10 +68,8 @@ struct AttachedRun {
             }
             return .left
         }
-        guard case .ended(let gaps) = finish else { return 130 }
-        let record = try await session.asking { () async throws(RedisError) in try await session.client.record(of: run)
-        }
-        guard let record else { throw CommandFailure(.failed, "run \(run.rawValue) is no longer on record") }
+        guard case .ended(let last, let gaps) = finish else { return 130 }
+        let record = try await record(of: last)
         let summary = await gaps.summary(of: record, asking: session.client, on: screen)
         if let summary { StandardStreams.error(summary) }
         if display.isJSON {
@@ -92,6 +83,30 @@ struct AttachedRun {
             StandardStreams.error(screen.fitted("warning: \(hookError.escapedForDisplay(limit: 300))"))
         }
         return OutcomeText.exitStatus(record)
+    }
+
+    /// Copies the output of the run, and of each in which the job is tried again.
+    private func copy(on screen: Screen) async throws -> Finish {
+        let client = session.anotherClient(commandTimeout: .seconds(3))
+        var run = run
+        while true {
+            let copied = try await OutputReader(client: client, run: run, screen: screen).copy(isFollowing: true)
+            if !copied.hasEnded { return .still }
+            let record = try await record(of: run)
+            guard let next = record.nextRun else { return .ended(run, copied.gaps) }
+            if let summary = await copied.gaps.summary(of: record, asking: session.client, on: screen) {
+                StandardStreams.error(summary)
+            }
+            if !display.isJSON { StandardStreams.error(OutcomeText.lineWithRetry(record, on: screen)) }
+            run = next
+        }
+    }
+
+    private func record(of run: RunID) async throws(CommandFailure) -> RunRecord {
+        let record = try await session.asking { () async throws(RedisError) in try await session.client.record(of: run)
+        }
+        guard let record else { throw CommandFailure(.failed, "run \(run.rawValue) is no longer on record") }
+        return record
     }
 
     /// Turns presses into interrupts, and says once that the run has started.

@@ -26,7 +26,7 @@ struct InterruptControl: AsyncParsableCommand {
             CommandGroup(name: "Start work", subcommands: [Run.self, Submit.self, Wait.self]),
             CommandGroup(
                 name: "Stop work",
-                subcommands: [Cancel.self, Drain.self, Kill.self, Pause.self, Resume.self]
+                subcommands: [Cancel.self, Drain.self, Kill.self, Pause.self, Resume.self, Forget.self]
             ),
             CommandGroup(
                 name: "Look",

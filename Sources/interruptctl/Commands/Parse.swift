@@ -66,6 +66,14 @@ enum Parse {
         return count
     }
 
+    /// How often a job is tried again.
+    static func retries(_ text: String) throws -> Int {
+        guard let count = Int(text), 0...1_000 ~= count else {
+            throw ValidationError("write a whole number from 0 to 1000")
+        }
+        return count
+    }
+
     /// A text for a shell.
     static func hook(_ text: String) throws -> String {
         if text.isEmpty { throw ValidationError("the command is empty") }

@@ -23,6 +23,9 @@ struct SubmitOptions: ParsableArguments {
     @Option("The time between asking it to end and forcing it.", "duration", Parse.duration)
     var grace: Duration?
 
+    @Option("How often it is tried again when it fails or its worker is lost (default: 0).", "number", Parse.retries)
+    var retries: Int?
+
     @Flag(help: "If the job is live already, print its run id and succeed.")
     var unique = false
 
@@ -89,6 +92,7 @@ struct SubmitOptions: ParsableArguments {
         for variable in environment { submission.environment[variable.name] = Array(variable.value.utf8) }
         submission.gracePeriod = grace
         submission.timeout = timeout
+        submission.retries = retries ?? 0
         submission.chargesPausedTime = limits.chargePaused
         submission.limits = limits.limits
         submission.hooks = limits.hooks

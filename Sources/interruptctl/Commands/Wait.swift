@@ -88,7 +88,7 @@ struct Wait: AsyncParsableCommand {
         if display.isJSON {
             StandardStreams.out(record.json.line)
         } else {
-            StandardStreams.out("\(screen.shown(record.job)): \(OutcomeText.lineWithMessage(record, on: screen))")
+            StandardStreams.out("\(screen.shown(record.job)): \(OutcomeText.lineWithRetry(record, on: screen))")
         }
     }
 }
@@ -112,6 +112,11 @@ struct WaitBoard {
         guard record.state.isEnd else {
             open[record.job] = record.run
             return nil
+        }
+        // The job goes on as another run: that is waited for.
+        if let next = record.nextRun {
+            open[record.job] = next
+            return record
         }
         open[record.job] = nil
         let status = OutcomeText.exitStatus(record)

@@ -55,7 +55,13 @@ enum HistoryLine {
         case "more_time":
             let length = field("more_time_ms").flatMap(Int64.init)
             return length.map { NoteText.of(.moreTime(.milliseconds($0)), on: screen) } ?? ""
-        case "started", "worker_started", "worker_left": return join([field("worker").map { "worker \($0)" }])
+        case "started", "worker_started", "worker_left", "worker_back":
+            return join([field("worker").map { "worker \($0)" }])
+        case "worker_silent":
+            return join([field("worker").map { "worker \($0)" }, field("observer").map { "seen by \($0)" }])
+        case "retried":
+            let delay = field("delay_ms").flatMap(Int64.init).map { "in \(Duration.milliseconds($0).displayText)" }
+            return join([field("attempt").map { "attempt \($0)" }, delay])
         default: return join([stage, reason, who, message])
         }
     }

@@ -26,6 +26,13 @@ enum OutcomeText {
         return "\(line(record, on: screen)): \(screen.shown(message, limit: 300))"
     }
 
+    /// The final line of a run, and how it goes on when the job is tried again.
+    static func lineWithRetry(_ record: RunRecord, on screen: Screen) -> String {
+        let line = lineWithMessage(record, on: screen)
+        guard record.nextRun != nil else { return line }
+        return "\(line); trying again (attempt \(record.attempt + 1) of \(record.retries + 1))"
+    }
+
     /// What went wrong around a run rather than in it, which its own output cannot say; `nil` when nothing did.
     static func trouble(_ record: RunRecord, on screen: Screen) -> String? {
         switch record.state {

@@ -19,7 +19,10 @@ struct RunDetails {
         let times = RunTimes(record, now: now)
         var fields: [(name: String, value: String?)] = [
             ("Job", shown(record.job)),
-            ("Run", shown(record.run.rawValue) + (record.attempt > 1 ? " (attempt \(record.attempt))" : "")),
+            ("Run", shown(record.run.rawValue)),
+            ("Attempt", record.retries > 0 ? "\(attempt) of \(record.retries + 1)" : nil),
+            ("Tried again", (record.nextRun?.rawValue).map { "as run \(screen.shown($0))" }),
+            ("Due", record.dueAt.map { $0 > now ? "in \(($0 - now).displayText)" : "now" }),
             ("State", stateText(on: screen)),
             (record.handler == nil ? "Command" : "Handler", shown(record.handler ?? record.workText)),
             ("Input", record.handler == nil ? nil : screen.shown(record.input, limit: 400)),
@@ -47,6 +50,9 @@ struct RunDetails {
         fields.append(("Last output", shown(lastLine)))
         return FieldList.lines(fields)
     }
+
+    /// Which attempt it is, or will be once it starts.
+    private var attempt: Int { record.startedAt == nil ? record.attempt + 1 : record.attempt }
 
     private var limitText: String? {
         let limits = record.limits
