@@ -8,10 +8,10 @@ public final class RedisTransport: InterruptTransport {
     /// How long ended runs stay readable: a week.
     public static let retention = Duration.seconds(604_800)
 
-    private let commands: RedisClient
+    let commands: RedisClient
     private let queue: RunQueue
     let checker: RedisInterruptChecker
-    private let interrupts: InterruptClient
+    let interrupts: InterruptClient
     private let keys: RedisKeys
     private let worker: Name
     let instance: String

@@ -5,12 +5,17 @@ import Synchronization
 /// One run, from its claim to its recorded end.
 extension Worker {
     func execute(_ order: RunOrder, pending: [InterruptSignal]) async {
-        let receipts = Receipts(order: order, transport: transport, logger: logger, isHurried: isHurried)
+        let receipts = Receipts(
+            order: order,
+            transport: transport,
+            logger: logger,
+            outbox: outbox.map { ($0, configuration.description.instance) },
+            lastCall: lastCall,
+            isHurried: isHurried
+        )
         async let isWritten: Void = receipts.write()
-        let ending = await execute(order, pending: pending, receipts)
-        receipts.finish()
+        receipts.finish(await execute(order, pending: pending, receipts))
         await isWritten
-        if let ending { await receipts.record(ending) }
     }
 
     private func execute(
