@@ -78,7 +78,7 @@ struct `While Redis is away` {
             if signal == SIGTERM {
                 #expect(fleet.waits(runs, at: "w1"))
                 try await fleet.log(of: "w1", has: "outcomes are not recorded yet")
-                try await fleet.log(of: "w1", has: "runs=3")
+                try await fleet.log(of: "w1", has: #"runs="3""#)
             }
             try await fleet.redis.bringBack()
             for job in ["failed", "late", "runs"] { try await fleet.wait(for: job, .running) }
