@@ -76,7 +76,8 @@ public protocol InterruptTransport: Sendable {
     var isReachable: Bool { get }
 
     /// Puts on record what the instance that the outcome names could not, this one or an earlier one of this worker.
-    /// What is on record already stays as it is, and an end is final. `false` when the run itself is not on record.
+    /// What is on record already stays as it is, and an end is final. On record it has happened when it did, as far as the
+    /// transport has instants. `false` when the run itself is not on record.
     func record(_ outcome: WaitingOutcome) async throws(TransportError) -> Bool
 }
 

@@ -6,10 +6,12 @@ public struct WaitingOutcome: Hashable, Sendable {
         public var signal: InterruptSignal
         /// How it reached the worker.
         public var way: DeliveryWay
+        /// When, by the worker's clock; `nil` for the moment in which it is recorded.
+        public var takenAt: Timestamp?
 
         /// A receipt from its parts.
-        public init(signal: InterruptSignal, way: DeliveryWay) {
-            (self.signal, self.way) = (signal, way)
+        public init(signal: InterruptSignal, way: DeliveryWay, takenAt: Timestamp? = nil) {
+            (self.signal, self.way, self.takenAt) = (signal, way, takenAt)
         }
     }
 
@@ -21,13 +23,22 @@ public struct WaitingOutcome: Hashable, Sendable {
     public var receipts: [Receipt]
     /// How the run ended; `nil` while it goes on.
     public var ending: RunEnding?
+    /// When it ended, by the worker's clock; `nil` for the moment in which that is recorded.
+    public var endedAt: Timestamp?
 
     /// An outcome from its parts.
-    public init(run: RunID, instance: String, receipts: [Receipt] = [], ending: RunEnding? = nil) {
+    public init(
+        run: RunID,
+        instance: String,
+        receipts: [Receipt] = [],
+        ending: RunEnding? = nil,
+        endedAt: Timestamp? = nil
+    ) {
         self.run = run
         self.instance = instance
         self.receipts = receipts
         self.ending = ending
+        self.endedAt = endedAt
     }
 
     /// Whether nothing waits.

@@ -31,9 +31,12 @@ extension RedisTransport {
         _ signal: InterruptSignal,
         way: DeliveryWay,
         for run: RunID,
-        by instance: String
+        by instance: String,
+        before: Duration = .zero
     ) async throws(TransportError) -> String? {
-        let more: [RedisArgument] = [.init(run.rawValue), .init(instance), .init(way.rawValue)]
+        let more: [RedisArgument] = [
+            .init(run.rawValue), .init(instance), .init(way.rawValue), .init(before.milliseconds),
+        ]
         return try await evaluate(RedisScripts.acknowledge, signal.arguments + more).text
     }
 
@@ -117,7 +120,12 @@ extension RedisTransport {
         if try await end(run, as: ending, by: instance) == "replaced" { throw .replaced }
     }
 
-    func end(_ run: RunID, as ending: RunEnding, by instance: String) async throws(TransportError) -> String? {
+    func end(
+        _ run: RunID,
+        as ending: RunEnding,
+        by instance: String,
+        before: Duration = .zero
+    ) async throws(TransportError) -> String? {
         let arguments: [RedisArgument] = [
             .init(run.rawValue), .init(instance), .init(ending.state.rawValue),
             .init(ending.exitCode.map { "\($0)" } ?? ""), .init(ending.termSignal.map { "\($0)" } ?? ""),
@@ -126,7 +134,7 @@ extension RedisTransport {
             .init(ending.memoryKills > 0 ? "\(ending.memoryKills)" : ""),
             .init(ending.output.map { "\($0.byteCount)" } ?? ""), .init(ending.output?.file ?? ""),
             .init(ending.output?.lastLine ?? ""), .init(ending.output.map { "\($0.keptFrom)" } ?? ""),
-            .init(ending.hookErrors.joined(separator: "; ")),
+            .init(ending.hookErrors.joined(separator: "; ")), .init(before.milliseconds),
         ]
         return try await evaluate(RedisScripts.end, arguments).text
     }

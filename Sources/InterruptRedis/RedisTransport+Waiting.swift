@@ -15,9 +15,23 @@ extension RedisTransport {
         }
         // A run that another instance has now is not this outcome's any more, as one that has ended.
         for receipt in outcome.receipts {
-            _ = try await acknowledge(receipt.signal, way: receipt.way, for: outcome.run, by: outcome.instance)
+            _ = try await acknowledge(
+                receipt.signal,
+                way: receipt.way,
+                for: outcome.run,
+                by: outcome.instance,
+                before: timeSince(receipt.takenAt)
+            )
         }
-        if let ending = outcome.ending { _ = try await end(outcome.run, as: ending, by: outcome.instance) }
+        if let ending = outcome.ending {
+            let before = timeSince(outcome.endedAt)
+            _ = try await end(outcome.run, as: ending, by: outcome.instance, before: before)
+        }
         return true
+    }
+
+    /// How long ago that was. Servers and workers have clocks that differ; a length they share.
+    private func timeSince(_ instant: Timestamp?) -> Duration {
+        instant.map { max(.zero, Timestamp.now - $0) } ?? .zero
     }
 }

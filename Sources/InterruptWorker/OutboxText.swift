@@ -43,10 +43,12 @@ extension WaitingOutcome {
         struct Receipt: Codable {
             var signal: SignalMessage
             var via: String
+            var at_ms: Int64?
         }
 
         struct Ending: Codable {
             var state: String
+            var at_ms: Int64?
             var exit_code: Int32?
             var term_signal: Int32?
             var core_dumped: Bool?
@@ -76,8 +78,14 @@ extension WaitingOutcome.Form {
     fileprivate init(_ outcome: WaitingOutcome) {
         run = outcome.run.rawValue
         instance = outcome.instance
-        receipts = outcome.receipts.map { Receipt(signal: SignalMessage(whole: $0.signal), via: $0.way.rawValue) }
-        ending = outcome.ending.map(Ending.init)
+        receipts = outcome.receipts.map { receipt in
+            Receipt(
+                signal: SignalMessage(whole: receipt.signal),
+                via: receipt.way.rawValue,
+                at_ms: receipt.takenAt?.milliseconds
+            )
+        }
+        ending = outcome.ending.map { Ending($0, at: outcome.endedAt) }
     }
 
     fileprivate func outcome() throws(MalformedOutcome) -> WaitingOutcome {
@@ -85,6 +93,7 @@ extension WaitingOutcome.Form {
         var outcome = WaitingOutcome(run: RunID(rawValue: run), instance: instance)
         for receipt in receipts { outcome.receipts.append(try receipt.receipt()) }
         outcome.ending = try ending?.ending()
+        outcome.endedAt = ending?.at_ms.map(Timestamp.init)
         return outcome
     }
 }
@@ -96,14 +105,16 @@ extension WaitingOutcome.Form.Receipt {
         else { throw MalformedOutcome(reason: "a receipt in it is for no interrupt") }
         return WaitingOutcome.Receipt(
             signal: signal.signal(source: .remote, newID: RequestID(rawValue: id)),
-            way: way
+            way: way,
+            takenAt: at_ms.map(Timestamp.init)
         )
     }
 }
 
 extension WaitingOutcome.Form.Ending {
-    fileprivate init(_ ending: RunEnding) {
+    fileprivate init(_ ending: RunEnding, at instant: Timestamp?) {
         state = ending.state.rawValue
+        at_ms = instant?.milliseconds
         (exit_code, term_signal) = (ending.exitCode, ending.termSignal)
         (core_dumped, late_interrupt) = (ending.dumpedCore, ending.isLateInterrupt)
         (error, oom_kills, hook_errors) = (ending.error, ending.memoryKills, ending.hookErrors)

@@ -12,7 +12,7 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
         case progress(WorkProgress)
         case pause(Bool)
         case note(RunNote)
-        case end(RunEnding)
+        case end(RunEnding, at: Timestamp)
 
         /// What the log calls it.
         var text: String {
@@ -29,6 +29,7 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
     }
 
     private let run: RunID
+    private let instance: String
     private let transport: Transport
     private let recorder: PersistentRecorder
     private let lastCall: LastCall
@@ -39,16 +40,18 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
 
     init(
         order: RunOrder,
+        instance: String,
         transport: Transport,
         logger: Logger,
-        outbox: (outbox: Outbox, instance: String)?,
+        outbox: Outbox?,
         lastCall: LastCall,
         isHurried: @escaping @Sendable () -> Bool
     ) {
         run = order.run
+        self.instance = instance
         self.transport = transport
         self.lastCall = lastCall
-        unrecorded = outbox.map { Unrecorded(order.run, of: $0.instance, outbox: $0.outbox) }
+        unrecorded = outbox.map { Unrecorded(order.run, of: instance, outbox: $0) }
         recorder = PersistentRecorder(
             run: order.run,
             logger: logger,
@@ -60,7 +63,7 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
 
     /// Queues a receipt. Callable from any thread; returns at once.
     func add(_ signal: InterruptSignal, _ way: DeliveryWay) {
-        let receipt = WaitingOutcome.Receipt(signal: signal, way: way)
+        let receipt = WaitingOutcome.Receipt(signal: signal, way: way, takenAt: .now)
         unrecorded?.add(isReachable: transport.isReachable) { $0.receipts.append(receipt) }
         continuation.yield(.receipt(receipt))
     }
@@ -93,8 +96,9 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
     /// Queues the end, if there is one. Nothing follows.
     func finish(_ ending: RunEnding?) {
         if let ending {
-            unrecorded?.add(isReachable: transport.isReachable) { $0.ending = ending }
-            continuation.yield(.end(ending))
+            let now = Timestamp.now
+            unrecorded?.add(isReachable: transport.isReachable) { ($0.ending, $0.endedAt) = (ending, now) }
+            continuation.yield(.end(ending, at: now))
         }
         continuation.finish()
     }
@@ -120,19 +124,33 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
     }
 
     private func record(_ item: Item) async -> PersistentRecorder.Result {
-        guard let unrecorded else {
-            return await recorder.write(item.text) { () async throws(TransportError) in try await send(item) }
-        }
-        if transport.isReachable {
+        if transport.isReachable || unrecorded == nil {
             let result = await recorder.attempt(item.text) { () async throws(TransportError) in try await send(item) }
             if let result { return result }
         }
+        guard let unrecorded else { return await repeated(item) }
         unrecorded.keep()
         if recorder.isHurried(), !transport.isReachable { return .givenUp }
-        return await lastCall.cut(unless: { transport.isReachable }) {
-            await recorder.write(item.text, whenAway: unrecorded.keep) { () async throws(TransportError) in
-                try await send(item)
-            }
+        return await lastCall.cut(unless: { transport.isReachable }) { await repeated(item) }
+    }
+
+    private func repeated(_ item: Item) async -> PersistentRecorder.Result {
+        await recorder.write(item.text) {
+            unrecorded?.keep()
+        } _: { () async throws(TransportError) in
+            try await sendLate(item)
+        }
+    }
+
+    /// What has waited is recorded with the instant in which it happened.
+    private func sendLate(_ item: Item) async throws(TransportError) {
+        switch item {
+        case .receipt(let receipt):
+            _ = try await transport.record(WaitingOutcome(run: run, instance: instance, receipts: [receipt]))
+        case .end(let ending, let instant):
+            let outcome = WaitingOutcome(run: run, instance: instance, ending: ending, endedAt: instant)
+            _ = try await transport.record(outcome)
+        case .process, .holdout, .progress, .pause, .note: try await send(item)
         }
     }
 
@@ -144,7 +162,7 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
         case .progress(let progress): try await transport.publish(progress, of: run)
         case .pause(let isPaused): try await transport.record(isPaused: isPaused, of: run)
         case .note(let note): try await transport.publish(note, of: run)
-        case .end(let ending): try await transport.end(run, as: ending)
+        case .end(let ending, _): try await transport.end(run, as: ending)
         }
     }
 }

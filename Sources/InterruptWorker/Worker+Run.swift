@@ -7,9 +7,10 @@ extension Worker {
     func execute(_ order: RunOrder, pending: [InterruptSignal]) async {
         let receipts = Receipts(
             order: order,
+            instance: configuration.description.instance,
             transport: transport,
             logger: logger,
-            outbox: outbox.map { ($0, configuration.description.instance) },
+            outbox: outbox,
             lastCall: lastCall,
             isHurried: isHurried
         )

@@ -81,6 +81,7 @@ struct `While Redis is away` {
                 try await fleet.log(of: "w1", has: #"runs="3""#)
             }
             try await fleet.redis.bringBack()
+            let back = try await fleet.client.serverTime()
             for job in ["failed", "late", "runs"] { try await fleet.wait(for: job, .running) }
             try await fleet.worker("w1") { _ in
                 #expect(try await fleet.wait(for: "failed", .failed).exitCode == 3)
@@ -88,6 +89,10 @@ struct `While Redis is away` {
                 #expect(
                     interrupted.reason == .timeout && interrupted.way == .local && interrupted.termSignal == SIGTERM
                 )
+                for job in ["failed", "late"] {
+                    let ended = try #require(try await fleet.client.newestRun(of: try Name(job))?.endedAt)
+                    #expect(ended < back, "it is on record when it ended, not when that was recorded")
+                }
                 // Of what still ran when its worker was killed nobody knows the end.
                 let other = try await fleet.wait(for: "runs", signal == SIGKILL ? .lost : .interrupted)
                 #expect(other.reason == (signal == SIGKILL ? nil : .systemShutdown))

@@ -262,18 +262,18 @@ enum RedisScripts {
     ///
     /// Arguments: run, instance, state, exit code, Unix signal, core dumped, late interrupt, error, retention in
     /// seconds, kills for want of memory, bytes of output, file of the output, last line of output, first byte of output that is
-    /// kept, what went wrong with its hooks. Replies `OK` or `replaced`.
+    /// kept, what went wrong with its hooks, how long ago in ms it ended. Replies `OK` or `replaced`.
     static let end = script(
         "end",
-        using: [history, flags, requests, pauses, endings],
+        using: [history, instants, flags, requests, pauses, endings],
         """
         local run, instance, state = ARGV[2], ARGV[3], ARGV[4]
-        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'instance')
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'instance', 'started_at_ms', 'acknowledged_at_ms')
         local old, job = fields[1], fields[2]
         if not is_end[state] then return redis.error_reply('ERR ' .. state .. ' is not an end') end
         if not old or is_end[old] then return 'OK' end
         if fields[3] ~= instance then return 'replaced' end
-        local now = now_ms()
+        local now = happened_ms(ARGV[17], fields[5] or fields[4])
         local changes = {'state', state, 'ended_at_ms', now}
         local function set(name, value) if value ~= '' then changes[#changes + 1] = name; changes[#changes + 1] = value end end
         set('exit_code', ARGV[5]); set('term_signal', ARGV[6]); set('core_dumped', ARGV[7])

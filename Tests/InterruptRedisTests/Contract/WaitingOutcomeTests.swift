@@ -111,6 +111,39 @@ import Testing
         }
     }
 
+    @Test func `late has happened when it did, and never before what came before it`() async throws {
+        try await withWatching { watching in
+            let scene = watching.scene
+            for (ago, isPossible) in [(1_500, true), (3_600_000, false), (-3_600_000, false)] as [(Int64, Bool)] {
+                let (order, _) = try await watching.start("job-\(ago)")
+                let started = "\(try await scene.client.serverTime().milliseconds - 2_000)"
+                try await scene.command("HSET", "interrupt/run/\(order.run)", "started_at_ms", started)
+                let then = Timestamp(milliseconds: Timestamp.now.milliseconds - ago)
+                let signal = InterruptSignal(reason: .timeout, source: .timeout)
+                let receipt = WaitingOutcome.Receipt(signal: signal, way: .local, takenAt: then)
+                let outcome = WaitingOutcome(
+                    run: order.run,
+                    instance: "i1",
+                    receipts: [receipt],
+                    ending: RunEnding(state: .interrupted, termSignal: 15),
+                    endedAt: then
+                )
+                #expect(try await watching.transport.record(outcome))
+                let now = try await scene.client.serverTime().milliseconds
+                let record = try #require(try await scene.client.record(of: order.run))
+                let instants = [
+                    record.startedAt, record.requestedAt, record.acknowledgedAt, record.confirmedAt, record.endedAt,
+                ].map { $0?.milliseconds ?? 0 }
+                #expect(instants == instants.sorted() && instants.allSatisfy { $0 <= now }, "\(ago): \(instants)")
+                let late = now - instants[4]
+                #expect(isPossible ? (1_500...1_900).contains(late) : ago > 0 ? late >= 2_000 : late < 400, "\(ago)")
+                let lines = try await scene.client.history(limit: 100) { $0.fields["run"] == order.run.rawValue }
+                #expect(lines.last?.fields["at_ms"] == "\(instants[4])")
+                #expect(lines.allSatisfy { Int($0.fields["latency_ms"] ?? "0") ?? -1 >= 0 })
+            }
+        }
+    }
+
     @Test func `of a run that is not on record leaves no trace`() async throws {
         try await withWatching { watching in
             let (order, _) = try await watching.start("j")

@@ -21,7 +21,8 @@ import Testing
                     source: .timeout,
                     target: try? InterruptTarget("group:g")
                 ),
-                way: .local
+                way: .local,
+                takenAt: Timestamp(milliseconds: 1_790_000_000_124)
             )
         ],
         ending: RunEnding(
@@ -34,14 +35,15 @@ import Testing
             memoryKills: 2,
             hookErrors: ["a", "b"],
             output: RunOutput(byteCount: 9, file: "/f", keptFrom: 1, lastLine: "last")
-        )
+        ),
+        endedAt: Timestamp(milliseconds: 1_790_000_000_125)
     )
 
     /// What a worker of version 1 has written is read for good: this text never changes.
     static let fullText = """
-        {"ending":{"core_dumped":true,"error":"why","exit_code":3,"hook_errors":["a","b"],"late_interrupt":true,\
+        {"ending":{"at_ms":1790000000125,"core_dumped":true,"error":"why","exit_code":3,"hook_errors":["a","b"],"late_interrupt":true,\
         "oom_kills":2,"output":{"bytes":9,"file":"/f","kept_from":1,"last":"last"},"state":"interrupted",\
-        "term_signal":15},"instance":"i1","receipts":[{"signal":{"grace_ms":1500,"message":"after \\"5 s\\"\\n",\
+        "term_signal":15},"instance":"i1","receipts":[{"at_ms":1790000000124,"signal":{"grace_ms":1500,"message":"after \\"5 s\\"\\n",\
         "reason":"timeout","request_id":"q1","save_checkpoint":false,"source":"timeout","stage":1,"target":"group:g",\
         "triggered_at_ms":1790000000123,"triggered_by":"ops"},"via":"local"}],"run":"r1","v":1}
         """
