@@ -1,4 +1,5 @@
 public import InterruptCore
+import Synchronization
 
 /// What waited while Redis was away.
 extension RedisTransport {
@@ -24,6 +25,7 @@ extension RedisTransport {
             )
         }
         if let ending = outcome.ending {
+            outputs.withLock { $0[outcome.run] = nil }
             let before = timeSince(outcome.endedAt)
             _ = try await end(outcome.run, as: ending, by: outcome.instance, before: before)
         }

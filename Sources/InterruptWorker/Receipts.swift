@@ -108,7 +108,7 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
         for await item in stream {
             let result = await record(item)
             switch (item, result) {
-            // What is on record needs no receipts any more.
+            // A run whose end is on record needs no receipts any more.
             case (.end, .written):
                 unrecorded?.recorded { ($0.receipts, $0.ending) = ([], nil) }
             case (.receipt(let receipt), .written), (.receipt(let receipt), .refused):
@@ -124,11 +124,11 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
     }
 
     private func record(_ item: Item) async -> PersistentRecorder.Result {
-        if transport.isReachable || unrecorded == nil {
+        guard let unrecorded else { return await repeated(item) }
+        if transport.isReachable {
             let result = await recorder.attempt(item.text) { () async throws(TransportError) in try await send(item) }
             if let result { return result }
         }
-        guard let unrecorded else { return await repeated(item) }
         unrecorded.keep()
         if recorder.isHurried(), !transport.isReachable { return .givenUp }
         return await lastCall.cut(unless: { transport.isReachable }) { await repeated(item) }
@@ -138,31 +138,29 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
         await recorder.write(item.text) {
             unrecorded?.keep()
         } _: { () async throws(TransportError) in
-            try await sendLate(item)
-        }
-    }
-
-    /// What has waited is recorded with the instant in which it happened.
-    private func sendLate(_ item: Item) async throws(TransportError) {
-        switch item {
-        case .receipt(let receipt):
-            _ = try await transport.record(WaitingOutcome(run: run, instance: instance, receipts: [receipt]))
-        case .end(let ending, let instant):
-            let outcome = WaitingOutcome(run: run, instance: instance, ending: ending, endedAt: instant)
-            _ = try await transport.record(outcome)
-        case .process, .holdout, .progress, .pause, .note: try await send(item)
+            try await send(item)
         }
     }
 
     private func send(_ item: Item) async throws(TransportError) {
         switch item {
         case .process(let process): try await transport.spawned(run, process: process)
+        case .receipt(let receipt) where isLate(receipt.takenAt):
+            _ = try await transport.record(WaitingOutcome(run: run, instance: instance, receipts: [receipt]))
         case .receipt(let receipt): try await transport.acknowledge(receipt.signal, way: receipt.way, for: run)
         case .holdout(let holdout): try await transport.publish(holdout, of: run)
         case .progress(let progress): try await transport.publish(progress, of: run)
         case .pause(let isPaused): try await transport.record(isPaused: isPaused, of: run)
         case .note(let note): try await transport.publish(note, of: run)
+        case .end(let ending, let instant) where isLate(instant):
+            let outcome = WaitingOutcome(run: run, instance: instance, ending: ending, endedAt: instant)
+            _ = try await transport.record(outcome)
         case .end(let ending, _): try await transport.end(run, as: ending)
         }
+    }
+
+    /// Whether it has waited for so long that the record is to say when it happened, and not when it was written.
+    private func isLate(_ instant: Timestamp?) -> Bool {
+        instant.map { Timestamp.now - $0 > .seconds(1) } ?? false
     }
 }

@@ -93,6 +93,10 @@ struct `While Redis is away` {
                     let ended = try #require(try await fleet.client.newestRun(of: try Name(job))?.endedAt)
                     #expect(ended < back, "it is on record when it ended, not when that was recorded")
                 }
+                let instants = [interrupted.requestedAt, interrupted.acknowledgedAt, interrupted.endedAt].compactMap(
+                    \.self
+                )
+                #expect(instants.count == 3 && instants == instants.sorted())
                 // Of what still ran when its worker was killed nobody knows the end.
                 let other = try await fleet.wait(for: "runs", signal == SIGKILL ? .lost : .interrupted)
                 #expect(other.reason == (signal == SIGKILL ? nil : .systemShutdown))
@@ -122,7 +126,7 @@ struct `While Redis is away` {
                 let job = try Name("job-\(number)")
                 _ = try await client.submit(Submission(job: job, queue: try Name("default"), command: command))
             }
-            try await fleet.worker("w1", ["--concurrency", "100"]) { pid in
+            try await fleet.worker("w1", ["--concurrency", "100", "--lease", "3s"]) { pid in
                 let all = try await client.liveRuns(of: .all)
                 try await eventually("all run") {
                     try await client.records(of: all).count { $0.state == .running && $0.pid != nil } == 100
@@ -130,7 +134,8 @@ struct `While Redis is away` {
                 let before = Set(try await client.records(of: all).compactMap(\.pid))
                 try await fleet.redis.takeAway()
                 let gone = ContinuousClock.now
-                try await Task.sleep(for: .seconds(2))  // not to wait for something: it is to be away for a while
+                // Not to wait for something: it is to be away for longer than a lease.
+                try await Task.sleep(for: .seconds(4))
                 #expect(before.allSatisfy { kill($0, 0) == 0 }, "what nobody asks to end goes on")
                 let writer = gate.open()
                 defer { close(writer) }
@@ -172,14 +177,16 @@ struct `While Redis is away` {
     @Test func `for less than a lease, nobody is called lost`() async throws {
         try await withFleet { fleet in
             let gate = try Gate(in: fleet.directory)
-            try await fleet.worker("w1", ["--lease", "3s"]) { _ in
-                try await fleet.worker("w2", ["--lease", "3s"]) { _ in
+            try await fleet.worker("w1", ["--lease", "6s"]) { _ in
+                try await fleet.worker("w2", ["--lease", "6s"]) { _ in
                     for number in 0..<2 { try await fleet.submit("job-\(number)", gate.script("exit 0")) }
                     for number in 0..<2 { _ = try await fleet.running("job-\(number)") }
-                    for _ in 0..<3 {
-                        try await fleet.redis.restart()
-                        try await beats(2, of: ["w1", "w2"], fleet)
-                    }
+                    try await fleet.redis.restart()
+                    try await beats(1, of: ["w1", "w2"], fleet)
+                    try await fleet.redis.takeAway()
+                    try await Task.sleep(for: .seconds(4.5))  // it is to be away for longer than a heartbeat may take
+                    try await fleet.redis.bringBack()
+                    try await beats(2, of: ["w1", "w2"], fleet)
                     for number in 0..<2 { try await fleet.wait(for: "job-\(number)", .running) }
                     let writer = gate.open()
                     defer { close(writer) }
