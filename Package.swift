@@ -104,6 +104,7 @@ let package = Package(
                 "CEpoll",
                 "CLaunch",
                 "InterruptCore",
+                "InterruptJSON",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Subprocess", package: "swift-subprocess"),

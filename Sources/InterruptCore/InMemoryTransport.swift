@@ -291,6 +291,19 @@ public final class InMemoryTransport: InterruptTransport {
         finish(run, as: ending)
     }
 
+    /// Always: it is in this process.
+    public var isReachable: Bool { true }
+
+    /// Writes what an earlier instance could not.
+    public func record(_ outcome: WaitingOutcome) async throws(TransportError) -> Bool {
+        guard run(outcome.run) != nil else { return false }
+        for receipt in outcome.receipts {
+            try await acknowledge(receipt.signal, way: receipt.way, for: outcome.run)
+        }
+        if let ending = outcome.ending { try await end(outcome.run, as: ending) }
+        return true
+    }
+
     private func finish(_ run: RunID, as ending: RunEnding) {
         state.withLock { state in
             guard let entry = state.runs[run], entry.state.canBecome(ending.state) else { return }

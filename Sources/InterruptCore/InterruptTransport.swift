@@ -84,6 +84,14 @@ public protocol InterruptTransport: Sendable {
 
     /// Records how the run ended. A repetition after an unknown outcome is no error.
     func end(_ run: RunID, as ending: RunEnding) async throws(TransportError)
+
+    /// Whether there is a connection now, as far as is known. Returns at once. A write is worth a try either way.
+    var isReachable: Bool { get }
+
+    /// Puts on record what the instance that the outcome names could not, this one or an earlier one of this worker.
+    /// What is on record already stays as it is, and an end is final. On record it has happened when it did, as far as the
+    /// transport has instants. `false` when the run itself is not on record.
+    func record(_ outcome: WaitingOutcome) async throws(TransportError) -> Bool
 }
 
 extension InterruptTransport {

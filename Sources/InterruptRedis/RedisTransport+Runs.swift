@@ -23,11 +23,21 @@ extension RedisTransport {
         way: DeliveryWay,
         for run: RunID
     ) async throws(TransportError) {
-        let reply = try await evaluate(
-            RedisScripts.acknowledge,
-            signal.arguments + [.init(run.rawValue), .init(instance), .init(way.rawValue)]
-        )
-        if reply.text == "replaced" { throw .replaced }
+        let reply = try await acknowledge(signal, way: way, for: run, by: instance)
+        if reply == "replaced" { throw .replaced }
+    }
+
+    func acknowledge(
+        _ signal: InterruptSignal,
+        way: DeliveryWay,
+        for run: RunID,
+        by instance: String,
+        before: Duration = .zero
+    ) async throws(TransportError) -> String? {
+        let more: [RedisArgument] = [
+            .init(run.rawValue), .init(instance), .init(way.rawValue), .init(before.milliseconds),
+        ]
+        return try await evaluate(RedisScripts.acknowledge, signal.arguments + more).text
     }
 
     /// Records that the run is paused now, or goes on.
@@ -107,6 +117,15 @@ extension RedisTransport {
     /// Records how the run ended.
     public func end(_ run: RunID, as ending: RunEnding) async throws(TransportError) {
         outputs.withLock { $0[run] = nil }
+        if try await end(run, as: ending, by: instance) == "replaced" { throw .replaced }
+    }
+
+    func end(
+        _ run: RunID,
+        as ending: RunEnding,
+        by instance: String,
+        before: Duration = .zero
+    ) async throws(TransportError) -> String? {
         let outcome: [RedisArgument] = [
             .init(run.rawValue), .init(instance), .init(ending.state.rawValue),
             .init(ending.exitCode.map { "\($0)" } ?? ""), .init(ending.termSignal.map { "\($0)" } ?? ""),
@@ -115,9 +134,8 @@ extension RedisTransport {
             .init(ending.memoryKills > 0 ? "\(ending.memoryKills)" : ""),
             .init(ending.output.map { "\($0.byteCount)" } ?? ""), .init(ending.output?.file ?? ""),
             .init(ending.output?.lastLine ?? ""), .init(ending.output.map { "\($0.keptFrom)" } ?? ""),
-            .init(ending.hookErrors.joined(separator: "; ")),
+            .init(ending.hookErrors.joined(separator: "; ")), .init(before.milliseconds),
         ]
-        let reply = try await evaluate(RedisScripts.end, outcome + Self.nextRun())
-        if reply.text == "replaced" { throw .replaced }
+        return try await evaluate(RedisScripts.end, outcome + Self.nextRun()).text
     }
 }

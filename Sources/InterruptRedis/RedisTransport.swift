@@ -11,7 +11,7 @@ public final class RedisTransport: InterruptTransport {
     let commands: RedisClient
     let queue: RunQueue
     let checker: RedisInterruptChecker
-    private let interrupts: InterruptClient
+    let interrupts: InterruptClient
     let keys: RedisKeys
     let worker: Name
     let instance: String

@@ -1,4 +1,5 @@
 import Glibc
+import InterruptCore
 public import InterruptRedis
 import Subprocess
 import Synchronization
@@ -9,6 +10,7 @@ public final class TestRedis: Sendable {
     private struct Server {
         var pid: pid_t?
         var isEnding = false
+        var isAway = false
         var failure: String?
     }
 
@@ -21,6 +23,7 @@ public final class TestRedis: Sendable {
 
     private let arguments: [String]
     private let server = Mutex(Server())
+    private let returned = Wakeup()
 
     init(directory: String, port: Int?, certificates: RedisCertificates?, arguments: [String]) {
         self.directory = directory
@@ -65,6 +68,20 @@ public final class TestRedis: Sendable {
         try await waitUntilReady()
     }
 
+    /// Kills the server with SIGKILL and returns when it is gone: nobody listens until ``bringBack()``.
+    public func takeAway() async throws {
+        server.withLock { $0.isAway = true }
+        signal(SIGKILL)
+        while pid != nil { try await Task.sleep(for: .milliseconds(1)) }
+    }
+
+    /// Starts the server again in the same directory, and returns when it answers.
+    public func bringBack() async throws {
+        server.withLock { $0.isAway = false }
+        returned.signal()
+        try await waitUntilReady()
+    }
+
     /// Runs one command on a connection of its own, through the Unix socket. An error reply is thrown.
     @discardableResult
     public func command(_ arguments: String...) async throws -> RESPValue {
@@ -101,11 +118,13 @@ public final class TestRedis: Sendable {
                 server.withLock { $0.failure = "redis-server cannot be started: \(error)" }
             }
             if server.withLock({ $0.failure }) != nil { return }
+            while server.withLock({ $0.isAway && !$0.isEnding }) { await returned.wait() }
         }
     }
 
     func end() {
         server.withLock { $0.isEnding = true }
+        returned.signal()
         signal(SIGKILL)
     }
 

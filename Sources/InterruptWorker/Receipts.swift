@@ -2,33 +2,70 @@ import InterruptCore
 import Logging
 
 /// Writes what a run has to put on record, in order and until it is there: its process, its receipts, its pauses, what it
-/// tells, why it does not end, its last progress, then its end.
+/// tells, why it does not end, its last progress, then its end. While the transport is out of reach, receipts and end are
+/// in the worker's outbox as well.
 struct Receipts<Transport: InterruptTransport>: Sendable {
     private enum Item {
         case process(ProcessIdentity)
-        case receipt(InterruptSignal, DeliveryWay)
+        case receipt(WaitingOutcome.Receipt)
         case holdout(Holdout)
         case progress(WorkProgress)
         case pause(Bool)
         case note(RunNote)
+        case end(RunEnding, at: Timestamp)
+
+        /// What the log calls it.
+        var text: String {
+            switch self {
+            case .process: "a process"
+            case .receipt: "a receipt"
+            case .holdout: "a holdout"
+            case .progress: "the last progress"
+            case .pause(let isPaused): isPaused ? "a pause" : "the end of a pause"
+            case .note: "a note"
+            case .end: "an end"
+            }
+        }
     }
 
-    private let order: RunOrder
+    private let run: RunID
+    private let instance: String
     private let transport: Transport
     private let recorder: PersistentRecorder
+    private let lastCall: LastCall
+    /// `nil` for a worker without an outbox.
+    private let unrecorded: Unrecorded?
     private let stream: AsyncStream<Item>
     private let continuation: AsyncStream<Item>.Continuation
 
-    init(order: RunOrder, transport: Transport, logger: Logger, isHurried: @escaping @Sendable () -> Bool) {
-        self.order = order
+    init(
+        order: RunOrder,
+        instance: String,
+        transport: Transport,
+        logger: Logger,
+        outbox: Outbox?,
+        lastCall: LastCall,
+        isHurried: @escaping @Sendable () -> Bool
+    ) {
+        run = order.run
+        self.instance = instance
         self.transport = transport
-        recorder = PersistentRecorder(run: order.run, logger: logger, isHurried: isHurried)
+        self.lastCall = lastCall
+        unrecorded = outbox.map { Unrecorded(order.run, of: instance, outbox: $0) }
+        recorder = PersistentRecorder(
+            run: order.run,
+            logger: logger,
+            lossLevel: outbox == nil ? .error : .debug,
+            isHurried: isHurried
+        )
         (stream, continuation) = AsyncStream.makeStream()
     }
 
     /// Queues a receipt. Callable from any thread; returns at once.
     func add(_ signal: InterruptSignal, _ way: DeliveryWay) {
-        continuation.yield(.receipt(signal, way))
+        let receipt = WaitingOutcome.Receipt(signal: signal, way: way, takenAt: .now)
+        unrecorded?.add(isReachable: transport.isReachable) { $0.receipts.append(receipt) }
+        continuation.yield(.receipt(receipt))
     }
 
     /// Queues the leader's process, by which a later instance of the worker finds what this one left behind.
@@ -56,82 +93,74 @@ struct Receipts<Transport: InterruptTransport>: Sendable {
         continuation.yield(.note(note))
     }
 
-    /// Nothing but the end follows.
-    func finish() {
+    /// Queues the end, if there is one. Nothing follows.
+    func finish(_ ending: RunEnding?) {
+        if let ending {
+            let now = Timestamp.now
+            unrecorded?.add(isReachable: transport.isReachable) { ($0.ending, $0.endedAt) = (ending, now) }
+            continuation.yield(.end(ending, at: now))
+        }
         continuation.finish()
     }
 
-    /// Writes what is queued until ``finish()`` and all is written.
+    /// Writes what is queued until ``finish(_:)``; returns when all is written, or nothing is waited for any more.
     func write() async {
         for await item in stream {
-            let isWritten =
-                switch item {
-                case .process(let process):
-                    await recorder.write("a process") { () async throws(TransportError) in
-                        try await transport.spawned(order.run, process: process)
-                    }
-                case .holdout(let holdout):
-                    await recorder.write("a holdout") { () async throws(TransportError) in
-                        try await transport.publish(holdout, of: order.run)
-                    }
-                case .progress(let progress):
-                    await recorder.write("the last progress") { () async throws(TransportError) in
-                        try await transport.publish(progress, of: order.run)
-                    }
-                case .pause(let isPaused):
-                    await recorder.write(isPaused ? "a pause" : "the end of a pause") {
-                        () async throws(TransportError) in
-                        try await transport.record(isPaused: isPaused, of: order.run)
-                    }
-                case .note(let note):
-                    await recorder.write("a note") { () async throws(TransportError) in
-                        try await transport.publish(note, of: order.run)
-                    }
-                case .receipt(let signal, let way):
-                    await recorder.write("a receipt") { () async throws(TransportError) in
-                        try await transport.acknowledge(signal, way: way, for: order.run)
-                    }
+            let result = await record(item)
+            switch (item, result) {
+            // A run whose end is on record needs no receipts any more.
+            case (.end, .written):
+                unrecorded?.recorded { ($0.receipts, $0.ending) = ([], nil) }
+            case (.receipt(let receipt), .written), (.receipt(let receipt), .refused):
+                unrecorded?.recorded { outcome in
+                    if let index = outcome.receipts.firstIndex(of: receipt) { outcome.receipts.remove(at: index) }
                 }
-            if !isWritten { return }
-        }
-    }
-
-    /// Writes the end.
-    func record(_ ending: RunEnding) async {
-        await recorder.write("an end") { () async throws(TransportError) in
-            try await transport.end(order.run, as: ending)
-        }
-    }
-}
-
-/// Repeats a write while the transport is out of reach.
-struct PersistentRecorder: Sendable {
-    let run: RunID
-    let logger: Logger
-    /// Whether an unreachable transport is not to be waited for any more.
-    let isHurried: @Sendable () -> Bool
-
-    /// Returns when `write` is done or was refused, which is said; `false` when the transport stayed out of reach until
-    /// there was no time left.
-    @discardableResult
-    func write(_ what: String, _ write: () async throws(TransportError) -> Void) async -> Bool {
-        var pause = RetryPause()
-        while true {
-            do throws(TransportError) {
-                try await write()
-                return true
-            } catch .unavailable(let why) {
-                let metadata: Logger.Metadata = ["run": "\(run)", "why": "\(why.escapedForDisplay())"]
-                if isHurried() {
-                    logger.error("\(what) is not recorded", metadata: metadata)
-                    return false
-                }
-                logger.debug("\(what) cannot be recorded yet", metadata: metadata)
-                await pause.wait(orUntil: nil)
-            } catch {
-                logger.error("\(what) was refused", metadata: ["run": "\(run)", "why": "\(error)"])
-                return true
+            // Who refuses it now may take it later: it is how the run ended.
+            case (.end, .refused): unrecorded?.keep()
+            case (_, .written): unrecorded?.recorded { _ in }
+            case (_, .refused), (_, .givenUp): break
             }
         }
+    }
+
+    private func record(_ item: Item) async -> PersistentRecorder.Result {
+        guard let unrecorded else { return await repeated(item) }
+        if transport.isReachable {
+            let result = await recorder.attempt(item.text) { () async throws(TransportError) in try await send(item) }
+            if let result { return result }
+        }
+        unrecorded.keep()
+        if recorder.isHurried(), !transport.isReachable { return .givenUp }
+        return await lastCall.cut(unless: { transport.isReachable }) { await repeated(item) }
+    }
+
+    private func repeated(_ item: Item) async -> PersistentRecorder.Result {
+        await recorder.write(item.text) {
+            unrecorded?.keep()
+        } _: { () async throws(TransportError) in
+            try await send(item)
+        }
+    }
+
+    private func send(_ item: Item) async throws(TransportError) {
+        switch item {
+        case .process(let process): try await transport.spawned(run, process: process)
+        case .receipt(let receipt) where isLate(receipt.takenAt):
+            _ = try await transport.record(WaitingOutcome(run: run, instance: instance, receipts: [receipt]))
+        case .receipt(let receipt): try await transport.acknowledge(receipt.signal, way: receipt.way, for: run)
+        case .holdout(let holdout): try await transport.publish(holdout, of: run)
+        case .progress(let progress): try await transport.publish(progress, of: run)
+        case .pause(let isPaused): try await transport.record(isPaused: isPaused, of: run)
+        case .note(let note): try await transport.publish(note, of: run)
+        case .end(let ending, let instant) where isLate(instant):
+            let outcome = WaitingOutcome(run: run, instance: instance, ending: ending, endedAt: instant)
+            _ = try await transport.record(outcome)
+        case .end(let ending, _): try await transport.end(run, as: ending)
+        }
+    }
+
+    /// Whether it has waited for so long that the record is to say when it happened, and not when it was written.
+    private func isLate(_ instant: Timestamp?) -> Bool {
+        instant.map { Timestamp.now - $0 > .seconds(1) } ?? false
     }
 }

@@ -6,12 +6,18 @@ import Synchronization
 extension Worker {
     /// - Parameter claim: the worker's fence when the run's claim was sent.
     func execute(_ order: RunOrder, pending: [InterruptSignal], claimedBefore claim: BootTime?) async {
-        let receipts = Receipts(order: order, transport: transport, logger: logger, isHurried: isHurried)
+        let receipts = Receipts(
+            order: order,
+            instance: configuration.description.instance,
+            transport: transport,
+            logger: logger,
+            outbox: outbox,
+            lastCall: lastCall,
+            isHurried: isHurried
+        )
         async let isWritten: Void = receipts.write()
-        let ending = await execute(order, pending: pending, receipts, claimedBefore: claim)
-        receipts.finish()
+        receipts.finish(await execute(order, pending: pending, receipts, claimedBefore: claim))
         await isWritten
-        if let ending { await receipts.record(ending) }
         if order.retries > 0 { retried.signal() }
     }
 

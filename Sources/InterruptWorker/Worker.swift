@@ -1,6 +1,7 @@
 public import InterruptCore
 public import Logging
 import Synchronization
+public import SystemPackage
 
 /// Takes runs from a transport and sees each of them to its recorded end, several at a time.
 public final class Worker<Transport: InterruptTransport>: Sendable {
@@ -18,6 +19,10 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
         /// Says whether a run may be started here, and as what; asked once, right before the start. It may look at the
         /// file system, and must not wait for anything else.
         public var admission: @Sendable (RunOrder) -> Admission = { _ in .asItIs }
+        /// Where receipts and ends wait while the transport is out of reach, in a directory that is named after the
+        /// worker; the next instance of it records them. `nil`, the default, keeps them in memory only. The directory
+        /// that it is in has to exist.
+        public var outbox: FilePath?
         /// What an interrupt means for a run, asked when it starts; none is what it says.
         public var strategies: @Sendable (RunOrder) -> [any InterruptStrategy] = { _ in [] }
 
@@ -57,6 +62,8 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
     let drained = Wakeup()
     /// Signalled when a job may be tried again: somebody has to offer it when it is due.
     let retried = Wakeup()
+    let outbox: Outbox?
+    let lastCall = LastCall()
 
     /// A worker; ``run()`` runs it.
     ///
@@ -77,6 +84,9 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
         self.jobs = jobs
         self.logger = logger
         self.report = report
+        outbox = configuration.outbox.map { directory in
+            Outbox(in: directory.appending(configuration.description.name.description), logger: logger)
+        }
         state = Mutex(
             State(
                 decisions: WorkerState(slots: configuration.description.slots),
@@ -118,17 +128,21 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
                 report(.entered)
                 group.addTask { await self.beat() }
                 group.addTask { await self.watchOthers() }
+                let settled = await recordOutbox()
                 let leftBehind = LeftBehind(
                     transport: transport,
                     isOnlyMachine: configuration.isOnlyMachine,
                     logger: logger,
                     isHurried: isHurried
                 )
-                let stillThere = await leftBehind.end(left)
+                let stillThere = await leftBehind.end(left.filter { !settled.contains($0.run) })
                 for run in stillThere { group.addTask { await leftBehind.endLater(run) } }
                 await work()
+                await sayWhatWaits()
                 if state.withLock({ $0.isReplaced }) { throw .replaced }
-                await transport.leave()
+                // Whoever is to go now says goodbye only where somebody hears it.
+                let transport = transport
+                await lastCall.cut(unless: { transport.isReachable }) { await transport.leave() }
                 return .success(())
             } catch {
                 return .failure(error)
@@ -162,6 +176,7 @@ public final class Worker<Transport: InterruptTransport>: Sendable {
         guard case .raised(let previous) = escalation else { return }
         drained.signal()
         slotFreed.signal()
+        if stage == .kill { lastCall.make() }
         report(.stage(from: previous, to: stage, held: held))
         for run in live { run.interrupt(signal) }
     }

@@ -160,6 +160,7 @@ struct Daemon {
         var configuration = Worker<RedisTransport>.Configuration(description: description)
         configuration.drainWarning = settings.drainWarning
         configuration.strategies = { [current] in current.policy.strategies(for: $0.queue) }
+        configuration.outbox = FilePath(state.path).appending("outbox")
         configuration.isOnlyMachine = settings.endpoint.usesEmbeddedServer
         configuration.admission = { [current] order in
             CommandRules(current.all, worker: description.name) { runner.program(of: $0).map { Array($0.string.utf8) } }

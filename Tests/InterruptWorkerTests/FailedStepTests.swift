@@ -8,7 +8,7 @@ import Testing
 @testable import InterruptWorker
 
 /// What a worker logs as a warning or worse.
-private final class SeenLog: Sendable {
+final class SeenLog: Sendable {
     private struct Handler: LogHandler {
         let log: SeenLog
         var logLevel = Logger.Level.warning

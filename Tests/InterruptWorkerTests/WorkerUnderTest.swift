@@ -18,6 +18,8 @@ struct Faults: Sendable {
     var isReplaced = false
     /// What a heartbeat says that the worker still holds; `nil` when it says nothing of that.
     var kept: Set<RunID>?
+    /// Whether there is no connection.
+    var isAway = false
     /// Whether each offer is made twice.
     var repeatsOffers = false
     var left: [LeftRun] = []
@@ -60,7 +62,7 @@ final class TroubledTransport: InterruptTransport {
                 return true
             }
         }
-        if counts(\.unavailable) { throw .unavailable("test") }
+        if faults.withLock({ $0.isAway }) || counts(\.unavailable) { throw .unavailable("test") }
         if counts(\.refused) { throw .refused("test") }
     }
 
@@ -180,6 +182,16 @@ final class TroubledTransport: InterruptTransport {
         note(.end(run, ending.bare))
         try await base.end(run, as: ending)
     }
+
+    var isReachable: Bool { !faults.withLock { $0.isAway } }
+
+    func record(_ outcome: WaitingOutcome) async throws(TransportError) -> Bool {
+        try check("record")
+        guard try await base.record(outcome) else { return false }
+        for receipt in outcome.receipts { note(.receipt(outcome.run, receipt.signal.id)) }
+        if let ending = outcome.ending { note(.end(outcome.run, ending.bare)) }
+        return true
+    }
 }
 
 /// What a worker has reported; a test waits here for an event.
@@ -262,6 +274,7 @@ struct WorkerUnderTest: Sendable {
         outputLimit: Int64 = 1 << 30,
         logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
         transport: TroubledTransport? = nil,
+        outbox: FilePath? = nil,
         admission: @escaping @Sendable (RunOrder) -> Admission = { _ in .asItIs }
     ) throws {
         self.transport = transport ?? TroubledTransport(gated: gated)
@@ -278,6 +291,7 @@ struct WorkerUnderTest: Sendable {
         )
         var configuration = Worker<TroubledTransport>.Configuration(description: description)
         configuration.admission = admission
+        configuration.outbox = outbox
         configuration.drainWarning = drainWarning
         configuration.giveUpAfter = giveUpAfter
         worker = Worker(

@@ -72,19 +72,20 @@ extension RedisScripts {
 
     /// Writes a worker's receipt; records the signal first when nobody has, as for what arose in the worker itself.
     ///
-    /// Arguments: the signal (nine), run, instance, way. Replies `OK`, `ended` or `replaced`.
+    /// Arguments: the signal (nine), run, instance, way, how long ago in ms that was. Replies `OK`, `ended` or `replaced`.
     static let acknowledge = script(
         "acknowledge",
-        using: [history, requests, pauses],
+        using: [history, instants, requests, pauses],
         """
         local signal = read_signal(2)
         local run, instance, way = ARGV[11], ARGV[12], ARGV[13]
-        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'instance', 'worker', 'stage')
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'instance', 'worker', 'stage', 'started_at_ms')
         local state, job = fields[1], fields[2]
         if not state or is_end[state] then return 'ended' end
         if fields[3] ~= instance then return 'replaced' end
-        local now = now_ms()
+        local now = happened_ms(ARGV[14], fields[6])
         local outcome, request = merge(run, job, state, signal, now)
+        now = math.max(now, request.triggered_at_ms)
         local previous = tonumber(fields[5] or '0') or 0
         -- The receipt is for what the worker has seen; the record may be at a harder stage by now.
         if signal.stage > previous then

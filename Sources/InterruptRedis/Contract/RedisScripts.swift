@@ -166,6 +166,7 @@ enum RedisScripts {
     )
 
     /// Records how far a run is. `progress_at_ms` is when it first was this far: a new message alone does not move it.
+    /// Repeating it changes nothing.
     ///
     /// Arguments: run, instance, the part that is done, message. Replies `OK`, `ended` or `replaced`.
     static let progress = script(
@@ -173,9 +174,11 @@ enum RedisScripts {
         using: [history],
         """
         local run, part, message = ARGV[2], ARGV[4], ARGV[5]
-        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance', 'progress', 'job', 'started_at_ms', 'stage')
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance', 'progress', 'job', 'started_at_ms', 'stage',
+          'progress_message')
         if not fields[1] or is_end[fields[1]] then return 'ended' end
         if fields[2] ~= ARGV[3] then return 'replaced' end
+        if fields[3] == part and fields[7] == message then return 'OK' end
         local now = now_ms()
         redis.call('HSET', \(key.run) .. run, 'progress', part, 'progress_message', message)
         if fields[3] ~= part then redis.call('HSET', \(key.run) .. run, 'progress_at_ms', now) end
@@ -186,7 +189,7 @@ enum RedisScripts {
         """
     )
 
-    /// Records why a run goes on although it was asked to end.
+    /// Records why a run goes on although it was asked to end. Repeating it changes nothing.
     ///
     /// Arguments: run, instance, section, checkpoint, for how long in ms, processes that are left. Replies `OK`, `ended` or
     /// `replaced`.
@@ -195,12 +198,15 @@ enum RedisScripts {
         using: [history],
         """
         local run = ARGV[2]
-        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance', 'job', 'stage')
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance', 'job', 'stage',
+          'holdout_section', 'holdout_checkpoint', 'survivors', 'holdout_elapsed_ms')
         if not fields[1] or is_end[fields[1]] then return 'ended' end
         if fields[2] ~= ARGV[3] then return 'replaced' end
         local now, elapsed, survivors = now_ms(), tonumber(ARGV[6]), ARGV[7] or ''
+        -- The reply was lost, and it is said again.
+        if fields[5] == ARGV[4] and fields[6] == ARGV[5] and fields[7] == survivors and fields[8] == ARGV[6] then return 'OK' end
         redis.call('HSET', \(key.run) .. run, 'holdout_section', ARGV[4], 'holdout_checkpoint', ARGV[5],
-          'holdout_since_ms', now - elapsed, 'survivors', survivors)
+          'holdout_since_ms', now - elapsed, 'holdout_elapsed_ms', ARGV[6], 'survivors', survivors)
         record(now, 'holdout', fields[3], run, 'section', ARGV[4], 'checkpoint', ARGV[5], 'elapsed_ms', elapsed,
           'survivors', survivors)
         publish_event('holdout', fields[3], run, fields[1], now, tonumber(fields[4] or ''), {
@@ -210,7 +216,7 @@ enum RedisScripts {
         """
     )
 
-    /// Records what a run tells of itself.
+    /// Records what a run tells of itself. Repeating it changes nothing.
     ///
     /// Arguments: run, instance, `checkpoint` and its text, or `more_time` and how many ms. Replies `OK`, `ended` or
     /// `replaced`.
@@ -219,10 +225,11 @@ enum RedisScripts {
         using: [history],
         """
         local run, kind, value = ARGV[2], ARGV[4], ARGV[5]
-        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance', 'job', 'stage')
+        local field = kind == 'more_time' and 'more_time_ms' or kind
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance', 'job', 'stage', field)
         if not fields[1] or is_end[fields[1]] then return 'ended' end
         if fields[2] ~= ARGV[3] then return 'replaced' end
-        local field = kind == 'more_time' and 'more_time_ms' or kind
+        if fields[5] == value then return 'OK' end
         redis.call('HSET', \(key.run) .. run, field, value)
         local now = now_ms()
         record(now, kind, fields[3], run, field, value)
@@ -258,19 +265,19 @@ enum RedisScripts {
     ///
     /// Arguments: run, instance, state, exit code, Unix signal, core dumped, late interrupt, error, retention in
     /// seconds, kills for want of memory, bytes of output, file of the output, last line of output, first byte of output that is
-    /// kept, what went wrong with its hooks, the id of a next run, a random number below 1000. Replies `OK` or
-    /// `replaced`.
+    /// kept, what went wrong with its hooks, how long ago in ms it ended, the id of a next run, a random number below 1000.
+    /// Replies `OK` or `replaced`.
     static let end = script(
         "end",
-        using: [history, flags, requests, pauses, endings, retries],
+        using: [history, instants, flags, requests, pauses, endings, retries],
         """
         local run, instance, state = ARGV[2], ARGV[3], ARGV[4]
-        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'instance')
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'instance', 'started_at_ms', 'acknowledged_at_ms')
         local old, job = fields[1], fields[2]
         if not is_end[state] then return redis.error_reply('ERR ' .. state .. ' is not an end') end
         if not old or is_end[old] then return 'OK' end
         if fields[3] ~= instance then return 'replaced' end
-        local now = now_ms()
+        local now = happened_ms(ARGV[17], fields[5] or fields[4])
         local changes = {'state', state, 'ended_at_ms', now}
         local function set(name, value) if value ~= '' then changes[#changes + 1] = name; changes[#changes + 1] = value end end
         set('exit_code', ARGV[5]); set('term_signal', ARGV[6]); set('core_dumped', ARGV[7])
@@ -292,7 +299,7 @@ enum RedisScripts {
         local retention = tonumber(ARGV[10])
         local next_run
         if state == 'lost' or (state == 'failed' and ARGV[9] == '') then
-          next_run = retry(job, run, now, ARGV[17], ARGV[18])
+          next_run = retry(job, run, now_ms(), ARGV[18], ARGV[19])
         end
         finish_run(job, run, state, now, retention, next_run)
         -- A long tail is for those who read along; memory is not held for it as long as for a record.

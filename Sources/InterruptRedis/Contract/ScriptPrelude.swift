@@ -44,6 +44,15 @@ extension RedisScripts {
 
         """
 
+    /// When it happened what a worker writes late. Uses no other part.
+    static let instants = """
+        -- So many ms ago by the worker's clock, which may have been set since: not before what came before it.
+        local function happened_ms(ago, earliest)
+          return math.max(now_ms() - math.max(tonumber(ago or '') or 0, 0), tonumber(earliest or '') or 0)
+        end
+
+        """
+
     /// Reading and dropping flags.
     static let flags = """
         -- A flag is anyone's to write: what is no string is no flag, and must not end a script half-way.

@@ -29,7 +29,7 @@ extension Scene {
 extension ScriptWorker {
     /// Ends a run as the transport does, with the id of a next run.
     fileprivate func fail(_ run: RunID, _ state: String = "failed", next: RunID = .random()) async throws -> RunID {
-        let empty = [RedisArgument](repeating: "", count: 6)
+        let empty = [RedisArgument](repeating: "", count: 7)
         #expect(try await end(run, state, exitCode: "3", more: empty + [.init(next.rawValue), "500"]) == "OK")
         return next
     }
@@ -101,7 +101,7 @@ extension ScriptWorker {
                 try await worker.startAll()
                 if let stage { _ = try await scene.interrupt(run, InterruptSignal(stage: stage)) }
                 let next = RunID.random()
-                let more = [RedisArgument](repeating: "", count: 6) + [.init(next.rawValue), "0"]
+                let more = [RedisArgument](repeating: "", count: 7) + [.init(next.rawValue), "0"]
                 let state = job == "done" ? "completed" : "failed"
                 #expect(
                     try await worker.end(run, state, error: job == "odd" ? "no such program" : "", more: more) == "OK"

@@ -129,6 +129,27 @@ private struct Stage: Sendable {
     }
 
     @Test(arguments: Kind.allCases)
+    func `takes an outcome that has waited, and says whether it knows the run`(kind: Kind) async throws {
+        try await withStage(kind) { stage in
+            let order = try await stage.started("a")
+            let receipt = WaitingOutcome.Receipt(signal: InterruptSignal(), way: .local)
+            var outcome = WaitingOutcome(run: order.run, instance: "i1", receipts: [receipt])
+            #expect(stage.transport.isReachable)
+            #expect(try await stage.transport.record(outcome))
+            #expect(try await stage.state(order.run) == .cancelling)
+            outcome.ending = RunEnding(state: .interrupted, termSignal: 15)
+            for _ in 0..<2 { #expect(try await stage.transport.record(outcome)) }
+            #expect(try await stage.state(order.run) == .interrupted)
+            outcome.ending = RunEnding(state: .completed, exitCode: 0)
+            #expect(try await stage.transport.record(outcome))
+            #expect(try await stage.state(order.run) == .interrupted, "an end is final")
+            outcome.run = .random()
+            #expect(try await !stage.transport.record(outcome))
+            #expect(try await stage.state(outcome.run) == nil)
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
     func `keeps what a run tells, and nothing once it has ended`(kind: Kind) async throws {
         try await withStage(kind) { stage in
             let order = try await stage.started("a", .handler(try Name("resize"), input: ""))

@@ -1,0 +1,39 @@
+public import InterruptCore
+import Synchronization
+
+/// What waited while Redis was away.
+extension RedisTransport {
+    /// Whether commands have a connection now.
+    public var isReachable: Bool { commands.isConnected }
+
+    /// Puts on record what an instance of this worker could not: its receipts, then its end. The scripts let each count
+    /// once, however often it comes. `false` when Redis does not have the run: it is over for a week, or another's.
+    public func record(_ outcome: WaitingOutcome) async throws(TransportError) -> Bool {
+        do throws(RedisError) {
+            guard try await interrupts.record(of: outcome.run) != nil else { return false }
+        } catch {
+            throw TransportError(error)
+        }
+        // A run that another instance has now is not this outcome's any more, as one that has ended.
+        for receipt in outcome.receipts {
+            _ = try await acknowledge(
+                receipt.signal,
+                way: receipt.way,
+                for: outcome.run,
+                by: outcome.instance,
+                before: timeSince(receipt.takenAt)
+            )
+        }
+        if let ending = outcome.ending {
+            outputs.withLock { $0[outcome.run] = nil }
+            let before = timeSince(outcome.endedAt)
+            _ = try await end(outcome.run, as: ending, by: outcome.instance, before: before)
+        }
+        return true
+    }
+
+    /// How long ago that was. Servers and workers have clocks that differ; a length they share.
+    private func timeSince(_ instant: Timestamp?) -> Duration {
+        instant.map { max(.zero, Timestamp.now - $0) } ?? .zero
+    }
+}
