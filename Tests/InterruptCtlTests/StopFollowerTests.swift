@@ -158,12 +158,12 @@ import Testing
         #expect(StopFollower(makeReceipt(.accepted), signal: own).waitLimit == .seconds(5))
     }
 
-    @Test func `JSON has all ten fields`() {
+    @Test func `JSON has all eleven fields`() {
         let line = StopFollower(makeReceipt(.accepted), signal: signal).json(error: nil).line
         #expect(
             line
                 == #"{"acknowledged_ms":null,"already_requested":false,"confirmed_ms":null,"error":null,"job":"nightly","#
-                + #""request_id":"q1","run":"r0123456789abcdefghi","stage":null,"state":"running","via":null}"#
+                + #""replicas":null,"request_id":"q1","run":"r0123456789abcdefghi","stage":null,"state":"running","via":null}"#
         )
     }
 }
