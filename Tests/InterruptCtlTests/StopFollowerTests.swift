@@ -228,6 +228,30 @@ import Testing
         #expect(lines.count == 2)
     }
 
+    @Test(arguments: [
+        (RedisError(.notARedisServer, "an HTTP server answered"), "check scheme, host and port in --redis"),
+        (RedisError(.cannotConnect, "connection refused"), "nothing was sent; check --redis"),
+        (RedisError(.cannotConnect, "x", replyPrefix: "BUSY"), "nothing was sent; try again in a moment"),
+        (RedisError(.cannotConnect, "ERR max number of clients reached"), "raise maxclients"),
+        (RedisError(.wrongSettings, "x"), "--tls-ca"), (RedisError(.timedOut, "no reply"), "stopped or busy?"),
+    ])
+    func `a server that is none, or does not answer, is unavailable with a hint`(error: RedisError, hint: String) {
+        let failure = CommandFailure(error)
+        #expect(failure.status == 69 && failure.hint?.contains(hint) == true)
+    }
+
+    @Test func `a question without an answer leaves nothing unknown`() {
+        let failure = CommandFailure(asking: RedisError(.timedOut, "no reply to HGET in time", isOutcomeUnknown: true))
+        #expect(failure.description == "no reply to HGET in time" && failure.status == 69)
+    }
+
+    @Test func `an outcome that a second try left unknown says both reasons, or one twice`() {
+        let lost = RedisError(.connectionLost, "lost", isOutcomeUnknown: true)
+        let text = CommandFailure(lost, then: RedisError.fromReply("READONLY a replica")).description
+        #expect(text == "unknown whether it is recorded: lost; asked again: READONLY a replica")
+        #expect(CommandFailure(lost, then: lost).description == "unknown whether it is recorded: lost, twice")
+    }
+
     @Test func `an unknown outcome is called unknown`() {
         let failure = CommandFailure(RedisError(.connectionLost, "lost", isOutcomeUnknown: true))
         #expect(failure.status == 69)
