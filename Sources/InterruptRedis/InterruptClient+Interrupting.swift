@@ -11,7 +11,7 @@ public struct InterruptReceipt: Hashable, Sendable {
         case escalated
         /// One at least as hard was on record.
         case already
-        /// This very request was on record.
+        /// This very request was on record; with a state that is an end, the run has ended since.
         case known
         /// The run was queued and has ended.
         case stopped
@@ -79,12 +79,21 @@ extension InterruptClient {
         var receipts: [InterruptReceipt] = []
         for start in stride(from: 0, to: references.count, by: Self.runsPerScript) {
             let chunk = references[start..<min(start + Self.runsPerScript, references.count)]
-            let arguments = signal.arguments + [.init(expected?.rawValue ?? "")] + chunk.flatMap(\.arguments)
-            let reply = try await evaluate(RedisScripts.interrupt, arguments, repliesLast: true)
-            let chunkReceipts = (reply.array ?? []).compactMap(InterruptReceipt.init)
-            guard chunkReceipts.count == chunk.count else { throw unexpected(reply, from: "interrupt") }
-            receipts += chunkReceipts
+            receipts += try await record(signal, for: chunk, expected: expected)
         }
+        return receipts
+    }
+
+    /// One call of the script.
+    private func record(
+        _ signal: InterruptSignal,
+        for references: ArraySlice<RunReference>,
+        expected: RunID?
+    ) async throws(RedisError) -> [InterruptReceipt] {
+        let arguments = signal.arguments + [.init(expected?.rawValue ?? "")] + references.flatMap(\.arguments)
+        let reply = try await evaluate(RedisScripts.interrupt, arguments, repliesLast: true)
+        let receipts = (reply.array ?? []).compactMap(InterruptReceipt.init)
+        guard receipts.count == references.count else { throw unexpected(reply, from: "interrupt") }
         return receipts
     }
 
@@ -100,16 +109,36 @@ extension InterruptClient {
         _ signal: InterruptSignal,
         only confirmed: Set<RunID>? = nil
     ) async throws(RedisError) -> [InterruptReceipt] {
+        var members: [RunID] = []
+        return try await interrupt(target, signal, only: confirmed, members: &members)
+    }
+
+    /// Interrupts what a target stands for, as ``interrupt(_:_:only:)``, and says whom it has asked even when it throws:
+    /// repeated after an unknown outcome, it asks those as well that are gone from the target since, by its own doing.
+    ///
+    /// - `members`: who was asked in an earlier attempt; all that are asked now.
+    public func interrupt(
+        _ target: InterruptTarget,
+        _ signal: InterruptSignal,
+        only confirmed: Set<RunID>? = nil,
+        members: inout [RunID]
+    ) async throws(RedisError) -> [InterruptReceipt] {
         if case .job(let job) = target { return try await interrupt([.job(job)], signal) }
-        var members = try await liveRuns(of: target)
-        if members.isEmpty, signal.stage > .drain { return [] }
+        var live = try await liveRuns(of: target)
+        if live.isEmpty, members.isEmpty, signal.stage > .drain {
+            // That nobody is there counts only where a request could be recorded: a replica's list may be old.
+            _ = try await record(signal, for: [], expected: nil)
+            return []
+        }
         let closesGate = confirmed == nil || signal.stage == .drain
         if closesGate {
             try await closeGate(target, signal)
             // What was submitted before the gate closed is on the list now; what comes after does not start.
-            members = try await liveRuns(of: target)
+            live = try await liveRuns(of: target)
         }
-        if let confirmed { members = members.filter(confirmed.contains) }
+        if let confirmed { live = live.filter(confirmed.contains) }
+        let known = Set(members)
+        members += live.filter { !known.contains($0) }
         let receipts = try await interrupt(members.map(RunReference.run), signal)
         if closesGate, signal.stage > .drain, !target.isGroup {
             try await openGate(target, closedBy: signal.id, by: nil)
@@ -138,7 +167,24 @@ extension InterruptClient {
         try await commands.send(command).array?.compactMap(\.text).map(RunID.init) ?? []
     }
 
-    private func closeGate(_ target: InterruptTarget, _ signal: InterruptSignal) async throws(RedisError) {
+    /// Closes a gate again that the server may have lost, as ``interrupt(_:_:only:)`` closed it. A gate that is there, or
+    /// that somebody has opened meanwhile, is left alone, and so is one that was to stand only while members were listed.
+    ///
+    /// - `ago`: how long ago it was closed.
+    public func closeGateAgain(
+        _ target: InterruptTarget,
+        _ signal: InterruptSignal,
+        ago: Duration
+    ) async throws(RedisError) {
+        if target.isGroup || signal.stage == .drain { try await closeGate(target, signal, again: ago) }
+    }
+
+    /// - Parameter ago: how long ago it was closed, when it was.
+    private func closeGate(
+        _ target: InterruptTarget,
+        _ signal: InterruptSignal,
+        again ago: Duration? = nil
+    ) async throws(RedisError) {
         let duration =
             switch (signal.stage, target) {
             case (.drain, _): "open"
@@ -147,7 +193,8 @@ extension InterruptClient {
             }
         let reply = try await evaluate(
             RedisScripts.closeGate,
-            signal.arguments + [.init(target.description), .init(duration)]
+            signal.arguments
+                + [.init(target.description), .init(duration), .init(ago.map { "\($0.milliseconds)" } ?? "")]
         )
         guard reply.text == "OK" else { throw unexpected(reply, from: "gate") }
     }

@@ -113,6 +113,8 @@ struct AttachedRun {
     private func attend(_ occurrences: AsyncStream<Occurrence>, on screen: Screen, isTalking: Bool) async -> Finish {
         var presses = AttachedPresses<ContinuousClock.Instant>()
         var hasSaidRunning = !isTalking
+        var asked: AttachedRequest?
+        var isListening = false
         for await occurrence in occurrences {
             switch occurrence {
             case .press(let instant):
@@ -123,12 +125,22 @@ struct AttachedRun {
                 switch action {
                 case .none: break
                 case .leave: return .left
-                case .interrupt(let stage): await interrupt(stage, on: screen)
+                case .interrupt(let stage):
+                    let request = AttachedRequest(stage: stage)
+                    await interrupt(request.signal, on: screen)
+                    asked = request
                 }
             case .listening, .deaf, .event, .tick:
-                if hasSaidRunning { break }
+                if occurrence.isDeaf, isListening { asked?.reassertion.connectionWasLost() }
+                isListening = occurrence.isListening(after: isListening)
+                if hasSaidRunning, asked == nil { break }
                 // Not being able to look now is no trouble: the next look is soon.
-                guard let record = try? await session.client.record(of: run), record.startedAt != nil else { break }
+                guard let record = try? await session.client.record(of: run) else {
+                    asked?.reassertion.connectionWasLost()
+                    break
+                }
+                asked = await assertAgain(asked, record)
+                if hasSaidRunning || record.startedAt == nil { break }
                 hasSaidRunning = true
                 if !record.state.isEnd {
                     let worker = record.worker.map { ", worker \(screen.shown($0))" } ?? ""
@@ -139,8 +151,18 @@ struct AttachedRun {
         return .still
     }
 
-    private func interrupt(_ stage: InterruptStage, on screen: Screen) async {
-        let signal = InterruptSignal(stage: stage, triggeredBy: Requester.ofProcess, source: .remote)
+    /// Asks again what has no receipt yet; returns what still has none.
+    private func assertAgain(_ asked: AttachedRequest?, _ record: RunRecord) async -> AttachedRequest? {
+        guard var asked, !record.state.isEnd, record.stage.map({ $0 < asked.signal.stage }) ?? true else { return nil }
+        let elapsed = asked.since.duration(to: .now)
+        guard asked.reassertion.isDue(at: elapsed) else { return asked }
+        // What is refused, or not answered, is asked again soon.
+        let receipts = try? await session.client.interrupt([.run(run)], asked.signal)
+        asked.reassertion.asserted(at: elapsed, hasArrived: receipts != nil, random: .random(in: 0..<1))
+        return asked
+    }
+
+    private func interrupt(_ signal: InterruptSignal, on screen: Screen) async {
         do {
             _ = try await session.resolving { client, _ throws(RedisError) in
                 try await client.interrupt([.run(run)], signal)
@@ -148,5 +170,16 @@ struct AttachedRun {
         } catch {
             StandardStreams.error(screen.fitted("Failed to interrupt command: \(error.description)"))
         }
+    }
+}
+
+/// What a press has asked for, until the run's worker has it.
+private struct AttachedRequest {
+    let signal: InterruptSignal
+    let since = ContinuousClock.now
+    var reassertion = Reassertion(random: .random(in: 0..<1))
+
+    init(stage: InterruptStage) {
+        signal = InterruptSignal(stage: stage, triggeredBy: Requester.ofProcess, source: .remote)
     }
 }

@@ -53,11 +53,7 @@ extension CommandFailure {
     init(_ error: RedisError, embeddedSocket: String? = nil) {
         let text = error.message.escapedForDisplay(limit: 600)
         if error.isOutcomeUnknown {
-            self.init(
-                .unavailable,
-                "unknown whether it is recorded: \(text)",
-                hint: "look with 'interruptctl status'; asking again with the same --request-id does no harm"
-            )
+            self.init(unknown: text)
             return
         }
         switch error.code {
@@ -65,24 +61,14 @@ extension CommandFailure {
             self.init(.notPermitted, text, hint: "check the user in --redis and the file of --redis-password-file")
         case .notPermitted:
             self.init(.notPermitted, "not permitted: \(text)", hint: Self.permissionHint)
-        case .reply where ["LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"].contains(error.replyPrefix):
+        case .reply where error.isPassing:
             self.init(.unavailable, "Redis cannot answer now: \(text)", hint: "try again in a moment")
-        case .reply where error.replyPrefix == "READONLY":
-            self.init(
-                .failed,
-                "refused by Redis: \(text)",
-                hint: "this is a replica: pass the primary's URL with --redis"
-            )
-        case .reply where error.replyPrefix == "OOM":
-            self.init(
-                .failed,
-                "refused by Redis: \(text)",
-                hint: "nothing was recorded; raise maxmemory or free memory. "
-                    + "A bare PUBLISH still interrupts: see 'Channels' in Docs/Protocol.md"
-            )
+        case .reply where error.replyPrefix.map { Self.refusalHints[$0] != nil } ?? false:
+            self.init(.failed, "refused by Redis: \(text)", hint: Self.refusalHints[error.replyPrefix!])
         case .reply: self.init(.failed, "refused: \(text)")
         case .wrongSettings:
             self.init(.unavailable, text, hint: "check --redis, --tls-ca, --tls-cert and --tls-key")
+        case .notARedisServer: self.init(.unavailable, text, hint: "check scheme, host and port in --redis")
         case .cannotConnect
         where embeddedSocket != nil && (text.contains("no such socket") || text.contains("refused")):
             self.init(
@@ -90,9 +76,57 @@ extension CommandFailure {
                 "no Redis: nothing listens at \(embeddedSocket!.escapedForDisplay())",
                 hint: "start 'interruptd' here, or pass --redis URL"
             )
-        default: self.init(.unavailable, text)
+        case .cannotConnect where error.isPassing:
+            self.init(.unavailable, text, hint: "nothing was sent; try again in a moment")
+        case .cannotConnect where text.contains("max number of clients"):
+            self.init(.unavailable, text, hint: "nothing was sent; try again, or raise maxclients of the server")
+        case .cannotConnect:
+            self.init(.unavailable, text, hint: "nothing was sent; check --redis, and whether the server runs")
+        default: self.init(.unavailable, text, hint: "is the server stopped or busy? Try again in a moment")
         }
     }
 
+    /// A question had no answer, which leaves nothing unknown but the answer.
+    init(asking error: RedisError, embeddedSocket: String? = nil) {
+        var error = error
+        error.isOutcomeUnknown = false
+        self.init(error, embeddedSocket: embeddedSocket)
+    }
+
+    /// Nobody knows whether the server has carried it out.
+    ///
+    /// - Parameter text: what happened; escaped already.
+    private init(unknown text: String) {
+        self.init(
+            .unavailable,
+            "unknown whether it is recorded: \(text)",
+            hint: "look with 'interruptctl status'; asking again with the same --request-id does no harm"
+        )
+    }
+
+    /// - Parameters:
+    ///   - unknown: what left the outcome unknown.
+    ///   - repetition: why asking again did not tell.
+    init(_ unknown: RedisError, then repetition: RedisError) {
+        let texts = [unknown, repetition].map { $0.message.escapedForDisplay(limit: 300) }
+        self.init(unknown: texts[0] == texts[1] ? "\(texts[0]), twice" : "\(texts[0]); asked again: \(texts[1])")
+    }
+
+    /// What to do about a server that takes no writes.
+    private static let refusalHints = [
+        "READONLY": "this is a replica: pass the primary's URL with --redis",
+        "OOM": "nothing was recorded; raise maxmemory or free memory. "
+            + "A bare PUBLISH still interrupts: see 'Channels' in Docs/Protocol.md",
+        "NOREPLICAS": "nothing was recorded; the server wants more replicas than it has (min-replicas-to-write)",
+        "MISCONF": "nothing was recorded; the server cannot save what it has: see its log and its disk",
+    ]
+
     private static let permissionHint = "the Redis user lacks this right: see 'ACL' in Docs/Operations.md"
+}
+
+extension RedisError {
+    /// Whether the server says that it cannot answer yet, or not now.
+    fileprivate var isPassing: Bool {
+        ["LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"].contains(replyPrefix)
+    }
 }

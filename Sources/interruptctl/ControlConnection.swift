@@ -15,7 +15,8 @@ actor ControlConnection: RedisCommands {
     /// Makes the connection if there is none.
     func connect() async throws(RedisError) { _ = try await connection() }
 
-    private func connection() async throws(RedisError) -> RedisConnection {
+    /// The connection as it is now, for what must not be spread over two. Lost, it stays so, and what is sent over it fails.
+    func connection() async throws(RedisError) -> RedisConnection {
         if let current { return current }
         let new = try await RedisConnection.connect(to: endpoint, configuration: configuration)
         // While this one was made, another call may have made one.

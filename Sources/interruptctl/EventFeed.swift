@@ -89,6 +89,17 @@ enum Occurrence: Sendable {
     case tick
     /// Ctrl-C, when it was pressed; Esc, where somebody watches.
     case press(ContinuousClock.Instant)
+
+    var isDeaf: Bool { if case .deaf = self { true } else { false } }
+
+    /// Whether the subscription stands after this, when it stood before or not.
+    func isListening(after before: Bool) -> Bool {
+        switch self {
+        case .listening: true
+        case .deaf: false
+        case .event, .tick, .press: before
+        }
+    }
 }
 
 extension Session {

@@ -86,7 +86,9 @@ struct OutputReader {
     ) async throws(CommandFailure) {
         let isPassing = [.connectionLost, .cannotConnect, .timedOut].contains(error.code)
         let since = awaySince ?? .now
-        guard isFollowing, isPassing, since.duration(to: .now) < Self.patience else { throw CommandFailure(error) }
+        guard isFollowing, isPassing, since.duration(to: .now) < Self.patience else {
+            throw CommandFailure(asking: error)
+        }
         if awaySince == nil { StandardStreams.error(Self.awayText(error, on: screen)) }
         awaySince = since
         try? await Task.sleep(for: .milliseconds(200))  // the distance of attempts; cut short when we are cancelled

@@ -6,6 +6,8 @@ struct Session: Sendable {
     let endpoint: RedisEndpoint
     let keys: RedisKeys
     let client: InterruptClient
+    /// What the client sends over.
+    let connection: ControlConnection
     /// Where the embedded server would be, when no URL was given.
     let embeddedSocket: String?
 
@@ -30,6 +32,7 @@ struct Session: Sendable {
             endpoint: endpoint,
             keys: keys,
             client: InterruptClient(commands: connection, keys: keys),
+            connection: connection,
             embeddedSocket: embeddedSocket
         )
         try await session.asking { () async throws(RedisError) in try await connection.connect() }
@@ -52,40 +55,7 @@ struct Session: Sendable {
         do throws(RedisError) {
             return try await question()
         } catch {
-            throw CommandFailure(error, embeddedSocket: embeddedSocket)
-        }
-    }
-
-    /// Runs a step that may be repeated, and repeats it once when its outcome is unknown.
-    func resolving<R: Sendable>(
-        _ step: (_ client: InterruptClient, _ isRepetition: Bool) async throws(RedisError) -> R
-    ) async throws(CommandFailure) -> R {
-        do throws(RedisError) {
-            return try await step(client, false)
-        } catch {
-            guard error.isOutcomeUnknown else { throw CommandFailure(error, embeddedSocket: embeddedSocket) }
-            return try await repeating(step, after: error)
-        }
-    }
-
-    /// Within the five seconds that an answer may take at most, on a connection of its own.
-    private func repeating<R: Sendable>(
-        _ step: (_ client: InterruptClient, _ isRepetition: Bool) async throws(RedisError) -> R,
-        after unknown: RedisError
-    ) async throws(CommandFailure) -> R {
-        let limits = RedisConnectionConfiguration(
-            connectTimeout: .milliseconds(1_200),
-            commandTimeout: .milliseconds(1_200)
-        )
-        let connection = ControlConnection(endpoint: endpoint, configuration: limits)
-        do throws(RedisError) {
-            return try await step(InterruptClient(commands: connection, keys: keys), true)
-        } catch {
-            // Only an answer of the server is a known outcome; anything else leaves the first one unknown.
-            switch error.code {
-            case .reply, .notPermitted: throw CommandFailure(error)
-            default: throw CommandFailure(unknown)
-            }
+            throw CommandFailure(asking: error, embeddedSocket: embeddedSocket)
         }
     }
 }

@@ -76,6 +76,27 @@ import Testing
         }
     }
 
+    @Test func `Ctrl-C in run is asserted until the worker has it, also when Redis has lost it`() async throws {
+        try await withWorker(answers: false) { control, redis, worker async throws in
+            let (result, _) = try await attachedRun("exec \"$0\" run --id nightly -- x", redis, worker) { pid, order in
+                kill(pid, SIGINT)
+                let key = "interrupt/request/\(order.run)"
+                var ids: Set<String> = []
+                for _ in 0..<2 {
+                    try await eventually("the request is on record") {
+                        guard let request = try await control.request(for: order.run) else { return false }
+                        ids.insert(request.id.rawValue)
+                        return true
+                    }
+                    try await redis.command("DEL", key, "interrupt:nightly")
+                }
+                #expect(ids.count == 1)
+                try await worker.transport.end(order.run, as: RunEnding(state: .interrupted, termSignal: 15))
+            }
+            #expect(result.status == .exited(130))
+        }
+    }
+
     @Test func `why a run was interrupted is said where no person watches, too`() async throws {
         try await withWorker { control, _, worker async throws in
             async let attached = control("run", "--id", "nightly", "--", "x")

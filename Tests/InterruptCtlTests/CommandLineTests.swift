@@ -38,6 +38,8 @@ import Testing
         (["cancel", "a", "--grace", "5 min"], "ms, s, m, h or d"),
         (["cancel", "a", "--no-wait", "--wait", "5s"], "contradict"),
         (["cancel", "a", "b", "--run", "r"], "--run names one run"),
+        (["cancel", "a", "--durability", "replicas:0"], "with N from 1 to 64, such as replicas:1"),
+        (["submit", "--durability", "disk", "--", "a"], "write replicas:N"),
         (["cancel", "a", "--message", String(repeating: "x", count: 4_097)], "4097 bytes, at most 4096"),
         (["submit", "--id", "a"], "write it after '--'"), (["submit", "--", ""], "name is empty"),
         (["run", "--handler", "a", "--", "b"], "a command or a handler, not both"),

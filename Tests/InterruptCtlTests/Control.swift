@@ -31,6 +31,13 @@ struct Control: Sendable {
         ])
     }
 
+    /// The request that is on record for a run.
+    func request(for run: RunID) async throws -> InterruptSignal? {
+        let connection = try await RedisConnection.connect(to: redis.endpoint)
+        defer { connection.close() }
+        return try await InterruptClient(commands: connection, keys: try RedisKeys()).request(for: run)
+    }
+
     func callAsFunction(_ words: String...) async throws -> ControlResult {
         try await call(words)
     }

@@ -19,12 +19,26 @@ import Testing
         makeRecord(["job": job, "run": "r-\(job)"].merging(fields) { $1 })
     }
 
-    @Test func `without a receipt, it is asked again once a second`() {
-        var wait = wait()
-        let run = RunID(rawValue: "r-nightly")
-        #expect((1...8).map { _ in wait.dueAgain() } == [[], [], [], [run], [], [], [], [run]])
-        _ = wait.observe([record("nightly", acknowledged)], elapsed: .zero)
-        #expect((1...8).allSatisfy { _ in wait.dueAgain().isEmpty })
+    @Test func `without a receipt, it is asked again when it is time`() {
+        var wait = wait(for: ["a", "b"])
+        #expect(wait.dueAgain(at: .milliseconds(999)).isEmpty)
+        #expect(wait.dueAgain(at: .seconds(1)) == [RunID(rawValue: "r-a"), RunID(rawValue: "r-b")])
+        _ = wait.observe([record("b", acknowledged)], elapsed: .zero)
+        #expect(wait.dueAgain(at: .seconds(1)) == [RunID(rawValue: "r-a")])
+        _ = wait.observe([record("a", acknowledged)], elapsed: .zero)
+        #expect(wait.dueAgain(at: .seconds(100)).isEmpty)
+    }
+
+    @Test func `that Redis had lost a request is said, and of the others nothing`() {
+        var wait = wait(for: ["a", "b", "c"])
+        let outcomes: [(String, InterruptReceipt.Outcome)] = [("a", .known), ("b", .accepted), ("c", .already)]
+        let said = wait.observe(
+            repetitions: outcomes.map { job, outcome in
+                StopFollower(makeReceipt(outcome, job: job, run: "r-\(job)"), signal: signal, isRepetition: true)
+            }
+        )
+        let lines = said.flatMap { wait.lines($0, on: Screen()) }
+        #expect(lines == ["b: Redis had lost the request; it is on record again"])
     }
 
     @Test func `a silent worker is said once, and not after its receipt`() {

@@ -158,12 +158,12 @@ import Testing
         #expect(StopFollower(makeReceipt(.accepted), signal: own).waitLimit == .seconds(5))
     }
 
-    @Test func `JSON has all ten fields`() {
+    @Test func `JSON has all eleven fields`() {
         let line = StopFollower(makeReceipt(.accepted), signal: signal).json(error: nil).line
         #expect(
             line
                 == #"{"acknowledged_ms":null,"already_requested":false,"confirmed_ms":null,"error":null,"job":"nightly","#
-                + #""request_id":"q1","run":"r0123456789abcdefghi","stage":null,"state":"running","via":null}"#
+                + #""replicas":null,"request_id":"q1","run":"r0123456789abcdefghi","stage":null,"state":"running","via":null}"#
         )
     }
 }
@@ -226,6 +226,30 @@ import Testing
         #expect(lines.first == "error: refused by Redis: OOM command not allowed when used memory > 'maxmemory'.")
         #expect(lines.last?.hasPrefix("hint: nothing was recorded; raise maxmemory or free memory") == true)
         #expect(lines.count == 2)
+    }
+
+    @Test(arguments: [
+        (RedisError(.notARedisServer, "an HTTP server answered"), "check scheme, host and port in --redis"),
+        (RedisError(.cannotConnect, "connection refused"), "nothing was sent; check --redis"),
+        (RedisError(.cannotConnect, "x", replyPrefix: "BUSY"), "nothing was sent; try again in a moment"),
+        (RedisError(.cannotConnect, "ERR max number of clients reached"), "raise maxclients"),
+        (RedisError(.wrongSettings, "x"), "--tls-ca"), (RedisError(.timedOut, "no reply"), "stopped or busy?"),
+    ])
+    func `a server that is none, or does not answer, is unavailable with a hint`(error: RedisError, hint: String) {
+        let failure = CommandFailure(error)
+        #expect(failure.status == 69 && failure.hint?.contains(hint) == true)
+    }
+
+    @Test func `a question without an answer leaves nothing unknown`() {
+        let failure = CommandFailure(asking: RedisError(.timedOut, "no reply to HGET in time", isOutcomeUnknown: true))
+        #expect(failure.description == "no reply to HGET in time" && failure.status == 69)
+    }
+
+    @Test func `an outcome that a second try left unknown says both reasons, or one twice`() {
+        let lost = RedisError(.connectionLost, "lost", isOutcomeUnknown: true)
+        let text = CommandFailure(lost, then: RedisError.fromReply("READONLY a replica")).description
+        #expect(text == "unknown whether it is recorded: lost; asked again: READONLY a replica")
+        #expect(CommandFailure(lost, then: lost).description == "unknown whether it is recorded: lost, twice")
     }
 
     @Test func `an unknown outcome is called unknown`() {

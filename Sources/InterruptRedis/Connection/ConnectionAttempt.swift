@@ -116,9 +116,14 @@ struct ConnectionAttempt {
         return replies.last?.integer
     }
 
+    private static let tooManyClients = "max number of clients reached"
+
     private func greetingFailure(_ error: RedisError) -> RedisError {
         switch error.code {
         case .notARedisServer, .cancelled, .closed: failure(error.code, error.message, underlying: error.underlying)
+        // It says so before anything was asked, and hangs up.
+        case .connectionLost where error.message.contains(Self.tooManyClients):
+            failure(.cannotConnect, Self.tooManyClients)
         case .timedOut where endpoint.speaksTLS:
             failure(.cannotConnect, "no answer in time: does the server speak TLS? If not, use redis://")
         case .timedOut: failure(.cannotConnect, "no answer in time: is it a Redis server, and is it running?")

@@ -4,10 +4,11 @@ extension RedisScripts {
     ///
     /// Arguments: the signal (nine, see `read_signal`), the expected run or "", then `job` or `run` and an id for each.
     /// Replies for each `{outcome, run, job, state, request record}` with outcome `accepted`, `escalated`, `already`,
-    /// `known`, `stopped`, `ended`, `missing` or `replaced`.
+    /// `known`, `stopped`, `ended`, `missing` or `replaced`. Of a run that has ended, `known` says that this request was on
+    /// record before: an outcome that was unknown is told apart so.
     static let interrupt = script(
         "interrupt",
-        using: [history, flags, requests],
+        using: [primaryOnly, history, flags, requests],
         """
         -- The record as a flag, for checkers in other programs. The same record always gives the same text.
         local function mirror(run, request, stage)
@@ -60,7 +61,9 @@ extension RedisScripts {
           elseif ARGV[11] ~= '' and ARGV[11] ~= run then
             replies[#replies + 1] = {'replaced', run, fields[2], fields[1], ''}
           elseif is_end[fields[1]] then
-            replies[#replies + 1] = {'ended', run, fields[2], fields[1], redis.call('GET', \(key.request) .. run) or ''}
+            local request, text = stored_request(run)
+            local outcome = request and has_seen(request, ARGV[2]) and 'known' or 'ended'
+            replies[#replies + 1] = {outcome, run, fields[2], fields[1], text or ''}
           else
             replies[#replies + 1] = fields[1] == 'queued' and interrupt_queued(run, fields[2], now)
               or interrupt_running(run, fields[1], fields[2], fields[3], now)
@@ -157,7 +160,8 @@ extension RedisScripts {
     /// Closes a gate: what would start under it does not.
     ///
     /// Arguments: the signal (nine), target, and how long: a lifetime in ms, `empty` for as long as the group has live
-    /// runs and a little more, or `open` for until it is opened.
+    /// runs and a little more, or `open` for until it is opened. At last, when the same was asked before and may be lost,
+    /// how many ms ago; else "". Who has opened the gate since is not overruled.
     static let closeGate = script(
         "close_gate",
         using: [history, requests],
@@ -165,6 +169,16 @@ extension RedisScripts {
         local signal = read_signal(2)
         local gate, lifetime = \(key.gate) .. ARGV[11], ARGV[12]
         local now = now_ms()
+        local function was_opened_since(at_ms)
+          for _, entry in ipairs(redis.call('XREVRANGE', \(key.history), '+', '-', 'COUNT', 1000)) do
+            local fields = {}
+            for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
+            if (tonumber(fields.at_ms) or 0) < at_ms then return false end
+            if fields.event == 'gate_opened' and fields.target == ARGV[11] then return true end
+          end
+        end
+        local ago = tonumber(ARGV[13] or '')
+        if ago and (redis.call('EXISTS', gate) == 1 or was_opened_since(now - ago)) then return 'OK' end
         local stage = tonumber(redis.call('HGET', gate, 'stage') or '0') or 0
         local stands = redis.call('PTTL', gate) == -1 and not redis.call('HGET', gate, 'until_empty')
         if stage > 0 and stands then

@@ -19,7 +19,7 @@ enum RedisScripts {
     /// Replies `{'queued', run}`, `{'live', run}`, `{'refused', why}` or `{'gated', target, stage, who, at}`.
     static let submit = script(
         "submit",
-        using: [history, flags, gates],
+        using: [primaryOnly, history, flags, gates],
         """
         local job, run, queue, groups = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
         local owner = redis.call('HGET', \(key.run) .. run, 'job')

@@ -53,6 +53,17 @@ extension RedisScripts {
 
         """
 
+    /// Failing on a replica also where nothing would be written: what it knows may be old, and `missing` or `known` wrong.
+    /// The write is one that does nothing, as no run has an empty id. It must be of the kind that a full server refuses: after
+    /// a first write a server lets a script finish, whatever its memory.
+    static let primaryOnly = """
+        local probe = redis.pcall('SET', \(key.request), '', 'XX')
+        if type(probe) == 'table' and string.find(probe.err or '', 'READONLY', 1, true) then
+          redis.call('SET', \(key.request), '', 'XX')
+        end
+
+        """
+
     /// Reading and dropping flags.
     static let flags = """
         -- A flag is anyone's to write: what is no string is no flag, and must not end a script half-way.
@@ -148,6 +159,11 @@ extension RedisScripts {
           end
         end
 
+        local function has_seen(request, id)
+          for _, seen in ipairs(request.seen or {}) do if seen == id then return true end end
+          return request.request_id == id
+        end
+
         -- The first request keeps reason, message and name; a harder one raises the stage; nothing counts twice. Replies
         -- the outcome, the record, its text, and its earlier stage if there was one. The signal may become the record.
         local function merge(run, job, state, signal, now)
@@ -167,9 +183,7 @@ extension RedisScripts {
             request.escalated_by, request.stage = escalations, signal.stage
             outcome = 'escalated'
           else
-            for _, id in ipairs(request.seen or {}) do
-              if id == signal.request_id then return 'known', request, text, earlier end
-            end
+            if has_seen(request, signal.request_id) then return 'known', request, text, earlier end
             outcome = 'already'
           end
           if outcome ~= 'accepted' then

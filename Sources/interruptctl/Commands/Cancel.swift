@@ -9,11 +9,13 @@ struct Cancel: AsyncParsableCommand {
             Examples:
               interruptctl cancel nightly --message "wrong branch"
               interruptctl cancel group:builds --yes --reason priority_override
-              interruptctl cancel nightly --no-wait
+              interruptctl cancel nightly --no-wait --durability replicas:1
 
-            Waits until the stop is confirmed. Leaving with Ctrl-C undoes nothing.
+            Waits until the stop is confirmed, and asks again by the same request id until the worker has said that it \
+            knows. Leaving with Ctrl-C undoes nothing.
 
-            Exit status: 0 done, 3 no such job, 4 already ended, 5 recorded but not confirmed in time.
+            Exit status: 0 done, 3 no such job, 4 already ended, 5 recorded but not confirmed in time, or on fewer \
+            replicas than asked.
             """
     )
 

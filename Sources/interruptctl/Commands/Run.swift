@@ -29,7 +29,7 @@ struct Run: AsyncParsableCommand {
             let submission = try job.submission(command: RawArguments.ofProcess.command ?? [])
             let session = try await Session.open(connection)
             let status = try await session.withOccurrences(tick: .milliseconds(500)) { occurrences -> Int32 in
-                let result = try await session.submit(submission)
+                let (result, _) = try await session.submit(submission)
                 switch result {
                 case .queued(let run):
                     return try await AttachedRun(session: session, run: run, display: display).follow(occurrences)

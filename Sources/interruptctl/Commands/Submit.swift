@@ -17,16 +17,23 @@ struct Submit: AsyncParsableCommand {
 
     @OptionGroup var job: SubmitOptions
     @OptionGroup var display: DisplayOptions
+
+    @Option("Queued means on this many replicas too, such as replicas:1.", "replicas:n", Durability.init)
+    var durability: Durability?
+
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
         let submission = try job.submission(command: RawArguments.ofProcess.command ?? [])
         let session = try await Session.open(connection)
-        let result = try await session.submit(submission)
+        let (result, replication) = try await session.submit(submission, durability)
         switch result {
         case .queued(let run):
             let text = display.isJSON ? Self.json(submission.job, run, .queued) : submission.job.description
             StandardStreams.out(text)
+            if let replication, replication.isShort {
+                throw replication.shortage(of: "job '\(submission.job)' is queued")
+            }
         case .live(let run) where job.unique:
             let state = try await session.asking { () async throws(RedisError) in
                 try await session.client.record(of: run)
@@ -48,8 +55,12 @@ struct Submit: AsyncParsableCommand {
 
 extension Session {
     /// Submits; idempotent by the run id, so an unknown outcome is asked for again.
-    func submit(_ submission: Submission) async throws(CommandFailure) -> SubmissionResult {
-        try await resolving { client, _ throws(RedisError) in try await client.submit(submission) }
+    func submit(
+        _ submission: Submission,
+        _ durability: Durability? = nil
+    ) async throws(CommandFailure) -> (SubmissionResult, Replication?) {
+        try await prepare(durability)
+        return try await resolving(durability) { client, _ throws(RedisError) in try await client.submit(submission) }
     }
 }
 

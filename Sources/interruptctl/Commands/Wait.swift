@@ -67,7 +67,7 @@ struct Wait: AsyncParsableCommand {
                 }
             } catch let error as RedisError {
                 // Redis may be away for a moment: the next look is soon.
-                guard heardAt.duration(to: .now) < OutputReader.patience else { throw CommandFailure(error) }
+                guard heardAt.duration(to: .now) < OutputReader.patience else { throw CommandFailure(asking: error) }
                 if !hasSaidAway { StandardStreams.error(OutputReader.awayText(error, on: display.screen)) }
                 hasSaidAway = true
             }

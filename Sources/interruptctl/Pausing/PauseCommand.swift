@@ -25,11 +25,13 @@ struct PauseCommand: RequestCommand {
     /// What became of a target's gate is said in any case.
     var emptyText: String? { nil }
 
+    func prepare(in session: Session) async throws(CommandFailure) {}
+
     func send(
         to part: TargetPlan.Part,
         only: Set<RunID>?,
         in session: Session
-    ) async throws(CommandFailure) -> [PauseFollower] {
+    ) async throws(CommandFailure) -> RequestAnswer<PauseFollower> {
         let receipts: [PauseReceipt]
         switch part {
         case .one(let reference, let expected):
@@ -43,7 +45,7 @@ struct PauseCommand: RequestCommand {
             show(target, answer)
             receipts = answer.members
         }
-        return receipts.map { PauseFollower($0, action: request.action) }
+        return RequestAnswer(followers: receipts.map { PauseFollower($0, action: request.action) })
     }
 
     private func show(_ target: InterruptTarget, _ answer: GroupPause) {
@@ -59,5 +61,8 @@ struct PauseCommand: RequestCommand {
     }
 
     /// Nothing: somebody may have asked for the opposite meanwhile, and that stays.
-    func sendAgain(to runs: [RunID], in session: Session) async {}
+    func sendAgain(to runs: [RunID], in session: Session) async throws(RedisError) -> [PauseFollower] { [] }
+
+    /// Nothing, for the same reason.
+    func closeAgain(_ plan: TargetPlan, ago: Duration, in session: Session) async throws(RedisError) {}
 }

@@ -29,6 +29,13 @@ struct PauseFollower: RequestFollower {
 
     private var wanted: RunState { action == .pause ? .paused : .running }
 
+    func status(isWaiting: Bool) -> CommandStatus {
+        switch phase {
+        case .ended(let status): status
+        case .open, .acknowledged: isWaiting ? .unconfirmed : .done
+        }
+    }
+
     mutating func begin(now: Timestamp) -> [Step] {
         switch receipt.outcome {
         case .recorded: return [.recorded]
@@ -44,6 +51,9 @@ struct PauseFollower: RequestFollower {
         }
         return []
     }
+
+    /// It is asked once.
+    mutating func observe(repetition: PauseFollower) -> [Step] { [] }
 
     mutating func observe(_ record: RunRecord, elapsed: Duration) -> [Step] {
         self.record = record

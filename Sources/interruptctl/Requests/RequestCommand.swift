@@ -15,6 +15,9 @@ protocol RequestCommand {
     /// What is said when there was nobody to ask it of.
     var emptyText: String? { get }
 
+    /// Asks what has to be known before anything is recorded.
+    func prepare(in session: Session) async throws(CommandFailure)
+
     /// Records the request; returns when every run has its receipt.
     ///
     /// - Parameter only: of a target of many only these runs.
@@ -22,10 +25,24 @@ protocol RequestCommand {
         to part: TargetPlan.Part,
         only: Set<RunID>?,
         in session: Session
-    ) async throws(CommandFailure) -> [Follower]
+    ) async throws(CommandFailure) -> RequestAnswer<Follower>
 
-    /// Asks once more what has no receipt yet. Losing it is no trouble: the next second asks again.
-    func sendAgain(to runs: [RunID], in session: Session) async
+    /// Asks once more, with the same request id, what has no receipt yet; what the answers say.
+    ///
+    /// - Throws: when there was no answer, which is no trouble: it is asked again soon.
+    func sendAgain(to runs: [RunID], in session: Session) async throws(RedisError) -> [Follower]
+
+    /// Sees to it that what the plan's targets have closed is still closed, when the server may have lost it.
+    ///
+    /// - Parameter ago: how long ago it was closed; what somebody has opened since stays open.
+    func closeAgain(_ plan: TargetPlan, ago: Duration, in session: Session) async throws(RedisError)
+}
+
+/// What asking one part of a plan came to.
+struct RequestAnswer<Follower: RequestFollower> {
+    var followers: [Follower]
+    /// What is on record otherwise than asked, whatever the runs do.
+    var trouble: CommandFailure?
 }
 
 extension RequestCommand {
@@ -36,6 +53,7 @@ extension RequestCommand {
         let immediate = immediatePlan
         if immediate != nil { announce() }
         let session = try await Session.open(connection)
+        if !isDryRun { try await prepare(in: session) }
         if let immediate { return try await run(immediate, in: session) }
         if let plan = try await confirmedPlan(in: session) { try await run(plan, in: session) }
     }
@@ -73,17 +91,24 @@ extension RequestCommand {
 
     private func send(_ plan: TargetPlan, in session: Session) async throws(CommandFailure) -> RequestWait<Follower> {
         var followers: [Follower] = []
+        var troubles: [CommandFailure] = []
         for part in plan.parts {
-            let new = try await send(to: part, only: plan.only, in: session)
+            let answer = try await send(to: part, only: plan.only, in: session)
             // A run that two targets stand for is asked once.
             let known = Set(followers.compactMap(\.run))
-            followers += new.filter { $0.run.map { !known.contains($0) } ?? true }
+            followers += answer.followers.filter { $0.run.map { !known.contains($0) } ?? true }
+            if let trouble = answer.trouble { troubles.append(trouble) }
         }
         if let only = plan.only, !display.isJSON {
             let ended = only.subtracting(followers.compactMap(\.run)).count
             if ended > 0 { StandardStreams.error("\(Counted.runs(ended)) ended meanwhile") }
         }
-        return RequestWait(followers: followers, limit: options.wait)
+        return RequestWait(
+            followers: followers,
+            limit: options.wait,
+            troubles: troubles,
+            random: .random(in: 0..<1)
+        )
     }
 
     // MARK: Waiting
@@ -108,12 +133,16 @@ extension RequestCommand {
         var iterator = occurrences.makeAsyncIterator()
         // Listen first, so that no answer is missed; but a server that lets nobody listen must not hold up the request.
         var ticks = 0
+        var isListening = false
         listening: while let occurrence = await iterator.next(isolation: #isolation) {
             switch occurrence {
-            case .listening, .deaf: break listening
+            case .listening:
+                isListening = true
+                break listening
+            case .deaf: break listening
             case .tick:
                 ticks += 1
-                if ticks == RequestWait<Follower>.ticksPerSecond { break listening }
+                if ticks == RequestWait<Follower>.ticksToListen { break listening }
             case .press: throw CommandFailure.silent(130)
             case .event: break
             }
@@ -130,15 +159,16 @@ extension RequestCommand {
             case .press:
                 if !display.isJSON { StandardStreams.error("the request stays on record; nothing was undone") }
                 break waiting
-            case .listening, .deaf: await look(session, &wait, since: started)
+            case .deaf:
+                // Of one who may not listen there is nothing to lose.
+                if isListening { wait.reassertion.connectionWasLost() }
+                isListening = false
+            case .listening:
+                isListening = true
+                await lookAndAsk(session, &wait, plan, since: started)
             case .event(let event):
                 if wait.concerns(event.run) { await look(session, &wait, since: started) }
-            case .tick:
-                await look(session, &wait, since: started)
-                let due = wait.dueAgain()
-                if due.isEmpty { break }
-                await sendAgain(to: due, in: session)
-                await lookForSilence(session, &wait)
+            case .tick: await lookAndAsk(session, &wait, plan, since: started)
             }
         }
         try await finish(wait, in: session, since: started)
@@ -151,15 +181,46 @@ extension RequestCommand {
         }
     }
 
-    /// Reads the records of what is open. Redis may be away for a moment: the next look is soon.
+    /// Reads what is open, and asks again what is due.
+    private func lookAndAsk(
+        _ session: Session,
+        _ wait: inout RequestWait<Follower>,
+        _ plan: TargetPlan,
+        since started: ContinuousClock.Instant
+    ) async {
+        guard await look(session, &wait, since: started) else { return }
+        let elapsed = started.duration(to: .now)
+        let due = wait.dueAgain(at: elapsed)
+        if due.isEmpty { return }
+        var hasArrived = true
+        do throws(RedisError) {
+            if wait.reassertion.isAfterLoss { try await closeAgain(plan, ago: elapsed, in: session) }
+            show(wait.observe(repetitions: try await sendAgain(to: due, in: session)), of: wait)
+        } catch {
+            hasArrived = false  // refused, or Redis is away: it is asked again soon
+        }
+        wait.reassertion.asserted(at: elapsed, hasArrived: hasArrived, random: .random(in: 0..<1))
+        await lookForSilence(session, &wait)
+    }
+
+    /// Reads the records of what is open, and says whether Redis has answered. It may be away for a moment: the next look is
+    /// soon.
+    @discardableResult
     private func look(
         _ session: Session,
         _ wait: inout RequestWait<Follower>,
         since started: ContinuousClock.Instant
-    ) async {
+    ) async -> Bool {
         let open = wait.openRuns
-        guard !open.isEmpty, let records = try? await session.client.records(of: open) else { return }
-        show(wait.observe(records, elapsed: started.duration(to: .now)), of: wait)
+        if open.isEmpty { return true }
+        do throws(RedisError) {
+            let records = try await session.client.records(of: open)
+            show(wait.observe(records, elapsed: started.duration(to: .now)), of: wait)
+            return true
+        } catch {
+            wait.reassertion.connectionWasLost()
+            return false
+        }
     }
 
     /// Asks whether the workers are there. Not being able to ask now says nothing about them.
@@ -181,7 +242,8 @@ extension RequestCommand {
     ) async throws {
         if wait.followers.isEmpty, !display.isJSON, let emptyText { StandardStreams.out(emptyText) }
         let isWaiting = !options.noWait
-        var statuses: [CommandStatus] = []
+        var statuses = wait.troubles.map { CommandStatus(rawValue: $0.status) ?? .failed }
+        for trouble in wait.troubles { trouble.report(on: screen) }
         for var follower in wait.followers {
             // Without waiting, what counts is what the answer said.
             let answered = follower.status(isWaiting: isWaiting)

@@ -24,7 +24,11 @@ protocol RequestFollower: Sendable {
     ///
     /// - Parameter elapsed: the time since the request was sent, by our own clock.
     mutating func observe(_ record: RunRecord, elapsed: Duration) -> [Step]
+    /// What the answer to a repetition says; nothing when it is on record as it was.
+    mutating func observe(repetition: Self) -> [Step]
 
+    /// The exit status if nothing more is waited for.
+    func status(isWaiting: Bool) -> CommandStatus
     /// The lines of a step.
     func lines(_ step: Step, on screen: Screen) -> [String]
     /// The run as one line of JSON.
@@ -55,13 +59,5 @@ extension RequestFollower {
     /// Whether nothing more will come.
     var isEnded: Bool {
         if case .ended = phase { true } else { false }
-    }
-
-    /// The exit status if nothing more is waited for.
-    func status(isWaiting: Bool) -> CommandStatus {
-        switch phase {
-        case .ended(let status): status
-        case .open, .acknowledged: isWaiting ? .unconfirmed : .done
-        }
     }
 }

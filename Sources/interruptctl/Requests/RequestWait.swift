@@ -5,8 +5,8 @@ import InterruptRedis
 struct RequestWait<Follower: RequestFollower> {
     /// How often the records are read again, whatever was heard.
     static var tick: Duration { .milliseconds(250) }
-    /// How many ticks lie between two assertions of the same request, and how many an answer may miss who waits to listen.
-    static var ticksPerSecond: Int { 4 }
+    /// How many ticks somebody waits to listen before the request is sent without.
+    static var ticksToListen: Int { 4 }
 
     /// What is worth saying of a run.
     enum News {
@@ -19,14 +19,21 @@ struct RequestWait<Follower: RequestFollower> {
 
     private(set) var followers: [Follower]
     private let limit: Duration?
-    private var ticks = 0
+    /// When the same is said again.
+    var reassertion: Reassertion
+    /// What is on record otherwise than asked, whatever the runs do.
+    let troubles: [CommandFailure]
     /// Of whose workers' silence was told.
     private var silent: Set<Int> = []
 
-    /// - Parameter limit: how long to wait; `nil` is the longest that a run may take.
-    init(followers: [Follower], limit: Duration?) {
+    /// - Parameters:
+    ///   - limit: how long to wait; `nil` is the longest that a run may take.
+    ///   - random: a number from 0 up to 1.
+    init(followers: [Follower], limit: Duration?, troubles: [CommandFailure] = [], random: Double = 0.5) {
         self.followers = followers
         self.limit = limit
+        self.troubles = troubles
+        reassertion = Reassertion(random: random)
     }
 
     mutating func begin(now: Timestamp) -> [Said] {
@@ -67,11 +74,18 @@ struct RequestWait<Follower: RequestFollower> {
         }
     }
 
-    /// Counts a tick; every second the runs without a receipt.
-    mutating func dueAgain() -> [RunID] {
-        ticks += 1
-        guard ticks.isMultiple(of: Self.ticksPerSecond) else { return [] }
-        return followers.filter(\.needsReceipt).compactMap(\.run)
+    /// The runs without a receipt, when it is time to ask them again.
+    func dueAgain(at elapsed: Duration) -> [RunID] {
+        reassertion.isDue(at: elapsed) ? followers.filter(\.needsReceipt).compactMap(\.run) : []
+    }
+
+    /// Takes in what a repetition was answered.
+    mutating func observe(repetitions: [Follower]) -> [Said] {
+        repetitions.flatMap { repetition in
+            followers.indices.filter { followers[$0].run == repetition.run && followers[$0].needsReceipt }.flatMap {
+                index in followers[index].observe(repetition: repetition).map { (index, .step($0)) }
+            }
+        }
     }
 
     /// The lines for people; of several runs each line names its job.

@@ -6,6 +6,10 @@ struct StopFollower: RequestFollower {
     enum Step: Equatable {
         /// The request is on record.
         case recorded
+        /// The request is on so many replicas of those that were asked for.
+        case replicated(Replication)
+        /// The record was gone, as after a fail-over, and is there again.
+        case recordedAgain
         /// The stage rises above that of a softer request.
         case escalated
         /// One at least as hard was on record.
@@ -38,35 +42,51 @@ struct StopFollower: RequestFollower {
     private(set) var record: RunRecord?
     private(set) var acknowledgedAfter: Duration?
     private(set) var confirmedAfter: Duration?
+    /// How many replicas have it, when that was asked.
+    let replication: Replication?
+    /// Whether the newest answer knew no such run any more.
+    private(set) var isGone = false
     private let inForce: InterruptSignal?
     private let receiptState: RunState?
     private var hasSaidHoldout = false
     private var saidMoreTime = Duration.zero
 
-    /// - Parameter isRepetition: this program asked for the same before, so that the record may know it already.
-    init(_ receipt: InterruptReceipt, signal: InterruptSignal, isRepetition: Bool = false) {
+    /// - Parameters:
+    ///   - isRepetition: this program asked for the same before, so that the record may know it already.
+    ///   - replication: how many replicas have it, when that was asked.
+    init(
+        _ receipt: InterruptReceipt,
+        signal: InterruptSignal,
+        isRepetition: Bool = false,
+        replication: Replication? = nil
+    ) {
         job = receipt.job
         run = receipt.run
         self.signal = signal
-        outcome = receipt.outcome
+        // An end that somebody had asked for with this id is ours only if it was us.
+        let hasEnded = receipt.outcome == .known && receipt.state?.isEnd == true
+        outcome = hasEnded && !isRepetition ? .ended : receipt.outcome
         inForce = receipt.signal
         receiptState = receipt.state
         isAlreadyRequested = outcome == .already || outcome == .known && !isRepetition
+        self.replication = replication
     }
 
     mutating func begin(now: Timestamp) -> [Step] {
+        let replicated = replication.map { [Step.replicated($0)] } ?? []
         switch outcome {
-        case .accepted: return [.recorded]
-        case .escalated: return [.escalated]
+        case .accepted: return [.recorded] + replicated
+        case .escalated: return [.escalated] + replicated
         case .already, .known:
-            guard isAlreadyRequested, let inForce else { return [.recorded] }
+            guard isAlreadyRequested, let inForce else { return [.recorded] + replicated }
             let ago = now - inForce.triggeredAt
-            return [.alreadyRequested(stage: inForce.stage, by: inForce.triggeredBy, ago: ago)]
+            return [.alreadyRequested(stage: inForce.stage, by: inForce.triggeredBy, ago: ago)] + replicated
         case .stopped:
-            phase = .ended(.done)
+            // Its end is on record, and nowhere else.
+            phase = .ended(isShort ? .unconfirmed : .done)
             acknowledgedAfter = .zero
             confirmedAfter = .zero
-            return [.recorded, .neverStarted]
+            return [.recorded] + replicated + [.neverStarted]
         case .ended, .replaced:
             phase = .ended(.alreadyEnded)
             return []
@@ -76,8 +96,31 @@ struct StopFollower: RequestFollower {
         }
     }
 
+    private var isShort: Bool { replication?.isShort ?? false }
+
+    mutating func observe(repetition: StopFollower) -> [Step] {
+        isGone = repetition.outcome == .missing
+        switch repetition.outcome {
+        case .accepted, .escalated: return [.recordedAgain]
+        case .stopped:
+            // It is queued again, and now it has ended.
+            phase = .ended(.done)
+            return [.recordedAgain, .neverStarted]
+        case .already, .known, .ended, .missing, .replaced: return []
+        }
+    }
+
+    func status(isWaiting: Bool) -> CommandStatus {
+        switch phase {
+        case .ended(let status): status
+        case .open where isGone: .failed
+        case .open, .acknowledged: isWaiting || isShort ? .unconfirmed : .done
+        }
+    }
+
     mutating func observe(_ record: RunRecord, elapsed: Duration) -> [Step] {
         self.record = record
+        isGone = false
         if isEnded { return [] }
         var steps: [Step] = []
         if phase == .open, record.acknowledgedAt != nil, let stage = record.stage, stage >= signal.stage {
@@ -138,7 +181,7 @@ struct StopFollower: RequestFollower {
     func json(error: String?) -> JSONValue {
         let state = record?.state ?? receiptState
         let stage = record?.stage ?? inForce?.stage
-        return .object([
+        var members: [String: JSONValue] = [
             "job": .string(job), "run": run.map { .string($0.rawValue) } ?? .null,
             "request_id": .string((outcome == .already ? inForce?.id ?? signal.id : signal.id).rawValue),
             "state": state.map { .string($0.rawValue) } ?? .null,
@@ -148,6 +191,8 @@ struct StopFollower: RequestFollower {
             "confirmed_ms": confirmedAfter.map { .integer($0.milliseconds) } ?? .null,
             "already_requested": .bool(isAlreadyRequested),
             "error": error.map { .string($0) } ?? .null,
-        ])
+        ]
+        members["replicas"] = replication.map { .integer(Int64($0.stored)) } ?? .null
+        return .object(members)
     }
 }

@@ -29,6 +29,13 @@ struct StopOptions: ParsableArguments {
     @Option("Asking again with the same id interrupts once.", "id", Parse.name)
     var requestID: Name?
 
+    @Option(
+        "Stored means on this many replicas too, such as replicas:1; fewer is exit status 5.",
+        "replicas:n",
+        Durability.init
+    )
+    var durability: Durability?
+
     /// The interrupt that is asked for.
     func signal(stage: InterruptStage) -> InterruptSignal {
         InterruptSignal(

@@ -14,6 +14,10 @@ extension StopFollower {
             "(stage \(stage.rawValue) \(stage.name), request \(screen.shown(signal.id.rawValue, limit: 130)))"
         switch step {
         case .recorded: return ["\(sent) \(details)"]
+        case .replicated(let replication):
+            if !replication.isShort { return [replication.text] }
+            return ["\(replication.text): until they have it, a fail-over loses the request"]
+        case .recordedAgain: return ["Redis had lost the request; it is on record again"]
         case .escalated: return ["\(sent) \(details), harder than what was asked before"]
         case .alreadyRequested(let stage, let who, let ago):
             let name = who.map { ", by \(screen.shown($0, limit: 80))" } ?? ""
@@ -50,6 +54,9 @@ extension StopFollower {
         case .alreadyEnded:
             let how = record.map { $0.state.rawValue } ?? "ended"
             return CommandFailure(status, "job '\(job)' \(how) by itself before the interrupt could act")
+        case .unconfirmed where !isWaiting || outcome == .stopped:
+            let what = outcome == .stopped ? "the end of queued job '\(job)' is" : "the interrupt of job '\(job)' is"
+            return replication?.shortage(of: "\(what) recorded")
         case .unconfirmed:
             if let survivors = record?.holdout(at: now), survivors.survivors != nil {
                 return CommandFailure(
@@ -68,6 +75,12 @@ extension StopFollower {
                 "the interrupt of job '\(job)' is recorded but not confirmed after \(waited.displayText): \(known)",
                 hint: "\(holdout ?? why); ask again with 'interruptctl status \(job)', "
                     + (holdout == nil ? harder : "at the latest it ends with its worker's process")
+            )
+        case .failed where isGone:
+            return CommandFailure(
+                status,
+                "Failed to interrupt command: the record of job '\(job)' is gone from Redis, and the request with it",
+                hint: "its worker may still run it: see that one's log"
             )
         case .failed:
             let why = record?.error.map { ": " + $0.escapedForDisplay(limit: 300) } ?? ""

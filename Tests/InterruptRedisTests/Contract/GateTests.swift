@@ -27,6 +27,33 @@ import Testing
         }
     }
 
+    @Test func `that the server has lost is closed again, unless somebody has opened it or it stands`() async throws {
+        try await withScene { scene in
+            let queue = try InterruptTarget("queue:default")
+            let gate = "interrupt/gate/queue:default"
+            let drain = InterruptSignal(stage: .drain, triggeredBy: "ops")
+            let client = scene.client
+            // An earlier one was opened: that is not about this one.
+            _ = try await client.interrupt(queue, InterruptSignal(stage: .drain))
+            #expect(try await client.openGate(queue, by: "boss"))
+            let openedAt = try await client.serverTime()
+            try await scene.until { try await client.serverTime() - openedAt > .milliseconds(20) }
+            _ = try await client.interrupt(queue, drain)
+            let before = try await scene.dump()
+            try await client.closeGateAgain(queue, drain, ago: .milliseconds(10))
+            #expect(try await scene.dump() == before)
+            try await scene.command("DEL", gate)
+            try await client.closeGateAgain(queue, drain, ago: .milliseconds(10))
+            #expect(try await scene.command("HGET", gate, "request_id").text == drain.id.rawValue)
+            #expect(try await client.openGate(queue, by: "boss"))
+            try await client.closeGateAgain(queue, drain, ago: .seconds(5))
+            #expect(try await !scene.exists(gate))
+            // One that stood only while members were listed is not missed.
+            try await client.closeGateAgain(queue, InterruptSignal(), ago: .seconds(0))
+            #expect(try await !scene.exists(gate))
+        }
+    }
+
     @Test func `of a cancel on a group stays until its last live run has ended and a minute more`() async throws {
         try await withScene { scene in
             let worker = try await ScriptWorker(scene)

@@ -142,6 +142,66 @@ import Testing
         }
     }
 
+    @Test func `again is known when the run has ended since, and touches no newer run of the job`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let run = try await scene.running("a", on: worker)
+            let harder = InterruptSignal(stage: .kill)
+            for signal in [plain, harder] { _ = try await scene.interrupt(run, signal) }
+            _ = try await worker.end(run)
+            let newer = try await scene.running("a", on: worker)
+            let before = try await scene.dump()
+            for signal in [plain, harder] {
+                let receipt = try await scene.interrupt(run, signal)
+                #expect(receipt.outcome == .known && receipt.run == run && receipt.state?.isEnd == true)
+            }
+            #expect(try await scene.interrupt(run, InterruptSignal()).outcome == .ended)
+            #expect(try await scene.dump() == before)
+            #expect(try await scene.state(newer) == .running)
+        }
+    }
+
+    @Test func `a target again asks those too whom the first attempt has ended`() async throws {
+        try await withScene { scene in
+            let runs = [try await scene.submit("a", groups: ["g"]), try await scene.submit("b", groups: ["g"])]
+            let group = try InterruptTarget("group:g")
+            var members: [RunID] = []
+            for outcome in [InterruptReceipt.Outcome.stopped, .known] {
+                let receipts = try await scene.client.interrupt(group, plain, members: &members)
+                #expect(Set(receipts.compactMap(\.run)) == Set(runs) && Set(members) == Set(runs))
+                #expect(receipts.allSatisfy { $0.outcome == outcome && $0.state == .interrupted })
+            }
+            #expect(try await scene.client.interrupt(group, plain).isEmpty)
+        }
+    }
+
+    @Test func `a replica says nothing that only it believes`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let ended = try await scene.running("ended", on: worker)
+            _ = try await worker.end(ended)
+            let run = try await scene.running("a", on: worker)
+            _ = try await scene.interrupt(run, plain)
+            let live = try scene.submission("a")
+            let before = try await scene.dump()
+            try await scene.command("REPLICAOF", "127.0.0.1", "1")
+            let missing = RunReference.job(try Name("no"))
+            for reference in [missing, .run(ended), .run(run)] {
+                let error = await #expect(throws: RedisError.self) {
+                    try await scene.client.interrupt([reference], plain)
+                }
+                #expect(error?.replyPrefix == "READONLY", "\(reference)")
+            }
+            let nobody = await #expect(throws: RedisError.self) {
+                try await scene.client.interrupt(try InterruptTarget("group:nobody"), plain)
+            }
+            #expect(nobody?.replyPrefix == "READONLY")
+            let submitted = await #expect(throws: RedisError.self) { try await scene.client.submit(live) }
+            #expect(submitted?.replyPrefix == "READONLY")
+            #expect(try await scene.dump() == before)
+        }
+    }
+
     @Test func `250 runs takes three scripts and gives a receipt each, in order`() async throws {
         try await withScene { scene in
             var runs: [RunID] = []
