@@ -219,6 +219,11 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(
+            name: "SimulationTests",
+            dependencies: ["InterruptCore", "InterruptJSON", "InterruptRedis", "InterruptWorker"],
+            swiftSettings: strict
+        ),
+        .testTarget(
             name: "EndToEndTests",
             dependencies: [
                 "InterruptRedis", "embedded-worker", "interrupt-launch", "interruptctl", "interruptd",
