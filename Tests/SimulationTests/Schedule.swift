@@ -50,6 +50,7 @@ struct Schedule {
         if faults == 0 { watchCalm(fleet) }
         world.run(until: VirtualInstant(microseconds: Int64(Self.troubled) * 1_000).advanced(by: Self.healing))
         checkDelivery(fleet, recordedBy: world.now.advanced(by: .zero - Self.healing))
+        checkMailboxes(setBy: world.now.advanced(by: .zero - Self.healing))
         for worker in fleet.all { worker.close() }
         world.run(until: world.now.advanced(by: .seconds(60)))
         for call in world.promises.open.sorted() { world.broken("call \(call) was never answered") }
@@ -192,20 +193,20 @@ struct Schedule {
     private func isHeld(_ record: ModelServer.Run) -> Bool { flags.held.contains(record.queue) }
 
     /// A flag that can be read is taken in; only one that the server has set as a mirror may stay.
-    private func checkMailbox(of run: RunID, _ record: ModelServer.Run, setBy latest: VirtualInstant) {
-        let key = server.keys.flag(.job(record.job))
-        guard let value = server.values[key], let setAt = flags.setAt[key], setAt <= latest,
-            record.worker != nil, !record.state.isEnd,
-            value == "1" || value.hasPrefix("{\"stage\":") && value.last == "}"
-        else { return }
-        world.broken("\(run) goes on, though \(value) is in its mailbox")
+    private func checkMailboxes(setBy latest: VirtualInstant) {
+        for (run, record) in server.runs where record.worker != nil && !record.state.isEnd {
+            let key = server.keys.flag(.job(record.job))
+            guard let value = server.values[key], let setAt = flags.setAt[key], setAt <= latest,
+                value == "1" || value.hasPrefix("{\"stage\":") && value.last == "}"
+            else { continue }
+            world.broken("\(run) goes on, though \(value) is in its mailbox")
+        }
     }
 
     private func checkDelivery(_ fleet: Fleet, recordedBy latest: VirtualInstant) {
         for (run, record) in server.runs.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
             if record.starts > 1 { world.broken("\(run) was started \(record.starts) times") }
             if record.state == .queued, !server.isWaiting(run) { world.broken("\(run) is queued and in no queue") }
-            checkMailbox(of: run, record, setBy: latest)
             // What was offered to a worker that takes nothing more stays its name's until that comes back.
             if record.state == .queued, !isHeld(record), !fleet.all.contains(where: \.isDraining),
                 let worker = fleet.living.first(where: \.isIdle)

@@ -1,4 +1,5 @@
 import InterruptCore
+import InterruptTesting
 
 @testable import InterruptRedis
 
