@@ -219,8 +219,16 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(
+            name: "FuzzTests",
+            dependencies: [
+                "InterruptJSON", "InterruptRedis", "InterruptWorker", "interrupt-launch", "interruptctl", "interruptd",
+                .product(name: "NIOCore", package: "swift-nio"),
+            ] + testing,
+            swiftSettings: strict
+        ),
+        .testTarget(
             name: "SimulationTests",
-            dependencies: ["InterruptCore", "InterruptJSON", "InterruptRedis", "InterruptWorker"],
+            dependencies: ["InterruptCore", "InterruptJSON", "InterruptRedis", "InterruptTesting", "InterruptWorker"],
             swiftSettings: strict
         ),
         .testTarget(
@@ -232,3 +240,8 @@ let package = Package(
         ),
     ]
 )
+
+// `Scripts/fuzz` builds with a sanitizer, which takes minutes: only what it runs then.
+if Context.environment["INTERRUPT_FUZZ"] != nil {
+    package.targets.removeAll { $0.type == .test && $0.name != "FuzzTests" }
+}
