@@ -51,6 +51,7 @@ struct Schedule {
         world.run(until: VirtualInstant(microseconds: Int64(Self.troubled) * 1_000).advanced(by: Self.healing))
         checkDelivery(fleet, recordedBy: world.now.advanced(by: .zero - Self.healing))
         checkMailboxes(setBy: world.now.advanced(by: .zero - Self.healing))
+        checkQueues(fleet)
         for worker in fleet.all { worker.close() }
         world.run(until: world.now.advanced(by: .seconds(60)))
         for call in world.promises.open.sorted() { world.broken("call \(call) was never answered") }
@@ -203,16 +204,21 @@ struct Schedule {
         }
     }
 
-    private func checkDelivery(_ fleet: Fleet, recordedBy latest: VirtualInstant) {
-        for (run, record) in server.runs.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
-            if record.starts > 1 { world.broken("\(run) was started \(record.starts) times") }
-            if record.state == .queued, !server.isWaiting(run) { world.broken("\(run) is queued and in no queue") }
+    private func checkQueues(_ fleet: Fleet) {
+        for (run, record) in server.runs {
             // What was offered to a worker that takes nothing more stays its name's until that comes back.
             if record.state == .queued, !isHeld(record), !fleet.all.contains(where: \.isDraining),
                 let worker = fleet.living.first(where: \.isIdle)
             {
                 world.broken("\(run) waits, though \(worker.name) has nothing to do")
             }
+        }
+    }
+
+    private func checkDelivery(_ fleet: Fleet, recordedBy latest: VirtualInstant) {
+        for (run, record) in server.runs.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            if record.starts > 1 { world.broken("\(run) was started \(record.starts) times") }
+            if record.state == .queued, !server.isWaiting(run) { world.broken("\(run) is queued and in no queue") }
             guard !record.state.isEnd, let request = server.requests[run], request.recordedAt <= latest else {
                 continue
             }
