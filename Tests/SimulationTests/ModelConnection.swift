@@ -82,6 +82,9 @@ final class ModelConnection {
         guard let failed = state.close(cause, culprit: culprit) else { return }
         isCut = true
         for (answer, error) in failed { answer.give(.failure(error)) }
+        // Not simulated: a read that still waits at the server, because that has not heard of the end, can take an entry
+        // when the next connection has read its pending ones already. It then waits for the connect after that.
+        server.stopWaiting(id)
         // The server hears of it a little later, if at all.
         let id = id
         world.after(isSilent ? .seconds(20) : world.latency()) { [server] in server.close(id) }

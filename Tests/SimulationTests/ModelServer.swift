@@ -77,6 +77,10 @@ final class ModelServer {
 
     func close(_ id: Int) {
         sessions[id] = nil
+        stopWaiting(id)
+    }
+
+    func stopWaiting(_ id: Int) {
         blocked.removeAll { $0.session == id }
     }
 
