@@ -220,6 +220,19 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(
+            name: "FuzzTests",
+            dependencies: [
+                "InterruptJSON", "InterruptRedis", "InterruptWorker", "interrupt-launch", "interruptctl", "interruptd",
+                .product(name: "NIOCore", package: "swift-nio"),
+            ] + testing,
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "SimulationTests",
+            dependencies: ["InterruptCore", "InterruptJSON", "InterruptRedis", "InterruptTesting", "InterruptWorker"],
+            swiftSettings: strict
+        ),
+        .testTarget(
             name: "EndToEndTests",
             dependencies: [
                 "InterruptRedis", "embedded-worker", "interrupt-launch", "interruptctl", "interruptd",
@@ -228,3 +241,8 @@ let package = Package(
         ),
     ]
 )
+
+// `Scripts/fuzz` builds with a sanitizer, which takes minutes: only what it runs then.
+if Context.environment["INTERRUPT_FUZZ"] != nil {
+    package.targets.removeAll { $0.type == .test && $0.name != "FuzzTests" }
+}

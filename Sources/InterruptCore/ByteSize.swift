@@ -11,10 +11,12 @@ package struct ByteSize: Equatable, CustomStringConvertible {
     /// A whole number, with `K`, `M`, `G` or `T` in either case or none; `nil` for anything else, and for more than there
     /// can be.
     package init?(_ text: String) {
-        let unit = Self.units.first { text.uppercased().hasSuffix($0.name) }
-        let digits = text.dropLast(unit?.name.count ?? 0)
-        guard digits.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
-            let number = Int64(digits)
+        let last = text.utf8.last
+        // By bytes: among characters, there are others that count as one of the letters, or become one.
+        let unit = Self.units.first { $0.name.utf8.last == last || $0.name.lowercased().utf8.last == last }
+        let digits = text.utf8.dropLast(unit == nil ? 0 : 1)
+        guard digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
+            let number = Int64(String(decoding: digits, as: UTF8.self))
         else { return nil }
         let (bytes, isTooLarge) = number.multipliedReportingOverflow(by: unit?.factor ?? 1)
         if isTooLarge { return nil }

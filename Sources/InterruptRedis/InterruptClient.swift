@@ -24,7 +24,8 @@ public struct InterruptClient: Sendable {
             repliesLast: repliesLast
         )
         if let parts = reply.array, parts.count == 2, parts[0].text == "refused" {
-            throw RedisError(.reply, parts[1].text ?? "")
+            // It names what stands in records, and is shown as it is.
+            throw RedisError(.reply, (parts[1].text ?? "").escapedForDisplay(limit: 400))
         }
         return reply
     }

@@ -13,15 +13,36 @@ final class RunQueue: Sendable {
     private let pendingEntries: PendingEntries
     private let held: Mutex<HeldQueues<ContinuousClock.Instant>>
 
-    /// How far this consumer's own pending entries were read since they had to be read again; `nil` when they all were.
+    /// How far this consumer's own pending entries were read since they had to be read again.
     private final class PendingEntries: Sendable {
-        private let cursors = Mutex<[Name: String]?>([:])
-        func readAgain() { cursors.withLock { $0 = [:] } }
-        var now: [Name: String]? { cursors.withLock { $0 } }
+        private struct State {
+            /// `nil` when they all were read.
+            var cursors: [Name: String]? = [:]
+            /// When they are read once more.
+            var again: ContinuousClock.Instant?
+        }
+
+        private let state = Mutex(State())
+
+        func readAgain() { state.withLock { $0.cursors = [:] } }
+
+        /// A new connection. A server that has not noticed that the one before is lost may still give it what comes, for as
+        /// long as that waits there.
+        func connected() {
+            state.withLock { $0 = State(again: .now + RunQueue.wait + .seconds(1)) }
+        }
+
+        func cursors(at now: ContinuousClock.Instant) -> [Name: String]? {
+            state.withLock { state in
+                if let again = state.again, again <= now { state = State() }
+                return state.cursors
+            }
+        }
+
         func read(_ offers: [RunOffer]) {
-            cursors.withLock { cursors in
-                if offers.isEmpty { cursors = nil }
-                for offer in offers { cursors?[offer.queue] = offer.entry }
+            state.withLock { state in
+                if offers.isEmpty { state.cursors = nil }
+                for offer in offers { state.cursors?[offer.queue] = offer.entry }
             }
         }
     }
@@ -54,7 +75,7 @@ final class RunQueue: Sendable {
             configuration: blocking,
             log: log
         ) { connection throws(RedisError) in
-            pendingEntries.readAgain()
+            pendingEntries.connected()
             let creations = queues.map {
                 RedisCommand("XGROUP", "CREATE", .init(keys.queue($0)), .init(RedisKeys.consumerGroup), "0", "MKSTREAM")
             }
@@ -95,7 +116,7 @@ final class RunQueue: Sendable {
                 continue
             }
             let offers: [RunOffer]
-            if let cursors = pendingEntries.now {
+            if let cursors = pendingEntries.cursors(at: .now) {
                 offers = try await pending(after: cursors, limit: limit)
                 pendingEntries.read(offers)
             } else {

@@ -13,6 +13,7 @@ import Testing
 
     @Test(arguments: [
         "", "M", "1.5G", "-1G", "+1G", "1 G", "1GB", "1GG", "512Q", "0x10", "١G", "9999999999T", "9223372036854775808",
+        "5\u{FB06}", "5\u{212A}",
     ])
     func `are nothing else, and no more than there can be`(text: String) {
         #expect(ByteSize(text) == nil)

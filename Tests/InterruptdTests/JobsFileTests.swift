@@ -194,6 +194,18 @@ import Testing
             #"jobs: {a: {command: [ls], parameters: {p: {type: text, pattern: '(a)\1'}}}}"#,
             "back references are not read"
         ),
+        (
+            "jobs: {a: {command: [ls], parameters: {p: {type: text, pattern: '\(String(repeating: "(", count: 101))'}}}}",
+            "more than 100 parentheses"
+        ),
+        (
+            "jobs: {a: {command: [ls], parameters: {p: {type: text, pattern: '\(String(repeating: "a", count: 1_025))'}}}}",
+            "1025 bytes, at most 1024"
+        ),
+        (
+            "jobs: {a: {command: [ls], parameters: {p: {type: text, pattern: '((a{1,99}){9,99}){9}'}}}}",
+            "repetitions, multiplied, are more than 1000"
+        ),
         ("jobs: {a: {command: [ls], parameters: {p: {type: text, min: 1}}}}", "unknown 'min': known are default, type"),
         ("jobs: {a: {command: [ls], parameters: {p: {type: integer, min: 5, max: 4}}}}", "min: 5 is more than max, 4"),
         ("jobs: {a: {command: [ls], parameters: {p: {type: integer, max: x}}}}", "'x' is not a whole number"),

@@ -24,11 +24,23 @@ extension RedisEndpoint {
         case "rediss": try self.init(tcp: rest, usesTLS: true)
         case "redis+unix", "unix": try self.init(unix: rest)
         case "redis+sentinel": throw RedisURLError("redis+sentinel:// is not supported yet")
+        // What has anything else in it is no scheme, but may have a password.
+        case let scheme where !scheme.utf8.allSatisfy(Self.isOfScheme):
+            throw RedisURLError("the Redis URL begins with no scheme: use redis://, rediss:// (TLS) or redis+unix://")
         case let scheme:
             throw RedisURLError(
                 "scheme '\(String(scheme).escapedForDisplay(limit: 40))' of the Redis URL is not known: "
                     + "use redis://, rediss:// (TLS) or redis+unix://"
             )
+        }
+    }
+
+    private static func isOfScheme(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "."):
+            true
+        default: false
         }
     }
 

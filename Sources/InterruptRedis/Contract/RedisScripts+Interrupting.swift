@@ -9,6 +9,7 @@ extension RedisScripts {
     static let interrupt = script(
         "interrupt",
         using: [primaryOnly, history, flags, requests],
+        least: 11,
         """
         -- The record as a flag, for checkers in other programs. The same record always gives the same text.
         local function mirror(run, request, stage)
@@ -79,6 +80,7 @@ extension RedisScripts {
     static let acknowledge = script(
         "acknowledge",
         using: [history, instants, requests, pauses],
+        least: 13,
         """
         local signal = read_signal(2)
         local run, instance, way = ARGV[11], ARGV[12], ARGV[13]
@@ -121,6 +123,7 @@ extension RedisScripts {
     static let importFlag = script(
         "import_flag",
         using: [history, flags, requests],
+        least: 13,
         """
         local signal = read_signal(2)
         local run, job, value = ARGV[11], ARGV[12], ARGV[13]
@@ -140,6 +143,7 @@ extension RedisScripts {
     static let adoptFlag = script(
         "adopt_flag",
         using: [flags],
+        least: 4,
         """
         if flag_value(ARGV[2]) ~= ARGV[3] then return 0 end
         redis.call('SET', \(key.flag) .. ARGV[2], ARGV[4], 'KEEPTTL')
@@ -151,6 +155,7 @@ extension RedisScripts {
     static let dropFlag = script(
         "drop_flag",
         using: [flags],
+        least: 3,
         """
         if flag_value(ARGV[2]) ~= ARGV[3] then return 0 end
         return redis.call('DEL', \(key.flag) .. ARGV[2])
@@ -165,9 +170,13 @@ extension RedisScripts {
     static let closeGate = script(
         "close_gate",
         using: [history, requests],
+        least: 12,
         """
         local signal = read_signal(2)
         local gate, lifetime = \(key.gate) .. ARGV[11], ARGV[12]
+        if lifetime ~= 'open' and lifetime ~= 'empty' and (not string.find(lifetime, '^%d+$') or #lifetime > 12) then
+          return redis.error_reply('ERR close_gate: its lifetime is no number of milliseconds')
+        end
         local now = now_ms()
         local function was_opened_since(at_ms)
           for _, entry in ipairs(redis.call('XREVRANGE', \(key.history), '+', '-', 'COUNT', 1000)) do
@@ -206,6 +215,7 @@ extension RedisScripts {
     static let openGate = script(
         "open_gate",
         using: [history],
+        least: 4,
         """
         local gate = \(key.gate) .. ARGV[2]
         local id = redis.call('HGET', gate, 'request_id')

@@ -8,6 +8,7 @@ extension RedisScripts {
     static let pause = script(
         "pause",
         using: [],
+        least: 5,
         """
         local is_pause, id, who, expected = ARGV[2] == 'pause', ARGV[3], ARGV[4], ARGV[5]
         local now = now_ms()
@@ -53,6 +54,7 @@ extension RedisScripts {
     static let hold = script(
         "hold",
         using: [history],
+        least: 5,
         """
         local target, id, who, now = ARGV[3], ARGV[4], ARGV[5], now_ms()
         local event = 'gate_opened'
@@ -75,6 +77,7 @@ extension RedisScripts {
     static let paused = script(
         "paused",
         using: [history, pauses],
+        least: 4,
         """
         local run, is_paused = ARGV[2], ARGV[4] == '1'
         local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance', 'job', 'stage', 'paused_by', 'resumed_by')

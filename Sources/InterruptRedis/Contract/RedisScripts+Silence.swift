@@ -6,6 +6,7 @@ extension RedisScripts {
     static let survey = script(
         "survey",
         using: [],
+        least: 1,
         """
         local now = now_ms()
         for _, run in ipairs(redis.call('ZRANGEBYSCORE', \(key.delayed), '-inf', now, 'LIMIT', 0, 100)) do
@@ -35,6 +36,7 @@ extension RedisScripts {
     static let markSilent = script(
         "mark_silent",
         using: [history],
+        least: 5,
         """
         local name, worker = ARGV[2], \(key.worker) .. ARGV[2]
         local fields = redis.call('HMGET', worker, 'instance', 'heartbeat', 'seen_at_ms')
@@ -61,7 +63,11 @@ extension RedisScripts {
     static let takeOver = script(
         "take_over",
         using: [history, flags, pauses, endings, retries],
+        least: 9,
         """
+        if not string.find(ARGV[7], '^[1-9]%d*$') or #ARGV[7] > 10 then
+          return redis.error_reply('ERR take_over: its retention is no number of seconds')
+        end
         local worker, run = ARGV[2], ARGV[5]
         local holder = redis.call('HMGET', \(key.worker) .. worker, 'instance', 'heartbeat')
         if holder[1] ~= ARGV[3] or holder[2] ~= ARGV[4] then return 'heard' end
@@ -85,7 +91,11 @@ extension RedisScripts {
     static let forget = script(
         "forget",
         using: [history, flags, pauses, endings],
+        least: 4,
         """
+        if not string.find(ARGV[4], '^[1-9]%d*$') or #ARGV[4] > 10 then
+          return redis.error_reply('ERR forget: its retention is no number of seconds')
+        end
         local run, who = ARGV[2], ARGV[3]
         local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'worker', 'instance')
         local state, job, worker = fields[1], fields[2], fields[3] or ''

@@ -8,6 +8,7 @@ extension RedisScripts {
     static let enter = script(
         "enter",
         using: [history],
+        least: 4,
         """
         local worker, instance, dead = ARGV[2], ARGV[3], ARGV[4]
         local fields = redis.call('HMGET', \(key.worker) .. worker, 'instance', 'silent_since_ms')
@@ -21,7 +22,7 @@ extension RedisScripts {
         redis.call('HSET', \(key.meta), 'v', 1)
         redis.call('HSET', \(key.worker) .. worker, 'instance', instance, 'started_at_ms', now, 'seen_at_ms', now,
           'heartbeat', 0, 'running', 0)
-        for i = 5, #ARGV, 2 do redis.call('HSET', \(key.worker) .. worker, ARGV[i], ARGV[i + 1]) end
+        for i = 5, #ARGV - 1, 2 do redis.call('HSET', \(key.worker) .. worker, ARGV[i], ARGV[i + 1]) end
         redis.call('SADD', \(key.workers), worker)
         if holder ~= instance then record(now, 'worker_started', '', '', 'worker', worker) end
         local left = {}
@@ -41,6 +42,7 @@ extension RedisScripts {
     static let heartbeat = script(
         "heartbeat",
         using: [history],
+        least: 5,
         """
         local worker = \(key.worker) .. ARGV[2]
         local fields = redis.call('HMGET', worker, 'instance', 'silent_since_ms')
@@ -65,6 +67,7 @@ extension RedisScripts {
     static let leave = script(
         "leave",
         using: [history],
+        least: 3,
         """
         if redis.call('HGET', \(key.worker) .. ARGV[2], 'instance') ~= ARGV[3] then return 'replaced' end
         redis.call('DEL', \(key.worker) .. ARGV[2])
@@ -81,8 +84,12 @@ extension RedisScripts {
     static let lose = script(
         "lose",
         using: [history, flags, pauses, endings, retries],
+        least: 5,
         """
         local run = ARGV[2]
+        if not string.find(ARGV[5], '^[1-9]%d*$') or #ARGV[5] > 10 then
+          return redis.error_reply('ERR lose: its retention is no number of seconds')
+        end
         local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'instance', 'worker')
         if not fields[4] or is_end[fields[1]] or fields[3] == ARGV[3] then return 'OK' end
         if redis.call('HGET', \(key.worker) .. fields[4], 'instance') ~= ARGV[3] then return 'replaced' end

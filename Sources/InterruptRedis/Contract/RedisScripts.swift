@@ -20,11 +20,16 @@ enum RedisScripts {
     static let submit = script(
         "submit",
         using: [primaryOnly, history, flags, gates],
+        least: 13,
         """
         local job, run, queue, groups = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
         local owner = redis.call('HGET', \(key.run) .. run, 'job')
         if owner == job then return {'queued', run} end
         if owner then return {'refused', 'run ' .. run .. ' is one of job ' .. owner} end
+        local further = tonumber(ARGV[13])
+        if not further or further < 0 or further ~= math.floor(further) or 13 + 2 * further > #ARGV or #ARGV % 2 == 0 then
+          return redis.error_reply('ERR submit: its fields and variables are not pairs')
+        end
         local current = redis.call('HGET', \(key.job) .. job, 'run')
         if current then
           local state = redis.call('HGET', \(key.run) .. current, 'state')
@@ -42,7 +47,7 @@ enum RedisScripts {
         redis.call('HSET', \(key.meta), 'v', 1)
         redis.call('HSET', \(key.job) .. job, 'run', run)
         redis.call('PERSIST', \(key.job) .. job)
-        local variables = 14 + 2 * tonumber(ARGV[13])
+        local variables = 14 + 2 * further
         for i = 14, variables - 1, 2 do redis.call('HSET', \(key.run) .. run, ARGV[i], ARGV[i + 1]) end
         for i = variables, #ARGV, 2 do redis.call('HSET', \(key.env) .. run, ARGV[i], ARGV[i + 1]) end
         redis.call('ZADD', \(key.live), now, run)
@@ -66,6 +71,7 @@ enum RedisScripts {
     static let start = script(
         "start",
         using: [history, flags, gates, offers, requests, endings, unstarted],
+        least: 7,
         """
         local run, queue, entry, worker, instance, grace = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
         -- A server that has forgotten the worker is no other instance; the next heartbeat enters again.
@@ -100,11 +106,15 @@ enum RedisScripts {
         local gate = closed_gate(queue, groups)
         if request or gate then
           if not request then
-            request = { v = 1, run = run, job = job, request_id = gate[6], target = gate[2], stage = tonumber(gate[3]),
-              reason = gate[7], message = gate[8], triggered_by = gate[4], triggered_at_ms = tonumber(gate[5]), save_checkpoint = true,
-              source = 'remote', seen = {gate[6]} }
+            -- A gate whose fields are no request's is closed all the same.
+            local id, at = utf8_text(string.sub(gate[6], 1, 128)), tonumber(gate[5])
+            if id == '' then id = 'gate' end
+            request = { v = 1, run = run, job = job, request_id = id, target = gate[2],
+              stage = math.max(1, math.min(3, math.floor(tonumber(gate[3])))), reason = utf8_text(gate[7]),
+              message = utf8_text(gate[8]), triggered_by = utf8_text(gate[4]),
+              triggered_at_ms = is_whole(at, 0, 1e14) and at or now, save_checkpoint = true, source = 'remote', seen = {id} }
             redis.call('SET', \(key.request) .. run, cjson.encode(request))
-            record(now, 'requested', job, run, 'request_id', gate[6], 'target', gate[2], 'stage', gate[3],
+            record(now, 'requested', job, run, 'request_id', id, 'target', gate[2], 'stage', request.stage,
               'reason', gate[7], 'message', gate[8], 'triggered_by', gate[4], 'source', 'remote')
             publish_event('requested', job, run, state, now, request.stage)
           end
@@ -139,9 +149,10 @@ enum RedisScripts {
     static let giveBack = script(
         "give_back",
         using: [offers],
+        least: 2,
         """
         local queue = ARGV[2]
-        for i = 3, #ARGV, 2 do put_back(queue, ARGV[i], ARGV[i + 1]) end
+        for i = 3, #ARGV - 1, 2 do put_back(queue, ARGV[i], ARGV[i + 1]) end
         return redis.status_reply('OK')
         """
     )
@@ -153,6 +164,7 @@ enum RedisScripts {
     static let spawned = script(
         "spawned",
         using: [],
+        least: 6,
         """
         local run = ARGV[2]
         local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance', 'retries')
@@ -172,6 +184,7 @@ enum RedisScripts {
     static let progress = script(
         "progress",
         using: [history],
+        least: 5,
         """
         local run, part, message = ARGV[2], ARGV[4], ARGV[5]
         local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance', 'progress', 'job', 'started_at_ms', 'stage',
@@ -196,8 +209,12 @@ enum RedisScripts {
     static let holdout = script(
         "holdout",
         using: [history],
+        least: 6,
         """
         local run = ARGV[2]
+        if not string.find(ARGV[6], '^%d+$') or #ARGV[6] > 15 then
+          return redis.error_reply('ERR holdout: its time is no number of milliseconds')
+        end
         local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance', 'job', 'stage',
           'holdout_section', 'holdout_checkpoint', 'survivors', 'holdout_elapsed_ms')
         if not fields[1] or is_end[fields[1]] then return 'ended' end
@@ -223,6 +240,7 @@ enum RedisScripts {
     static let note = script(
         "note",
         using: [history],
+        least: 5,
         """
         local run, kind, value = ARGV[2], ARGV[4], ARGV[5]
         local field = kind == 'more_time' and 'more_time_ms' or kind
@@ -247,12 +265,13 @@ enum RedisScripts {
     static let append = script(
         "append",
         using: [],
+        least: 3,
         """
         local run = ARGV[2]
         local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance')
         if not fields[1] or is_end[fields[1]] then return 'ended' end
         if fields[2] ~= ARGV[3] then return 'replaced' end
-        for i = 4, #ARGV, 5 do
+        for i = 4, #ARGV - 4, 5 do
           redis.call('XADD', \(key.output) .. run, 'MINID', '~', ARGV[i + 1], ARGV[i], 'stream', ARGV[i + 2],
             'offset', ARGV[i + 3], 'data', ARGV[i + 4])
         end
@@ -270,11 +289,15 @@ enum RedisScripts {
     static let end = script(
         "end",
         using: [history, instants, flags, requests, pauses, endings, retries],
+        least: 10,
         """
         local run, instance, state = ARGV[2], ARGV[3], ARGV[4]
         local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'instance', 'started_at_ms', 'acknowledged_at_ms')
         local old, job = fields[1], fields[2]
         if not is_end[state] then return redis.error_reply('ERR ' .. state .. ' is not an end') end
+        if not string.find(ARGV[10], '^[1-9]%d*$') or #ARGV[10] > 10 then
+          return redis.error_reply('ERR end: its retention is no number of seconds')
+        end
         if not old or is_end[old] then return 'OK' end
         if fields[3] ~= instance then return 'replaced' end
         local now = happened_ms(ARGV[17], fields[5] or fields[4])

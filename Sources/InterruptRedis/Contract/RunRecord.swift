@@ -308,12 +308,30 @@ public enum JSONValue: Codable, Hashable, Sendable {
         }
     }
 
-    /// The value on one line, members in order of their names.
+    /// The value on one line, members in order of their names. What could steer a terminal is escaped.
     public var line: String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // Every case of this type encodes.
-        return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? "null"
+        let json = (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? "null"
+        return json.escapedInJSON
+    }
+}
+
+extension String {
+    /// JSON text in which what JSON allows and a terminal obeys is escaped; it only stands in strings.
+    fileprivate var escapedInJSON: String {
+        if utf8.allSatisfy({ $0 < 0x7F }) { return self }
+        var result = ""
+        for scalar in unicodeScalars {
+            switch scalar.value {
+            case 0x7F...0x9F, 0x061C, 0x200B...0x200F, 0x2028...0x202E, 0x2060...0x206F, 0xFEFF:
+                let digits = String(scalar.value, radix: 16)
+                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
     }
 }
 

@@ -1,8 +1,11 @@
 extension RedisScripts {
     /// A script with what all of them begin with, and the parts that it uses, in the order below: a script pays for
     /// every function that it makes, used or not.
-    static func script(_ name: String, using parts: [String], _ body: String) -> RedisScript {
-        RedisScript(name: name, source: ([refusal] + parts + [body]).joined())
+    ///
+    /// - Parameter least: how many arguments there have to be; with less of them it would end half-way.
+    static func script(_ name: String, using parts: [String], least: Int, _ body: String) -> RedisScript {
+        let count = "if #ARGV < \(least) then return redis.error_reply('ERR \(name): it has too few arguments') end\n"
+        return RedisScript(name: name, source: ([refusal, count] + parts + [body]).joined())
     }
 
     /// What scripts call the keys.
@@ -39,7 +42,8 @@ extension RedisScripts {
           local message = more or {}
           message.v, message.event, message.job, message.run, message.state = 1, event, job, run, state
           message.at_ms, message.stage = now, stage
-          redis.pcall('PUBLISH', \(key.events), cjson.encode(message))
+          local ok, text = pcall(cjson.encode, message)
+          if ok then redis.pcall('PUBLISH', \(key.events), text) end
         end
 
         """
@@ -128,33 +132,59 @@ extension RedisScripts {
 
     /// Reading and writing the record of an interrupt; `merge` is the one place where one gets into it. Uses `history`.
     static let requests = """
+        -- JSON is UTF-8: with other bytes in it nobody reads the record any more.
+        local function utf8_text(text)
+          if not string.find(text, '[\\128-\\255]') then return text end
+          local rest = text
+          for _, sequence in ipairs({ '[\\194-\\223][\\128-\\191]', '\\224[\\160-\\191][\\128-\\191]',
+            '[\\225-\\236\\238\\239][\\128-\\191][\\128-\\191]', '\\237[\\128-\\159][\\128-\\191]',
+            '\\240[\\144-\\191][\\128-\\191][\\128-\\191]', '[\\241-\\243][\\128-\\191][\\128-\\191][\\128-\\191]',
+            '\\244[\\128-\\143][\\128-\\191][\\128-\\191]' }) do
+            rest = string.gsub(rest, sequence, ' ')
+          end
+          if not string.find(rest, '[\\128-\\255]') then return text end
+          return (string.gsub(text, '[\\128-\\255]', '?'))
+        end
+
+        local function is_whole(number, least, most)
+          return type(number) == 'number' and number >= least and number <= most and number == math.floor(number)
+        end
+
         local function read_signal(first)
-          local stage, grace = tonumber(ARGV[first + 2]), tonumber(ARGV[first + 7])
+          local id, stage, grace = ARGV[first], tonumber(ARGV[first + 2]), tonumber(ARGV[first + 7])
           if stage ~= 1 and stage ~= 2 and stage ~= 3 then error('stage ' .. ARGV[first + 2] .. ' is not 1, 2 or 3') end
+          if id == '' or #id > 128 then error('the request id has ' .. #id .. ' bytes, allowed are 1 to 128') end
           -- What is too long would make a record that nobody reads any more.
           local function optional(i)
             if #ARGV[i] > 8192 then return '(too long, left out)' end
-            if ARGV[i] ~= '' then return ARGV[i] end
+            if ARGV[i] ~= '' then return utf8_text(ARGV[i]) end
           end
-          return { v = 1, request_id = ARGV[first], target = optional(first + 1), stage = stage,
-            reason = ARGV[first + 3], message = optional(first + 4), triggered_by = optional(first + 5),
-            save_checkpoint = ARGV[first + 6] ~= '0', source = ARGV[first + 8],
-            grace_ms = grace and grace >= 0 and math.min(grace, 315360000000) or nil }
+          return { v = 1, request_id = utf8_text(id), target = optional(first + 1), stage = stage,
+            reason = optional(first + 3) or '', message = optional(first + 4), triggered_by = optional(first + 5),
+            save_checkpoint = ARGV[first + 6] ~= '0', source = optional(first + 8) or '',
+            grace_ms = grace and grace >= 0 and math.floor(math.min(grace, 315360000000)) or nil }
         end
 
         -- The record and its text. One with another shape than ours counts as none: a role may write the key without
         -- being trusted.
         local function stored_request(run)
           local text = redis.call('GET', \(key.request) .. run)
-          if not text then return nil end
+          if not text or #text > 524288 or utf8_text(text) ~= text then return nil end
           local ok, request = pcall(cjson.decode, text)
           if not ok or type(request) ~= 'table' then return nil end
           local function is(name, wanted, or_missing)
             return type(request[name]) == wanted or (or_missing and request[name] == nil)
           end
-          if is('stage', 'number') and is('request_id', 'string') and is('reason', 'string')
-            and is('triggered_at_ms', 'number') and is('message', 'string', true) and is('triggered_by', 'string', true)
-            and is('seen', 'table', true) and is('escalated_by', 'table', true) and is('grace_ms', 'number', true) then
+          if is_whole(request.stage, 1, 3) and is('request_id', 'string') and request.request_id ~= ''
+            and #request.request_id <= 128 and is('reason', 'string') and is_whole(request.triggered_at_ms, 0, 1e14)
+            and is('message', 'string', true) and is('triggered_by', 'string', true) and is('target', 'string', true)
+            and is('run', 'string', true) and is('job', 'string', true) and is('source', 'string', true)
+            and is('save_checkpoint', 'boolean', true) and request.probe == nil
+            and is('seen', 'table', true) and is('escalated_by', 'table', true)
+            and (request.v == nil or is_whole(request.v, 0, 1))
+            and (request.grace_ms == nil or is_whole(request.grace_ms, 0, 315360000000))
+            -- It may have more than that, in numbers that are none.
+            and pcall(cjson.encode, request) then
             return request, text
           end
         end
@@ -267,7 +297,8 @@ extension RedisScripts {
           add('triggered_by', fields[6]); add('exit_code', fields[7]); add('term_signal', fields[8])
           add('late_interrupt', fields[9]); add('request_id', fields[11]); add('error', fields[12])
           add('last_output', fields[13]); add('handler', fields[14]); add('next_run', next_run)
-          if fields[10] then add('latency_ms', now - fields[10]) end
+          local requested = tonumber(fields[10] or '')
+          if requested then add('latency_ms', now - requested) end
           record(now, 'ended', job, run, unpack(more))
           publish_event('ended', job, run, state, now)
         end

@@ -57,7 +57,7 @@ import Testing
     @Test(arguments: [
         "redis://user:secret@host:x", "redis://user:secret@", "redis://u:secret@[::1", "redis://u:%secret@h",
         "redis://u:secret@ho st", "redis://u:secret@host/x", "user:secret@host", "unix://u:secret@x/y",
-        "redis://user:secret#x", "redis://u:secret/y@host:1:2",
+        "redis://user:secret#x", "redis://u:secret/y@host:1:2", "redis:u:secret@h://x", "u:secret@redis://h",
     ])
     func `that is wrong never has its password in the error`(url: String) throws {
         let error = #expect(throws: RedisURLError.self) { try RedisEndpoint(url: url) }

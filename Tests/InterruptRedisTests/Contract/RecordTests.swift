@@ -1,3 +1,4 @@
+import Foundation
 import InterruptCore
 import Testing
 
@@ -44,6 +45,14 @@ import Testing
             + "\"submitted_at\":\"2023-11-14T22:13:20.123Z\",\"term_signal\":15,\"v\":1,\"worker\":\"w\"}"
         #expect(record.json.line == expected)
         #expect(record.workText == "sh -c '' 'x y'")
+    }
+
+    @Test func `is JSON that cannot steer a terminal, and means the same`() throws {
+        let message = "a\u{9B}31m\u{7F}\u{202E}é\u{1B}"
+        let line = try #require(read([("run", "r"), ("job", "j"), ("message", message)])).json.line
+        #expect(line.contains(#"a\u009b31m\u007f\u202eé\u001b"#))
+        let value = try JSONDecoder().decode([String: JSONValue].self, from: Data(line.utf8))
+        #expect(value["message"] == .string(message))
     }
 
     @Test func `shows every millisecond as it is`() {

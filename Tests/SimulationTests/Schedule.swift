@@ -1,0 +1,239 @@
+import InterruptCore
+
+@testable import InterruptRedis
+
+/// One schedule: what people ask and what the network, the server and the workers suffer, all from one seed. Faults end
+/// after some seconds; then everything has to come right within a time.
+struct Schedule {
+    let seed: UInt64
+    let world: World
+    private let server: ModelServer
+    private let queues: [Name]
+    private let flags = Flags()
+
+    /// When people have set which flag last, and which queues they hold.
+    private final class Flags {
+        var held: Set<Name> = []
+        var setAt: [String: VirtualInstant] = [:]
+    }
+
+    /// While anything may happen.
+    private static let troubled = 6_000
+    /// How long after the last fault an interrupt may take that was recorded during it: a silent connection is noticed (3 s,
+    /// 1 s), a command gives up (2 s), the pauses between attempts (2 s, 1 s), the next poll (2.2 s).
+    private static let healing = Duration.seconds(14)
+
+    /// How long an interrupt may take where nothing goes wrong but that messages come late, twice and in another order.
+    private static let calm = Duration.milliseconds(700)
+
+    static let namespace = try! RedisKeys(namespace: "n")
+    private static let names = try! (0..<6).map { try Name("j\($0)") }
+    private static let queueNames = try! [Name("q0"), Name("q1")]
+    private static let groups = try! [Name("g0"), Name("g1")]
+    private static let workerNames = try! [Name("w0"), Name("w1")]
+
+    init(seed: UInt64, isTraced: Bool = false) {
+        self.seed = seed
+        world = World(seed: seed, isTraced: isTraced)
+        server = ModelServer(world, Self.namespace)
+        queues = Array(Self.queueNames.prefix(1 + world.number(below: 2)))
+    }
+
+    /// What was promised and not kept; empty is good.
+    func run() -> [String] {
+        var workers: [ModelWorker] = []
+        for name in Self.workerNames.prefix(1 + world.number(below: 2)) { workers.append(worker(name)) }
+        let fleet = Fleet(workers)
+        for job in Self.names.prefix(1 + world.number(below: 4)) { plan(job, fleet) }
+        let faults = world.number(below: 9)
+        for _ in 0..<faults { world.after(moment) { fault(fleet) } }
+        if faults == 0 { watchCalm(fleet) }
+        world.run(until: VirtualInstant(microseconds: Int64(Self.troubled) * 1_000).advanced(by: Self.healing))
+        checkDelivery(fleet, recordedBy: world.now.advanced(by: .zero - Self.healing))
+        checkMailboxes(setBy: world.now.advanced(by: .zero - Self.healing))
+        checkQueues(fleet)
+        for worker in fleet.all { worker.close() }
+        world.run(until: world.now.advanced(by: .seconds(60)))
+        for call in world.promises.open.sorted() { world.broken("call \(call) was never answered") }
+        return world.promises.broken
+    }
+
+    private var moment: Duration { world.milliseconds(0..<Self.troubled) }
+
+    /// The workers, those that crashed too.
+    private final class Fleet {
+        var all: [ModelWorker]
+        init(_ all: [ModelWorker]) { self.all = all }
+        var living: [ModelWorker] { all.filter { !$0.hasCrashed } }
+    }
+
+    private func worker(_ name: Name) -> ModelWorker {
+        let worker = ModelWorker(world, server, name, queues: queues, slots: 1 + world.number(below: 3))
+        worker.begin()
+        return worker
+    }
+
+    // MARK: People
+
+    private func plan(_ job: Name, _ fleet: Fleet) {
+        let run = RunID(rawValue: "r-\(job)")
+        let queue = queues[world.number(below: queues.count)]
+        let groups = Self.groups.filter { _ in world.chance(40) }
+        person(after: world.milliseconds(0..<2_000)) { server.submit(run, job, queue, groups) }
+        for _ in 0..<world.number(below: 4) { person(after: moment) { ask(job, groups) } }
+        if world.chance(15) {
+            let target = InterruptTarget.queue(queue)
+            person(after: moment) {
+                world.tell("\(target) is held")
+                flags.held.insert(queue)
+                server.set(server.keys.pause(target), "{}")
+                person(after: world.milliseconds(0..<2_000)) {
+                    server.set(server.keys.pause(target), nil)
+                    // With the time for which a held queue is left alone.
+                    world.after(.seconds(3)) { flags.held.remove(queue) }
+                }
+            }
+        }
+    }
+
+    /// People try again until the server answers.
+    private func person(after delay: Duration, _ act: @escaping () -> Void) {
+        world.after(delay) {
+            if server.isUp { return act() }
+            person(after: world.milliseconds(50..<500), act)
+        }
+    }
+
+    private func ask(_ job: Name, _ groups: [Name]) {
+        let stage = [InterruptStage.drain, .terminate, .terminate, .kill][world.number(below: 4)]
+        let target: InterruptTarget =
+            switch world.number(below: 10) {
+            case 0 where !groups.isEmpty: .group(groups[0])
+            case 1: .all
+            default: .job(job)
+            }
+        let grace: Duration? = world.chance(40) ? world.milliseconds(0..<2_000) : nil
+        switch world.number(below: 4) {
+        case 0: setFlag(target, stage, grace)
+        default:
+            let signal = InterruptSignal(
+                id: RequestID(rawValue: "i-\(world.newID())"),
+                stage: stage,
+                gracePeriod: grace,
+                target: target
+            )
+            note(signal.id, stage, target)
+            server.interrupt(target, signal)
+            // Who got no answer asks the same again.
+            if world.chance(20) { person(after: world.milliseconds(0..<1_000)) { server.interrupt(target, signal) } }
+        }
+    }
+
+    private func setFlag(_ target: InterruptTarget, _ stage: InterruptStage, _ grace: Duration?) {
+        let key = server.keys.flag(target)
+        switch world.number(below: 5) {
+        case 0: server.set(key, "{\"stage\":")  // is ignored
+        case 1: server.set(key, "0")
+        case 2:
+            note(RequestID(rawValue: key), .terminate, target)
+            server.set(key, "1")
+        default:
+            note(RequestID(rawValue: key), stage, target)
+            let grace = grace.map { ",\"grace_ms\":\($0.milliseconds)" } ?? ""
+            server.set(key, "{\"stage\":\(stage.rawValue)\(grace)}")
+        }
+        flags.setAt[key] = world.now
+        world.tell("flag \(key) is set")
+    }
+
+    private func note(_ id: RequestID, _ stage: InterruptStage, _ target: InterruptTarget) {
+        world.promises.ask(id, stage) { run in
+            server.runs[run].map { server.isMeant(run, $0, by: target) } ?? false
+        }
+    }
+
+    // MARK: Faults
+
+    private func fault(_ fleet: Fleet) {
+        let living = fleet.living
+        guard !living.isEmpty else { return }
+        let worker = living[world.number(below: living.count)]
+        let connections = [worker.commands.connection, worker.queue.connection, worker.checker.subscription]
+        let connection = connections[world.number(below: 3)]
+        switch world.number(below: 12) {
+        case 0, 1, 2, 3:
+            world.tell("a connection of \(worker.name) breaks")
+            connection?.cut()
+        case 4, 5, 6:
+            world.tell("a connection of \(worker.name) falls silent")
+            connection?.fallSilent()
+        case 7, 8: server.goDown(for: world.milliseconds(20..<3_000))
+        case 9: server.forgetTracked(everything: world.chance(50))
+        case 10:
+            worker.crash()
+            world.after(world.milliseconds(50..<1_500)) {
+                fleet.all.append(self.worker(worker.name))
+            }
+        default: if world.chance(30) { worker.drain() }
+        }
+    }
+
+    // MARK: Promises
+
+    /// Where nothing goes wrong, nobody waits for a poll.
+    private func watchCalm(_ fleet: Fleet) {
+        world.after(.milliseconds(100)) {
+            // Until then the first attempts to connect may have failed.
+            if world.now > VirtualInstant(microseconds: 3_000_000) {
+                checkDelivery(fleet, recordedBy: world.now.advanced(by: .zero - Self.calm))
+            }
+            if world.now < VirtualInstant(microseconds: Int64(Self.troubled) * 1_000) { watchCalm(fleet) }
+        }
+    }
+
+    private func isHeld(_ record: ModelServer.Run) -> Bool { flags.held.contains(record.queue) }
+
+    /// A flag that can be read is taken in; only one that the server has set as a mirror may stay.
+    private func checkMailboxes(setBy latest: VirtualInstant) {
+        for (run, record) in server.runs where record.worker != nil && !record.state.isEnd {
+            let key = server.keys.flag(.job(record.job))
+            guard let value = server.values[key], let setAt = flags.setAt[key], setAt <= latest,
+                value == "1" || value.hasPrefix("{\"stage\":") && value.last == "}"
+            else { continue }
+            world.broken("\(run) goes on, though \(value) is in its mailbox")
+        }
+    }
+
+    private func checkQueues(_ fleet: Fleet) {
+        for (run, record) in server.runs {
+            // What was offered to a worker that takes nothing more stays its name's until that comes back.
+            if record.state == .queued, !isHeld(record), !fleet.all.contains(where: \.isDraining),
+                let worker = fleet.living.first(where: \.isIdle)
+            {
+                world.broken("\(run) waits, though \(worker.name) has nothing to do")
+            }
+        }
+    }
+
+    private func checkDelivery(_ fleet: Fleet, recordedBy latest: VirtualInstant) {
+        for (run, record) in server.runs.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            if record.starts > 1 { world.broken("\(run) was started \(record.starts) times") }
+            if record.state == .queued, !server.isWaiting(run) { world.broken("\(run) is queued and in no queue") }
+            guard !record.state.isEnd, let request = server.requests[run], request.recordedAt <= latest else {
+                continue
+            }
+            guard record.state != .queued else {
+                world.broken("\(run) is queued though its interrupt is on record")
+                continue
+            }
+            let holder = fleet.living.first { $0.holds(run) }
+            let stage = holder?.runs[run]?.inbox.stage
+            if stage.map({ $0 < request.stage }) ?? true {
+                world.broken(
+                    "\(run) is \(record.state) with \(request.stage) on record, and has heard "
+                        + (stage.map { "\($0)" } ?? "nothing")
+                )
+            }
+        }
+    }
+}
