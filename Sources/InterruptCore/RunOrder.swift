@@ -54,6 +54,8 @@ public struct RunOrder: Hashable, Sendable {
     public var limits: RunLimits
     /// What is done beside a command.
     public var hooks: RunHooks
+    /// Whether whoever submitted it is known to have the worker's key.
+    public var signature = RunSignature.unchecked
 
     /// An order from its parts.
     public init(
@@ -85,6 +87,16 @@ public struct RunOrder: Hashable, Sendable {
         self.limits = limits
         self.hooks = hooks
     }
+}
+
+/// Whether a submission is signed by somebody who has the worker's key.
+public enum RunSignature: Hashable, Sendable {
+    /// The worker has no key: nobody has looked.
+    case unchecked
+    /// It is, all of it, and it came in time.
+    case valid
+    /// It is not; why, as the end of a sentence about the run.
+    case invalid(String)
 }
 
 /// What became of an offer.

@@ -79,11 +79,15 @@ extension InterruptClient {
         var receipts: [InterruptReceipt] = []
         for start in stride(from: 0, to: references.count, by: Self.runsPerScript) {
             let chunk = references[start..<min(start + Self.runsPerScript, references.count)]
-            let arguments = signal.arguments + [.init(expected?.rawValue ?? "")] + chunk.flatMap(\.arguments)
+            let runs = try await runsToSign(chunk)
+            let signed = signedArguments(chunk, runs) { signal.signed(for: $0, namespace: keys.namespace, with: $1) }
+            let arguments = signal.arguments + [.init(expected?.rawValue ?? "")] + signed
             let reply = try await evaluate(RedisScripts.interrupt, arguments, repliesLast: true)
             let chunkReceipts = (reply.array ?? []).compactMap(InterruptReceipt.init)
             guard chunkReceipts.count == chunk.count else { throw unexpected(reply, from: "interrupt") }
             receipts += chunkReceipts
+            let moved = zip(runs, chunkReceipts).compactMap { $1.isRecorded ? $0.movedTo($1.run) : nil }
+            if !moved.isEmpty { _ = try await interrupt(moved.map(RunReference.run), signal) }
         }
         return receipts
     }
@@ -170,6 +174,22 @@ extension InterruptClient {
 
     // MARK: Flags
 
+    /// Takes what a job's flag says into the record; returns what is to be delivered. Of several signals, which only a
+    /// worker with a key finds in a flag, the first one goes on record here, the others with their receipt.
+    ///
+    /// - `areSigned`: what stands on record besides is anybody's, and not delivered.
+    func importFlag(
+        _ signals: [InterruptSignal],
+        areSigned: Bool,
+        run: RunID,
+        job: Name,
+        value: [UInt8]
+    ) async throws(RedisError) -> [InterruptSignal] {
+        guard let signal = signals.first else { return [] }
+        let recorded = try await importFlag(signal, run: run, job: job, value: value)
+        return areSigned ? signals : recorded.map { [$0] } ?? []
+    }
+
     /// Takes a job's flag into the record; `nil` when it changed meanwhile or was known.
     func importFlag(
         _ signal: InterruptSignal,
@@ -217,10 +237,14 @@ extension InterruptSignal {
     var arguments: [RedisArgument] {
         [
             .init(id.rawValue), .init(target?.description ?? ""), .init(stage.rawValue),
-            .init(reason.rawValue.clipped(toBytes: 256)),
-            .init((message ?? "").clipped(toBytes: 4_096)), .init((triggeredBy ?? "").clipped(toBytes: 256)),
+            .init(wireReason), .init(wireMessage), .init(wireTriggeredBy),
             .init(savesCheckpoint ? "1" : "0"),
             .init(gracePeriod.map { "\($0.milliseconds)" } ?? ""), .init(source.rawValue),
         ]
     }
+
+    // As long as they go on record at most.
+    var wireReason: String { reason.rawValue.clipped(toBytes: 256) }
+    var wireMessage: String { (message ?? "").clipped(toBytes: 4_096) }
+    var wireTriggeredBy: String { (triggeredBy ?? "").clipped(toBytes: 256) }
 }

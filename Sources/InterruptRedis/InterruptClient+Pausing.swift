@@ -109,10 +109,14 @@ extension InterruptClient {
                 .init(request.action.rawValue), .init(request.id.rawValue),
                 .init((request.triggeredBy ?? "").clipped(toBytes: 256)), .init(expected?.rawValue ?? ""),
             ]
-            let reply = try await evaluate(RedisScripts.pause, arguments + chunk.flatMap(\.arguments))
+            let runs = try await runsToSign(chunk)
+            let signed = signedArguments(chunk, runs) { request.signed(for: $0, namespace: keys.namespace, with: $1) }
+            let reply = try await evaluate(RedisScripts.pause, arguments + signed)
             let chunkReceipts = (reply.array ?? []).compactMap(PauseReceipt.init)
             guard chunkReceipts.count == chunk.count else { throw unexpected(reply, from: "pause") }
             receipts += chunkReceipts
+            let moved = zip(runs, chunkReceipts).compactMap { $1.outcome == .recorded ? $0.movedTo($1.run) : nil }
+            if !moved.isEmpty { _ = try await ask(request, of: moved.map(RunReference.run)) }
         }
         return receipts
     }

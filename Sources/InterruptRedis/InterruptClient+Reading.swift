@@ -25,6 +25,8 @@ public struct WorkerRecord: Hashable, Sendable {
     public var heartbeat: Int64
     /// How many messages, flags and records it could not read as interrupts.
     public var malformed: Int
+    /// How many requests it did not honour because nobody with its key has signed them.
+    public var refusedRequests: Int
     /// When the last one came, by Redis TIME.
     public var seenAt: Timestamp
     /// When the instance began.
@@ -55,6 +57,7 @@ public struct WorkerRecord: Hashable, Sendable {
         containment = fields["containment"] ?? ""
         heartbeat = number("heartbeat")
         malformed = Int(number("malformed"))
+        refusedRequests = Int(number("refused_requests"))
         seenAt = Timestamp(milliseconds: number("seen_at_ms"))
         startedAt = Timestamp(milliseconds: number("started_at_ms"))
         boot = fields["boot"] ?? ""

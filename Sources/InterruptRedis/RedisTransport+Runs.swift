@@ -23,6 +23,7 @@ extension RedisTransport {
         way: DeliveryWay,
         for run: RunID
     ) async throws(TransportError) {
+        checker.board.note(signal.id, for: run)
         let reply = try await evaluate(
             RedisScripts.acknowledge,
             signal.arguments + [.init(run.rawValue), .init(instance), .init(way.rawValue)]

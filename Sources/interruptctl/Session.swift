@@ -6,6 +6,7 @@ struct Session: Sendable {
     let endpoint: RedisEndpoint
     let keys: RedisKeys
     let client: InterruptClient
+    let signingKey: SigningKey?
     /// Where the embedded server would be, when no URL was given.
     let embeddedSocket: String?
 
@@ -17,9 +18,11 @@ struct Session: Sendable {
     static func open(_ settings: EndpointSettings) async throws(CommandFailure) -> Session {
         let endpoint: RedisEndpoint
         let keys: RedisKeys
+        let signingKey: SigningKey?
         do throws(SettingsError) {
             keys = try settings.keys()
             endpoint = try settings.endpoint()
+            signingKey = try settings.signingKey()
         } catch {
             throw CommandFailure(error)
         }
@@ -29,7 +32,8 @@ struct Session: Sendable {
         let session = Session(
             endpoint: endpoint,
             keys: keys,
-            client: InterruptClient(commands: connection, keys: keys),
+            client: InterruptClient(commands: connection, keys: keys, signingKey: signingKey),
+            signingKey: signingKey,
             embeddedSocket: embeddedSocket
         )
         try await session.asking { () async throws(RedisError) in try await connection.connect() }
@@ -41,7 +45,8 @@ struct Session: Sendable {
         let configuration = RedisConnectionConfiguration(commandTimeout: commandTimeout)
         return InterruptClient(
             commands: ControlConnection(endpoint: endpoint, configuration: configuration),
-            keys: keys
+            keys: keys,
+            signingKey: signingKey
         )
     }
 
@@ -79,7 +84,7 @@ struct Session: Sendable {
         )
         let connection = ControlConnection(endpoint: endpoint, configuration: limits)
         do throws(RedisError) {
-            return try await step(InterruptClient(commands: connection, keys: keys), true)
+            return try await step(InterruptClient(commands: connection, keys: keys, signingKey: signingKey), true)
         } catch {
             // Only an answer of the server is a known outcome; anything else leaves the first one unknown.
             switch error.code {

@@ -72,6 +72,8 @@ struct Interruptd: AsyncParsableCommand {
     var allow: [String] = []
     @Option(help: "Variable that a submission may set for a command of --allow; repeated.")
     var allowEnv: [String] = []
+    @Option(help: "File with a key: what is signed with it may run, and only such requests interrupt it.")
+    var signKey: String?
     @Option(help: "How much more than its grace period a job gets at most if it asks. Default: 30s.")
     var moreTime: String?
     @Option(help: "How much of one run's output is kept, such as 512M. Default: 1G.")
@@ -130,7 +132,7 @@ struct Interruptd: AsyncParsableCommand {
             (.drainWarning, drainWarning), (.pollInterval, pollInterval), (.lease, lease),
             (.moreTime, moreTime), (.outputLimit, outputLimit), (.keepOutput, keepOutput),
             (.keepOutputSize, keepOutputSize),
-            (.stateDirectory, stateDir), (.policy, policy), (.jobs, jobs), (.logFormat, logFormat),
+            (.stateDirectory, stateDir), (.policy, policy), (.jobs, jobs), (.signKey, signKey), (.logFormat, logFormat),
             (.logLevel, logLevel),
         ]
         for (key, value) in single { if let value { flags[key] = [value] } }
@@ -167,6 +169,7 @@ struct Interruptd: AsyncParsableCommand {
         let logger = Logger(label: "interruptd")
         let state = try StateDirectory(settings.stateDirectory, environment: environment)
         let keys = try StartFailure.asUsage { try settings.endpoint.keys() }
+        let signingKey = try StartFailure.asUsage { try settings.endpoint.signingKey() }
         func daemon(_ endpoint: RedisEndpoint) -> Daemon {
             Daemon(
                 settings: settings,
@@ -174,6 +177,7 @@ struct Interruptd: AsyncParsableCommand {
                 signals: signals,
                 endpoint: endpoint,
                 keys: keys,
+                signingKey: signingKey,
                 state: state,
                 logger: logger
             )

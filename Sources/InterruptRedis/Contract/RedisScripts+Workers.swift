@@ -33,8 +33,8 @@ extension RedisScripts {
         """
     )
 
-    /// Counts a heartbeat. Arguments: worker, instance, number of runs, number of malformed signals. Replies `OK`,
-    /// `replaced`, or `unknown` when the server has forgotten the worker.
+    /// Counts a heartbeat. Arguments: worker, instance, number of runs, number of malformed signals, number of refused
+    /// requests. Replies `OK`, `replaced`, or `unknown` when the server has forgotten the worker.
     static let heartbeat = script(
         "heartbeat",
         using: [],
@@ -44,7 +44,8 @@ extension RedisScripts {
         if not holder then return 'unknown' end
         if holder ~= ARGV[3] then return 'replaced' end
         redis.call('HINCRBY', worker, 'heartbeat', 1)
-        redis.call('HSET', worker, 'seen_at_ms', now_ms(), 'running', ARGV[4], 'malformed', ARGV[5])
+        redis.call('HSET', worker, 'seen_at_ms', now_ms(), 'running', ARGV[4], 'malformed', ARGV[5],
+          'refused_requests', ARGV[6] or 0)
         return 'OK'
         """
     )

@@ -134,9 +134,22 @@ extension RedisScripts {
           end
           if is('stage', 'number') and is('request_id', 'string') and is('reason', 'string')
             and is('triggered_at_ms', 'number') and is('message', 'string', true) and is('triggered_by', 'string', true)
-            and is('seen', 'table', true) and is('escalated_by', 'table', true) and is('grace_ms', 'number', true) then
+            and is('seen', 'table', true) and is('escalated_by', 'table', true) and is('grace_ms', 'number', true)
+            and is('signed', 'table', true) then
             return request, text
           end
+        end
+
+        -- Keeps a signed request, whatever else is on record: a worker with a key looks at nothing else. Replies whether it
+        -- is new.
+        local function keep_signed(request, signal)
+          if not signal.signed then return false end
+          local signed = request.signed or {}
+          for _, text in ipairs(signed) do if text == signal.signed[1] then return false end end
+          signed[#signed + 1] = signal.signed[1]
+          if #signed > 50 then table.remove(signed, 1) end
+          request.signed = signed
+          return true
         end
 
         -- The first request keeps reason, message and name; a harder one raises the stage; nothing counts twice. Replies
@@ -159,11 +172,18 @@ extension RedisScripts {
             outcome = 'escalated'
           else
             for _, id in ipairs(request.seen or {}) do
-              if id == signal.request_id then return 'known', request, text, earlier end
+              if id == signal.request_id then
+                if keep_signed(request, signal) then
+                  text = cjson.encode(request)
+                  redis.call('SET', \(key.request) .. run, text)
+                end
+                return 'known', request, text, earlier
+              end
             end
             outcome = 'already'
           end
           if outcome ~= 'accepted' then
+            keep_signed(request, signal)
             local seen = request.seen or {}
             seen[#seen + 1] = signal.request_id
             if #seen > 100 then table.remove(seen, 2) end

@@ -49,7 +49,14 @@ struct Submit: AsyncParsableCommand {
 extension Session {
     /// Submits; idempotent by the run id, so an unknown outcome is asked for again.
     func submit(_ submission: Submission) async throws(CommandFailure) -> SubmissionResult {
-        try await resolving { client, _ throws(RedisError) in try await client.submit(submission) }
+        if submission.signatureLifetime != nil, signingKey == nil {
+            throw CommandFailure(
+                .usage,
+                "--sign-valid-for: nothing is signed without a key",
+                hint: "pass --sign-key FILE"
+            )
+        }
+        return try await resolving { client, _ throws(RedisError) in try await client.submit(submission) }
     }
 }
 
