@@ -132,8 +132,9 @@ extension InterruptClient {
         case .all: return try await runs(RedisCommand("ZRANGE", .init(keys.live), "0", "-1"))
         case .queue(let queue):
             let live = try await liveRuns(of: .all)
-            let queues = try await commands.send(live.map { RedisCommand("HGET", .init(keys.run($0)), "queue") })
-            for case .error(let text) in queues { throw RedisError.fromReply(text) }
+            let queues = try await commands.replies(
+                to: live.map { RedisCommand("HGET", .init(keys.run($0)), "queue") }
+            )
             return zip(live, queues).filter { $0.1.text == queue.description }.map(\.0)
         }
     }

@@ -123,9 +123,7 @@ extension InterruptClient {
 
     /// Whether the run is to be paused, as far as anybody has asked; its state says what its worker has carried out.
     public func isPauseRequested(for run: RunID) async throws(RedisError) -> Bool {
-        let replies = try await commands.send([RedisCommand("EXISTS", .init(keys.pause(run)))])
-        if case .error(let text)? = replies.first { throw RedisError.fromReply(text) }
-        return replies.first?.integer == 1
+        try await commands.send(RedisCommand("EXISTS", .init(keys.pause(run)))).integer == 1
     }
 
     /// The target that is paused and keeps this queued run from starting, as far as its worker does not matter; `nil` when
@@ -135,8 +133,7 @@ extension InterruptClient {
         let queue = try? Name(record.queue)
         let targets =
             [InterruptTarget.all] + [queue].compactMap { $0.map(InterruptTarget.queue) } + groups.map { .group($0) }
-        let pauses = try await commands.send(targets.map { RedisCommand("GET", .init(keys.pause($0))) })
-        for case .error(let text) in pauses { throw RedisError.fromReply(text) }
+        let pauses = try await commands.replies(to: targets.map { RedisCommand("GET", .init(keys.pause($0))) })
         return zip(targets, pauses).first { $0.1.bytes != nil }?.0
     }
 }

@@ -34,7 +34,7 @@ final class WatchBoard: Sendable {
         worker: Name,
         queues: [Name],
         ways: Set<DeliveryWay>,
-        signingKey: SigningKey?,
+        signingKey: SigningKey? = nil,
         logger: Logger
     ) {
         self.keys = keys

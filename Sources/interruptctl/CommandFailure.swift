@@ -94,5 +94,5 @@ extension CommandFailure {
         }
     }
 
-    private static let permissionHint = "the Redis user lacks this right: see 'ACL' in Docs/Operations.md"
+    private static let permissionHint = "the Redis user lacks this right: see 'Rights' in Docs/Protocol.md"
 }

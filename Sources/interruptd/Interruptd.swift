@@ -24,6 +24,8 @@ struct Interruptd: AsyncParsableCommand {
                                                        a fleet's: commands in a file
               interruptd --redis redis://db:6379 --allow 'ffmpeg -i /srv/media/* **'
                                                        and commands that match
+              interruptd --redis redis://db:6379 --sign-key key
+                                                       and what is signed with it
 
             A pattern of --allow is made of words, as a command is: * stands for any text in one argument, ** at the end \
             for any further arguments. See Docs/Operations.md, "What may run".

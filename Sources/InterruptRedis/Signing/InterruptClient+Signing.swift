@@ -8,11 +8,10 @@ extension InterruptClient {
         let jobs = references.compactMap { if case .job(let job) = $0 { job } else { nil } }
         var newest: [Name: RunID] = [:]
         if !jobs.isEmpty {
-            let replies = try await commands.send(jobs.map { RedisCommand("HGET", .init(keys.job($0)), "run") })
-            for (job, reply) in zip(jobs, replies) {
-                if case .error(let text) = reply { throw RedisError.fromReply(text) }
-                newest[job] = reply.text.map(RunID.init)
-            }
+            let replies = try await commands.replies(
+                to: jobs.map { RedisCommand("HGET", .init(keys.job($0)), "run") }
+            )
+            for (job, reply) in zip(jobs, replies) { newest[job] = reply.text.map(RunID.init) }
         }
         return references.map { reference in
             switch reference {
