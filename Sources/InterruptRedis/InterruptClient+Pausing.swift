@@ -123,7 +123,7 @@ extension InterruptClient {
 
     /// Whether the run is to be paused, as far as anybody has asked; its state says what its worker has carried out.
     public func isPauseRequested(for run: RunID) async throws(RedisError) -> Bool {
-        try await commands.send(RedisCommand("EXISTS", .init(keys.pause(run)))).integer == 1
+        try await commands.send(RedisCommand("GET", .init(keys.pause(run)))).bytes != nil
     }
 
     /// The target that is paused and keeps this queued run from starting, as far as its worker does not matter; `nil` when

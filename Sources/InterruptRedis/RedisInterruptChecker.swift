@@ -220,7 +220,7 @@ public final class RedisInterruptChecker: Sendable {
                 }
             case .wideFlag(let target):
                 guard let message = try FlagValue.read(value) else { return }
-                guard board.honoursWideFlag(at: key) else { return board.setAside(key) }
+                guard board.honoursUnsigned(at: key) else { return board.setAside(key) }
                 let signal = message.signal(source: .flag, newID: .random())
                 try await interrupts.importWideFlag(signal, target: target, value: value)
                 // It is gone now: the same text set again is a new request.

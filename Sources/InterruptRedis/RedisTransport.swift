@@ -219,7 +219,7 @@ public final class RedisTransport: InterruptTransport {
                     value: value
                 )
                 pending += recorded ?? []
-            } else if checker.board.honoursWideFlag(at: keys.flag(target)) {
+            } else if checker.board.honoursUnsigned(at: keys.flag(target)) {
                 let signal = message.signal(source: .flag, newID: .random())
                 try? await interrupts.importWideFlag(signal, target: target, value: value)
                 pending.append(signal)

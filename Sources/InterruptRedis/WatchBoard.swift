@@ -109,6 +109,8 @@ final class WatchBoard: Sendable {
         if message.run == nil, target == nil {
             return sayMalformed(push.channel, MalformedSignal(reason: "no target that can be read"))
         }
+        // What nobody has signed counts once, however many runs it means.
+        if message.run == nil, message.signed == nil, !honoursUnsigned(at: push.channel) { return }
         let runs = state.withLock { state in
             message.run.map { [RunID(rawValue: $0)] }
                 ?? state.list.orders.values.filter { $0.isMeant(by: target, on: worker) }.map(\.run)
@@ -157,8 +159,8 @@ final class WatchBoard: Sendable {
         return found.signals
     }
 
-    /// Whether a flag on many counts: with a key nobody can have signed it. What does not is counted.
-    func honoursWideFlag(at place: String) -> Bool {
+    /// Whether what is for many, and signed by nobody, counts: not where there is a key. Then it is counted as refused.
+    func honoursUnsigned(at place: String) -> Bool {
         let refusal = state.withLock { $0.trusted?.refuse([], of: nil, .unsigned) }
         guard let refusal = refusal ?? nil else { return true }
         sayRefused(place, refusal)

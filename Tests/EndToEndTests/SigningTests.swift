@@ -28,7 +28,7 @@ private func write(_ text: String, to path: String, mode: Int = 0o600) throws {
 
 @Suite(.serialized, .timeLimit(.minutes(3)))
 struct `A worker with a key to verify with` {
-    private let worker = ["--poll-interval", "200ms", "--lease", "3s"]
+    private let worker = ["--poll-interval", "200ms", "--lease", "3s", "--concurrency", "4"]
 
     @Test func `runs what is signed without another rule, and says why it refuses what is not`() async throws {
         try await withSigningFleet { fleet, keyFile in

@@ -14,23 +14,32 @@ enum MissingRight {
     /// The commands in the line of the script that the server names, with the keys as far as they are known beforehand:
     /// `SET interrupt/pause/*`. `nil` when it names none.
     static func text(of script: RedisScript, namespace: String, answer: String) -> String? {
-        guard let place = answer.ranges(of: "user_script:").last else { return nil }
         let lines = script.source.split(separator: "\n", omittingEmptySubsequences: false)
-        guard let number = Int(answer[place.upperBound...].prefix(while: \.isNumber)),
-            lines.indices.contains(number - 1)
-        else { return nil }
+        let numbers = answer.ranges(of: "user_script:").compactMap {
+            Int(answer[$0.upperBound...].prefix(while: \.isNumber))
+        }
+        guard let number = numbers.first, lines.indices.contains(number - 1) else { return nil }
         let calls = lines[number - 1].split(separator: "call('").dropFirst().compactMap { call -> String? in
             guard let quote = call.firstIndex(of: "'") else { return nil }
             let rest = call[call.index(after: quote)...].drop { $0 == "," || $0 == " " }
             let key = rest.prefix { $0 != "," && $0 != ")" }
-            return "\(call[..<quote]) \(pattern(of: key, namespace: namespace))"
+            return "\(call[..<quote]) \(pattern(of: key, in: lines, namespace: namespace))"
         }
         return calls.isEmpty ? nil : calls.joined(separator: " or ")
     }
 
     /// A key in Lua as a pattern: the namespace and literal parts as they are, `*` for what is known only in the script.
-    private static func pattern(of key: Substring, namespace: String) -> String {
-        key.split(separator: " .. ").map { part in
+    private static func pattern(of key: Substring, in lines: [Substring], namespace: String) -> String {
+        var key = key
+        // A key that has a name of its own stands behind that, as the first of what is named there.
+        for start in ["local \(key) = ", "local \(key), "] {
+            guard let line = lines.first(where: { $0.drop { $0 == " " }.hasPrefix(start) }),
+                let equals = line.firstRange(of: " = ")
+            else { continue }
+            key = line[equals.upperBound...].prefix { $0 != "," }
+            break
+        }
+        return key.split(separator: " .. ").map { part in
             if part == "ns" { return namespace }
             return part.first == "'" && part.last == "'" ? String(part.dropFirst().dropLast()) : "*"
         }.joined()

@@ -47,7 +47,10 @@ struct TrustedRequests {
         for run: RunID
     ) -> Interrupts {
         var found = Interrupts()
-        for text in message.signed?.texts ?? [] {
+        let texts = message.signed?.texts ?? []
+        var wrong: [String] = []
+        var why = SignedRequest.Refusal.unsigned
+        for text in texts {
             do throws(SignedRequest.Refusal) {
                 let signed = try SignedRequest.read(text, as: .interrupt, for: run, namespace: namespace, key: key)
                 let at = message.triggeredAtMilliseconds.map(Timestamp.init) ?? .now
@@ -57,13 +60,16 @@ struct TrustedRequests {
                 note(signal.id, for: run)
                 found.signals.append(signal)
             } catch {
-                found.refusal = refuse([text], of: run, error) ?? found.refusal
+                // A message to many has one for each of its runs.
+                if error == .elsewhere, source == .message, message.run == nil { continue }
+                wrong.append(text)
+                why = error
             }
         }
+        // A request is known by its id; without one, by what is signed.
         let ids = (message.seen?.texts ?? []) + (message.requestID.map { [$0] } ?? [])
-        if !ids.isEmpty || found.signals.isEmpty && found.refusal == nil {
-            found.refusal = refuse(ids, of: run, .unsigned) ?? found.refusal
-        }
+        let asked = ids.isEmpty ? wrong : ids
+        if !asked.isEmpty || texts.isEmpty { found.refusal = refuse(asked, of: run, why) }
         return found
     }
 
@@ -94,7 +100,7 @@ struct TrustedRequests {
         return id
     }
 
-    /// Counts what is not honoured. A target of many is nobody's, and nor is what has no id: each time counts.
+    /// Counts what is not honoured. What is for many runs or has no id may be another request each time: it counts.
     ///
     /// - Returns: the refusal, if it is news.
     mutating func refuse(

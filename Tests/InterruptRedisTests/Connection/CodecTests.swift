@@ -151,13 +151,15 @@ import Testing
             local ns = ARGV[1]
             local text = redis.call('GET', ns .. '/pause/' .. target)
             redis.call('HSET', ns .. '/run/' .. run, 'a', text, 'b', 1)
-            if redis.call('EXISTS', key) == 1 then redis.pcall('DEL', ns .. '/meta') end
+            local name, other = ns .. '/gate/' .. ARGV[2], ARGV[3]
+            if redis.call('EXISTS', name) == redis.call('EXISTS', key) then redis.pcall('DEL', ns .. '/meta') end
             return text
             """
     )
 
     @Test(arguments: [
-        (2, "GET interrupt/pause/*"), (3, "HSET interrupt/run/*"), (4, "EXISTS * or DEL interrupt/meta"),
+        (2, "GET interrupt/pause/*"), (3, "HSET interrupt/run/*"),
+        (5, "EXISTS interrupt/gate/* or EXISTS * or DEL interrupt/meta"),
     ])
     func `is named by the line of the script that has failed`(line: Int, right: String) {
         for answer in [

@@ -81,6 +81,19 @@ private func message(_ signed: [String], seen: [String]? = nil, id: String? = ni
         #expect(trusted.refusedCount == 4)
     }
 
+    @Test mutating func `of a message to many what is signed for it, and counts it when something else is asked`() {
+        let other = text(InterruptSignal(), for: RunID(rawValue: "r2"))
+        let signal = InterruptSignal()
+        let toMany = message([other, text(signal)])
+        #expect(trusted.interrupts(in: toMany, source: .message, for: run).signals.map(\.id) == [signal.id])
+        #expect(trusted.refusedCount == 0)
+        var named = message([other])
+        named.run = run.rawValue
+        #expect(trusted.interrupts(in: named, source: .message, for: run).refusal == .elsewhere)
+        #expect(trusted.interrupts(in: message([other]), source: .flag, for: run) == .init())
+        #expect(trusted.refusedCount == 1)
+    }
+
     @Test mutating func `its own, which it has put on record itself, without counting them`() {
         trusted.note(RequestID(rawValue: "timeout"), for: run)
         let found = trusted.interrupts(in: message([], seen: ["timeout"], id: "timeout"), source: .remote, for: run)
