@@ -23,14 +23,14 @@ private func text(_ random: inout some RandomNumberGenerator) -> SignedText {
     @Test func `has bytes that no other text has, and is read back from them`() {
         var random = SystemRandomNumberGenerator()
         var known: [[UInt8]: SignedText] = [:]
-        for _ in 0..<20_000 {
+        for _ in 0..<5_000 {
             let text = text(&random)
             let bytes = text.bytes
             #expect(SignedText(bytes: bytes) == text)
             #expect(known.updateValue(text, forKey: bytes) ?? text == text)
         }
         // As many different bytes as different texts: small ones come several times.
-        #expect(known.count > 10_000)
+        #expect(known.count > 2_500)
     }
 
     @Test func `is not read from bytes that were cut, changed in their order or written in another way`() {
