@@ -6,6 +6,18 @@ import Testing
 
 private let key = SigningKey(Array("correct horse battery staple".utf8))!
 
+/// A connection on which something else happens right after a job's run was asked for.
+private struct Overtaken: RedisCommands {
+    let connection: RedisConnection
+    let meanwhile: @Sendable () async -> Void
+
+    func send(_ commands: [RedisCommand], timeout: Duration?) async throws(RedisError) -> [RESPValue] {
+        let replies = try await connection.send(commands, timeout: timeout)
+        if commands.first?.arguments.first == Array("HGET".utf8) { await meanwhile() }
+        return replies
+    }
+}
+
 @Suite(.serialized, .timeLimit(.minutes(1))) struct `A worker with a key` {
     private let signal = InterruptSignal(message: "stop", triggeredBy: "ops")
 
@@ -144,6 +156,28 @@ private let key = SigningKey(Array("correct horse battery staple".utf8))!
             #expect(try #require(await others.first()).signal.target == wide.target)
             _ = run
             #expect(watching.transport.checker.refusedCount == 0)
+        }
+    }
+
+    @Test func `is told a job's newest run, also when that began while the request was signed`() async throws {
+        try await withWatching(signingKey: key) { watching async throws in
+            try await watching.isReady()
+            let (old, _) = try await watching.run("j")
+            let (runs, began) = AsyncStream.makeStream(of: Deliveries.self)
+            let overtaken = Overtaken(connection: watching.scene.connection) {
+                do {
+                    try await watching.transport.end(old, as: RunEnding(state: .completed))
+                    began.yield(try await watching.run("j").1)
+                } catch {
+                    Issue.record(error)
+                }
+            }
+            let client = InterruptClient(commands: overtaken, keys: watching.scene.keys, signingKey: key)
+            let receipt = try #require(try await client.interrupt([.job(try Name("j"))], signal).first)
+            #expect(receipt.outcome == .accepted && receipt.run != old)
+            var iterator = runs.makeAsyncIterator()
+            let deliveries = try #require(await iterator.next())
+            #expect(try #require(await deliveries.first()).signal.id == signal.id)
         }
     }
 
