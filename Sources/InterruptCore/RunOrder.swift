@@ -56,6 +56,8 @@ public struct RunOrder: Hashable, Sendable {
     public var limits: RunLimits
     /// What is done beside a command.
     public var hooks: RunHooks
+    /// Whether whoever submitted it is known to have the worker's key.
+    public var signature = RunSignature.unchecked
 
     /// An order from its parts.
     public init(
@@ -93,6 +95,16 @@ public struct RunOrder: Hashable, Sendable {
     /// Whether the run is its worker's only as long as that can renew its lease: another may take it over then. A function
     /// of the worker's own process cannot be ended for certain from outside, so it is nobody else's.
     public var isLeased: Bool { if case .command = work { retries > 0 } else { false } }
+}
+
+/// Whether a submission is signed by somebody who has the worker's key.
+public enum RunSignature: Hashable, Sendable {
+    /// The worker has no key: nobody has looked.
+    case unchecked
+    /// It is, all of it, and it came in time.
+    case valid
+    /// It is not; why, as the end of a sentence about the run.
+    case invalid(String)
 }
 
 /// What became of an offer.

@@ -18,12 +18,16 @@ package struct SignalMessage: Codable, Hashable, Sendable {
     package var graceMilliseconds: Int64?
     package var source: String?
     package var probe: String?
+    /// The ids of the newest requests that a record is made of.
+    package var seen: TextList?
+    /// The signed requests in it. A worker with a key looks at nothing else.
+    package var signed: TextList?
 
     /// A message that says nothing.
     package init() {}
 
     package enum CodingKeys: String, CodingKey {
-        case v, target, job, run, stage, reason, message, source, probe
+        case v, target, job, run, stage, reason, message, source, probe, seen, signed
         case requestID = "request_id"
         case triggeredBy = "triggered_by"
         case triggeredAtMilliseconds = "triggered_at_ms"
@@ -109,6 +113,22 @@ package struct SignalMessage: Codable, Hashable, Sendable {
             source: source.flatMap(InterruptSignal.Source.init) ?? fallback,
             target: target.flatMap { try? InterruptTarget($0) }  // a target that cannot be read names nothing
         )
+    }
+}
+
+/// Texts in a list. Anything else is an empty list: what is no text here is no reason to pass over an interrupt.
+package struct TextList: Codable, Hashable, Sendable {
+    package var texts: [String]
+
+    package init(_ texts: [String]) { self.texts = texts }
+
+    package init(from decoder: any Decoder) throws {
+        texts = (try? decoder.singleValueContainer().decode([String].self)) ?? []
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(texts)
     }
 }
 

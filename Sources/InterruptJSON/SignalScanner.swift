@@ -41,7 +41,9 @@ struct SignalScanner {
         case .graceMilliseconds: fill(&message.graceMilliseconds, with: integer().map(Int64.init))
         case .source: fill(&message.source, with: string())
         case .probe: fill(&message.probe, with: string())
-        case nil: name == "seen" && passOverStrings()
+        case .seen: fill(&message.seen, with: strings())
+        case .signed: fill(&message.signed, with: strings())
+        case nil: false
         }
     }
 
@@ -81,12 +83,14 @@ struct SignalScanner {
         return take("false") ? false : nil
     }
 
-    private mutating func passOverStrings() -> Bool {
-        guard take("[") else { return false }
+    private mutating func strings() -> TextList? {
+        guard take("[") else { return nil }
+        var texts: [String] = []
         repeat {
-            guard string() != nil else { return false }
+            guard let text = string() else { return nil }
+            texts.append(text)
         } while take(",")
-        return take("]")
+        return take("]") ? TextList(texts) : nil
     }
 
     private mutating func take(_ text: StaticString) -> Bool {

@@ -1,7 +1,8 @@
 import Glibc
 import InterruptCore
 
-/// Where Redis is and which namespace, as both programs are told: by flag, else environment, else default.
+/// Where Redis is, which namespace and which key to sign with, as both programs are told: by flag, else environment, else
+/// default.
 public struct EndpointSettings: Sendable {
     /// The URL; `nil` is the embedded server of this user.
     public var redisURL: String?
@@ -15,12 +16,14 @@ public struct EndpointSettings: Sendable {
     public var tlsKey: String?
     /// The namespace.
     public var namespace: String?
+    /// A file that holds the key that submissions and requests are signed with.
+    public var signKeyFile: String?
     /// Where the embedded server's socket is.
     public var runtimeDirectory: RuntimeDirectory
 
     /// Settings from flags, `nil` where a flag was not given, and from `INTERRUPT_REDIS_URL`,
-    /// `INTERRUPT_REDIS_PASSWORD_FILE`, `INTERRUPT_TLS_CA`, `INTERRUPT_TLS_CERT`, `INTERRUPT_TLS_KEY` and
-    /// `INTERRUPT_NAMESPACE`. An empty variable counts as not set.
+    /// `INTERRUPT_REDIS_PASSWORD_FILE`, `INTERRUPT_TLS_CA`, `INTERRUPT_TLS_CERT`, `INTERRUPT_TLS_KEY`,
+    /// `INTERRUPT_NAMESPACE` and `INTERRUPT_SIGN_KEY`. An empty variable counts as not set.
     public init(
         redisURL: String? = nil,
         passwordFile: String? = nil,
@@ -28,6 +31,7 @@ public struct EndpointSettings: Sendable {
         tlsCert: String? = nil,
         tlsKey: String? = nil,
         namespace: String? = nil,
+        signKeyFile: String? = nil,
         environment: [String: String]
     ) {
         func variable(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
@@ -37,6 +41,7 @@ public struct EndpointSettings: Sendable {
         self.tlsCert = tlsCert ?? variable("INTERRUPT_TLS_CERT")
         self.tlsKey = tlsKey ?? variable("INTERRUPT_TLS_KEY")
         self.namespace = namespace ?? variable("INTERRUPT_NAMESPACE")
+        self.signKeyFile = signKeyFile ?? variable("INTERRUPT_SIGN_KEY")
         runtimeDirectory = RuntimeDirectory.locate(environment: environment)
     }
 
@@ -96,34 +101,28 @@ public struct EndpointSettings: Sendable {
         return RedisEndpoint(address: .unix(path: path))
     }
 
-    /// The first line of a file that nobody else may read.
+    /// The key that submissions and requests are signed with; `nil` when none is named. Reads its file.
+    ///
+    /// - Throws: ``SettingsError`` that says what is wrong with the file; never with what is in it.
+    public func signingKey() throws(SettingsError) -> SigningKey? {
+        guard let signKeyFile else { return nil }
+        let file = SecretFile(path: signKeyFile, name: "key file")
+        let bytes = try file.read()
+        guard let key = SigningKey(bytes) else {
+            throw file.refused(
+                "has \(bytes.count) bytes, a key needs \(SigningKey.minimumLength) at least",
+                hint: "make one with 'openssl rand -hex 32'"
+            )
+        }
+        return key
+    }
+
+    /// The password in a file.
     static func password(in path: String) throws(SettingsError) -> String {
-        let shown = path.escapedForDisplay()
-        func refused(_ why: String, hint: String? = nil) -> SettingsError {
-            SettingsError(.refused, "password file \(shown): \(why)", hint: hint)
+        let file = SecretFile(path: path, name: "password file")
+        guard let password = String(validating: try file.read(), as: UTF8.self) else {
+            throw file.refused("is not UTF-8 text")
         }
-        // Not blocking: a FIFO that nobody writes must not hang the program.
-        let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else {
-            throw refused(errno == ELOOP ? "is a symbolic link" : String(cString: strerror(errno)))
-        }
-        defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            throw refused("is not a regular file")
-        }
-        guard status.st_mode & 0o007 == 0 else {
-            throw refused("every user of this machine may read or change it", hint: "run 'chmod 600 \(shown)'")
-        }
-        var bytes = [UInt8](repeating: 0, count: 4_097)
-        let count = read(descriptor, &bytes, bytes.count)
-        guard count >= 0 else { throw refused(String(cString: strerror(errno))) }
-        guard count <= 4_096 else { throw refused("is longer than 4096 bytes") }
-        bytes.removeSubrange(count...)
-        if bytes.last == UInt8(ascii: "\n") { bytes.removeLast() }
-        if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
-        guard !bytes.isEmpty else { throw refused("is empty") }
-        guard let password = String(validating: bytes, as: UTF8.self) else { throw refused("is not UTF-8 text") }
         return password
     }
 }

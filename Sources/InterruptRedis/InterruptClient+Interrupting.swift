@@ -90,10 +90,14 @@ extension InterruptClient {
         for references: ArraySlice<RunReference>,
         expected: RunID?
     ) async throws(RedisError) -> [InterruptReceipt] {
-        let arguments = signal.arguments + [.init(expected?.rawValue ?? "")] + references.flatMap(\.arguments)
+        let runs = try await runsToSign(references)
+        let signed = signedArguments(references, runs) { signal.signed(for: $0, namespace: keys.namespace, with: $1) }
+        let arguments = signal.arguments + [.init(expected?.rawValue ?? "")] + signed
         let reply = try await evaluate(RedisScripts.interrupt, arguments, repliesLast: true)
         let receipts = (reply.array ?? []).compactMap(InterruptReceipt.init)
         guard receipts.count == references.count else { throw unexpected(reply, from: "interrupt") }
+        let moved = zip(runs, receipts).compactMap { $1.isRecorded ? $0.movedTo($1.run) : nil }
+        if !moved.isEmpty { _ = try await record(signal, for: moved.map(RunReference.run)[...], expected: nil) }
         return receipts
     }
 
@@ -157,8 +161,9 @@ extension InterruptClient {
         case .all: return try await runs(RedisCommand("ZRANGE", .init(keys.live), "0", "-1"))
         case .queue(let queue):
             let live = try await liveRuns(of: .all)
-            let queues = try await commands.send(live.map { RedisCommand("HGET", .init(keys.run($0)), "queue") })
-            for case .error(let text) in queues { throw RedisError.fromReply(text) }
+            let queues = try await commands.replies(
+                to: live.map { RedisCommand("HGET", .init(keys.run($0)), "queue") }
+            )
             return zip(live, queues).filter { $0.1.text == queue.description }.map(\.0)
         }
     }
@@ -217,6 +222,22 @@ extension InterruptClient {
 
     // MARK: Flags
 
+    /// Takes what a job's flag says into the record; returns what is to be delivered. Of several signals, which only a
+    /// worker with a key finds in a flag, the first one goes on record here, the others with their receipt.
+    ///
+    /// - `areSigned`: what stands on record besides is anybody's, and not delivered.
+    func importFlag(
+        _ signals: [InterruptSignal],
+        areSigned: Bool,
+        run: RunID,
+        job: Name,
+        value: [UInt8]
+    ) async throws(RedisError) -> [InterruptSignal] {
+        guard let signal = signals.first else { return [] }
+        let recorded = try await importFlag(signal, run: run, job: job, value: value)
+        return areSigned ? signals : recorded.map { [$0] } ?? []
+    }
+
     /// Takes a job's flag into the record; `nil` when it changed meanwhile or was known.
     func importFlag(
         _ signal: InterruptSignal,
@@ -264,10 +285,14 @@ extension InterruptSignal {
     var arguments: [RedisArgument] {
         [
             .init(id.rawValue), .init(target?.description ?? ""), .init(stage.rawValue),
-            .init(reason.rawValue.clipped(toBytes: 256)),
-            .init((message ?? "").clipped(toBytes: 4_096)), .init((triggeredBy ?? "").clipped(toBytes: 256)),
+            .init(wireReason), .init(wireMessage), .init(wireTriggeredBy),
             .init(savesCheckpoint ? "1" : "0"),
             .init(gracePeriod.map { "\($0.milliseconds)" } ?? ""), .init(source.rawValue),
         ]
     }
+
+    // As long as they go on record at most.
+    var wireReason: String { reason.rawValue.clipped(toBytes: 256) }
+    var wireMessage: String { (message ?? "").clipped(toBytes: 4_096) }
+    var wireTriggeredBy: String { (triggeredBy ?? "").clipped(toBytes: 256) }
 }

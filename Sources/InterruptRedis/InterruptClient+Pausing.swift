@@ -109,19 +109,21 @@ extension InterruptClient {
                 .init(request.action.rawValue), .init(request.id.rawValue),
                 .init((request.triggeredBy ?? "").clipped(toBytes: 256)), .init(expected?.rawValue ?? ""),
             ]
-            let reply = try await evaluate(RedisScripts.pause, arguments + chunk.flatMap(\.arguments))
+            let runs = try await runsToSign(chunk)
+            let signed = signedArguments(chunk, runs) { request.signed(for: $0, namespace: keys.namespace, with: $1) }
+            let reply = try await evaluate(RedisScripts.pause, arguments + signed)
             let chunkReceipts = (reply.array ?? []).compactMap(PauseReceipt.init)
             guard chunkReceipts.count == chunk.count else { throw unexpected(reply, from: "pause") }
             receipts += chunkReceipts
+            let moved = zip(runs, chunkReceipts).compactMap { $1.outcome == .recorded ? $0.movedTo($1.run) : nil }
+            if !moved.isEmpty { _ = try await ask(request, of: moved.map(RunReference.run)) }
         }
         return receipts
     }
 
     /// Whether the run is to be paused, as far as anybody has asked; its state says what its worker has carried out.
     public func isPauseRequested(for run: RunID) async throws(RedisError) -> Bool {
-        let replies = try await commands.send([RedisCommand("EXISTS", .init(keys.pause(run)))])
-        if case .error(let text)? = replies.first { throw RedisError.fromReply(text) }
-        return replies.first?.integer == 1
+        try await commands.send(RedisCommand("GET", .init(keys.pause(run)))).bytes != nil
     }
 
     /// The target that is paused and keeps this queued run from starting, as far as its worker does not matter; `nil` when
@@ -131,8 +133,7 @@ extension InterruptClient {
         let queue = try? Name(record.queue)
         let targets =
             [InterruptTarget.all] + [queue].compactMap { $0.map(InterruptTarget.queue) } + groups.map { .group($0) }
-        let pauses = try await commands.send(targets.map { RedisCommand("GET", .init(keys.pause($0))) })
-        for case .error(let text) in pauses { throw RedisError.fromReply(text) }
+        let pauses = try await commands.replies(to: targets.map { RedisCommand("GET", .init(keys.pause($0))) })
         return zip(targets, pauses).first { $0.1.bytes != nil }?.0
     }
 }

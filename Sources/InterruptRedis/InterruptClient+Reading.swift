@@ -25,6 +25,8 @@ public struct WorkerRecord: Hashable, Sendable {
     public var heartbeat: Int64
     /// How many messages, flags and records it could not read as interrupts.
     public var malformed: Int
+    /// How many requests it did not honour because nobody with its key has signed them.
+    public var refusedRequests: Int
     /// When the last one came, by Redis TIME.
     public var seenAt: Timestamp
     /// When the instance began.
@@ -55,6 +57,7 @@ public struct WorkerRecord: Hashable, Sendable {
         containment = fields["containment"] ?? ""
         heartbeat = number("heartbeat")
         malformed = Int(number("malformed"))
+        refusedRequests = Int(number("refused_requests"))
         seenAt = Timestamp(milliseconds: number("seen_at_ms"))
         startedAt = Timestamp(milliseconds: number("started_at_ms"))
         boot = fields["boot"] ?? ""
@@ -127,8 +130,7 @@ extension InterruptClient {
         var records: [RunRecord] = []
         for start in stride(from: 0, to: runs.count, by: 200) {
             let chunk = runs[start..<min(start + 200, runs.count)]
-            let replies = try await commands.send(chunk.map { RedisCommand("HGETALL", .init(keys.run($0))) })
-            for case .error(let text) in replies { throw RedisError.fromReply(text) }
+            let replies = try await commands.replies(to: chunk.map { RedisCommand("HGETALL", .init(keys.run($0))) })
             records += replies.compactMap(RunRecord.init)
         }
         return records
@@ -136,11 +138,10 @@ extension InterruptClient {
 
     /// The live runs, oldest first, then up to `limit` ended ones, newest last.
     public func list(includingEnded limit: Int) async throws(RedisError) -> [RunRecord] {
-        let replies = try await commands.send([
+        let replies = try await commands.replies(to: [
             RedisCommand("ZRANGE", .init(keys.ended), .init(-max(limit, 1)), "-1"),
             RedisCommand("ZRANGE", .init(keys.live), "0", "-1"),
         ])
-        for case .error(let text) in replies { throw RedisError.fromReply(text) }
         let ended = limit > 0 ? replies[0].array?.compactMap(\.text) ?? [] : []
         let live = replies[1].array?.compactMap(\.text) ?? []
         return try await records(of: (ended + live).map(RunID.init))
@@ -159,8 +160,7 @@ extension InterruptClient {
         let names =
             try await commands.send(RedisCommand("SMEMBERS", .init(keys.workers))).array?.compactMap(\.text) ?? []
         let valid = names.sorted().compactMap { try? Name($0) }  // only our scripts write this set
-        let replies = try await commands.send(valid.map { RedisCommand("HGETALL", .init(keys.worker($0))) })
-        for case .error(let text) in replies { throw RedisError.fromReply(text) }
+        let replies = try await commands.replies(to: valid.map { RedisCommand("HGETALL", .init(keys.worker($0))) })
         return zip(valid, replies).compactMap { WorkerRecord(name: $0.description, reply: $1) }
     }
 

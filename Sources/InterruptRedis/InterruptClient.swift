@@ -4,11 +4,15 @@ public import InterruptCore
 public struct InterruptClient: Sendable {
     let commands: any RedisCommands
     let keys: RedisKeys
+    let signingKey: SigningKey?
 
     /// A client of one namespace.
-    public init(commands: some RedisCommands, keys: RedisKeys) {
+    ///
+    /// - `signingKey`: with it, submissions, interrupts and pauses are signed, which workers with the key ask for.
+    public init(commands: some RedisCommands, keys: RedisKeys, signingKey: SigningKey? = nil) {
         self.commands = commands
         self.keys = keys
+        self.signingKey = signingKey
     }
 
     /// Runs a script with the key and the argument that all of them have. A newer contract is thrown as an error.
@@ -69,6 +73,8 @@ public struct Submission: Sendable {
     public var hooks = RunHooks()
     /// Who submits.
     public var submittedBy: String?
+    /// How long after its submission it may start at the latest, where it is signed; `nil` is a day.
+    public var signatureLifetime: Duration?
 
     /// A submission of `command` as `job` to `queue`.
     public init(job: Name, queue: Name, command: [[UInt8]]) {
@@ -102,23 +108,19 @@ extension InterruptClient {
     ///
     /// - Throws: ``RedisError``; with the code `reply`, before anything is sent, for an input that is too long.
     public func submit(_ submission: Submission) async throws(RedisError) -> SubmissionResult {
-        var (command, handler, input) = ([UInt8](), "", "")
-        switch submission.work {
-        case .command(let words): command = Array(words.joined(separator: [0]))
-        case .handler(let name, let text): (handler, input) = (name.description, text)
-        }
-        guard input.utf8.count <= RunOrder.Work.maximumInputSize else {
+        if case .handler(_, let input) = submission.work, input.utf8.count > RunOrder.Work.maximumInputSize {
             let most = RunOrder.Work.maximumInputSize
             throw RedisError(.reply, "the input has \(input.utf8.count) bytes, at most \(most) are taken")
         }
-        var arguments: [RedisArgument] = [
-            .init(submission.job.description), .init(submission.run.rawValue), .init(submission.queue.description),
-            .init(submission.groups.map(\.description).joined(separator: " ")), .init(submission.submittedBy ?? ""),
-            .init(command), .init(submission.directory ?? ""),
-            .init(submission.gracePeriod.map { "\($0.milliseconds)" } ?? ""),
-            .init(submission.timeout.map { "\($0.milliseconds)" } ?? ""), .init(handler), .init(input),
-        ]
-        let options = submission.options
+        let fields = submission.fields
+        var arguments = fields.map { RedisArgument($0.value) }
+        var options = submission.options
+        if let signingKey {
+            let lifetime = submission.signatureLifetime ?? SignedRun.defaultLifetime
+            let expiry = try await serverTime().advanced(by: lifetime)
+            options.append((SignedRun.expiryField, "\(expiry.milliseconds)"))
+            options.append((SignedRun.signatureField, submission.signature(options, keys.namespace, with: signingKey)))
+        }
         arguments.append(.init(options.count))
         for (name, value) in options { arguments += [.init(name), .init(value)] }
         for (name, value) in submission.environment { arguments += [.init(name), .init(value)] }

@@ -14,6 +14,8 @@ public final class RedisInterruptChecker: Sendable {
         /// The time within which the checker's own message must come back through its channel. 3 s: a half-open link
         /// is noticed long before the kernel notices it.
         public var probeInterval: Duration = .seconds(3)
+        /// With it, only requests that are signed with it are delivered; others are counted.
+        public var signingKey: SigningKey?
         /// The ways that are in use; tests switch some off to prove the others.
         package var ways: Set<DeliveryWay> = Set(DeliveryWay.allCases)
 
@@ -27,7 +29,7 @@ public final class RedisInterruptChecker: Sendable {
     private let keys: RedisKeys
     private let worker: Name
     private let configuration: Configuration
-    private let board: WatchBoard
+    let board: WatchBoard
     private let connected: Wakeup
     private let logger: Logger
 
@@ -74,7 +76,14 @@ public final class RedisInterruptChecker: Sendable {
         self.configuration = configuration
         self.connected = connected
         self.logger = logger
-        let board = WatchBoard(keys: keys, worker: worker, queues: queues, ways: configuration.ways, logger: logger)
+        let board = WatchBoard(
+            keys: keys,
+            worker: worker,
+            queues: queues,
+            ways: configuration.ways,
+            signingKey: configuration.signingKey,
+            logger: logger
+        )
         self.board = board
         interrupts = InterruptClient(commands: client, keys: keys)
         subscriber = RedisSubscriber(
@@ -102,6 +111,9 @@ public final class RedisInterruptChecker: Sendable {
 
     /// How many messages, flags and records could not be read as interrupts, since it began.
     public var malformedCount: Int { board.malformedCount }
+
+    /// How many requests were not delivered because they are not signed, since it began.
+    public var refusedCount: Int { board.refusedCount }
 
     /// Ends the deliveries of a run.
     public func unwatch(_ run: RunID) {
@@ -183,20 +195,32 @@ public final class RedisInterruptChecker: Sendable {
 
     private func consider(_ value: [UInt8]?, of key: String, _ way: DeliveryWay) async {
         guard let role = board.newValue(value, of: key) else { return }
-        if case .pause(let run) = role { return board.tell(isToBePaused: value != nil, to: run) }
+        if case .pause(let run) = role {
+            return board.tell(isToBePaused: board.isToBePaused(by: value, of: key, run), to: run)
+        }
         guard let value else { return }
         do {
             switch role {
             case .request(let run):
-                board.deliver(try SignalMessage(json: value).signal(source: .remote, newID: .random()), way, to: run)
+                for signal in board.signals(in: try SignalMessage(json: value), of: key, source: .remote, for: run) {
+                    board.deliver(signal, way, to: run)
+                }
             case .jobFlag(let run, let job):
                 guard let message = try FlagValue.read(value, for: run) else { return }
-                let signal = message.signal(source: .flag, newID: .random())
-                if let recorded = try await interrupts.importFlag(signal, run: run, job: job, value: value) {
-                    board.deliver(recorded, way, to: run)
+                let signals = board.signals(in: message, of: key, source: .flag, for: run)
+                if signals.isEmpty { board.setAside(key) }
+                for signal in try await interrupts.importFlag(
+                    signals,
+                    areSigned: configuration.signingKey != nil,
+                    run: run,
+                    job: job,
+                    value: value
+                ) {
+                    board.deliver(signal, way, to: run)
                 }
             case .wideFlag(let target):
                 guard let message = try FlagValue.read(value) else { return }
+                guard board.honoursUnsigned(at: key) else { return board.setAside(key) }
                 let signal = message.signal(source: .flag, newID: .random())
                 try await interrupts.importWideFlag(signal, target: target, value: value)
                 // It is gone now: the same text set again is a new request.

@@ -34,6 +34,7 @@ extension RedisTransport {
         by instance: String,
         before: Duration = .zero
     ) async throws(TransportError) -> String? {
+        checker.board.note(signal.id, for: run)
         let more: [RedisArgument] = [
             .init(run.rawValue), .init(instance), .init(way.rawValue), .init(before.milliseconds),
         ]

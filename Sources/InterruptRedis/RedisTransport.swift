@@ -16,6 +16,7 @@ public final class RedisTransport: InterruptTransport {
     let worker: Name
     let instance: String
     private let queues: [Name]
+    private let signingKey: SigningKey?
     /// How the worker entered, so that it can again when the server has forgotten it.
     private let entered = Mutex<WorkerDescription?>(nil)
     /// Of each run that has written something.
@@ -38,6 +39,7 @@ public final class RedisTransport: InterruptTransport {
         self.worker = worker
         self.instance = instance
         self.queues = queues
+        signingKey = checking.signingKey
         let connected = Wakeup()
         commands = RedisClient(
             endpoint: endpoint,
@@ -128,6 +130,7 @@ public final class RedisTransport: InterruptTransport {
     public func heartbeat(running: Int) async throws(TransportError) -> Set<RunID>? {
         let arguments: [RedisArgument] = [
             .init(worker.description), .init(instance), .init(running), .init(checker.malformedCount),
+            .init(checker.refusedCount),
         ]
         var reply = try await evaluate(RedisScripts.heartbeat, arguments)
         // Flushed, or restarted without its file: nobody has the name, so it is taken again. That alone counts no heartbeat.
@@ -172,13 +175,34 @@ public final class RedisTransport: InterruptTransport {
             return .gone
         case "replaced": throw .replaced
         case "started" where parts.count == 4:
-            guard let record = RunRecord(reply: parts[1]), let order = record.order(environment: parts[2]) else {
+            guard let record = RunRecord(reply: parts[1]), var order = record.order(environment: parts[2]) else {
                 // It is claimed, and nobody can run it.
                 try await end(offer.run, as: RunEnding(state: .failed, error: "the run's record is broken"))
                 return .gone
             }
+            order.signature = try await signature(of: record, environment: parts[2], gracePeriod)
             return .started(order, pending: await importFlags(parts[3].array ?? [], for: order))
         default: throw .refused("start: unexpected reply from the server")
+        }
+    }
+
+    /// Whether the claimed run is signed, at this moment of the server's clock.
+    private func signature(
+        of record: RunRecord,
+        environment: RESPValue,
+        _ gracePeriod: Duration
+    ) async throws(TransportError) -> RunSignature {
+        guard let signingKey else { return .unchecked }
+        let run = ClaimedRun(
+            record: record,
+            environment: environment,
+            workersGracePeriod: gracePeriod,
+            namespace: keys.namespace
+        )
+        do throws(RedisError) {
+            return run.check(with: signingKey, now: try await interrupts.serverTime())
+        } catch {
+            throw TransportError(error)
         }
     }
 
@@ -192,11 +216,18 @@ public final class RedisTransport: InterruptTransport {
             // Only a job's flag may be for one run of it.
             let isJobs: Bool = if case .job = target { true } else { false }
             guard let message = try? FlagValue.read(value, for: isJobs ? order.run : nil) else { continue }
-            let signal = message.signal(source: .flag, newID: .random())
             if case .job(let job) = target {
-                let recorded = try? await interrupts.importFlag(signal, run: order.run, job: job, value: value)
-                if let recorded { pending.append(recorded) }
-            } else {
+                let signals = checker.board.signals(in: message, of: keys.flag(target), source: .flag, for: order.run)
+                let recorded = try? await interrupts.importFlag(
+                    signals,
+                    areSigned: signingKey != nil,
+                    run: order.run,
+                    job: job,
+                    value: value
+                )
+                pending += recorded ?? []
+            } else if checker.board.honoursUnsigned(at: keys.flag(target)) {
+                let signal = message.signal(source: .flag, newID: .random())
                 try? await interrupts.importWideFlag(signal, target: target, value: value)
                 pending.append(signal)
             }

@@ -17,6 +17,8 @@ final class WatchBoard: Sendable {
         var pendingProbe: String?
         var malformedCount = 0
         var saidMalformed: Set<String> = []
+        /// With it, only what is signed is delivered.
+        var trusted: TrustedRequests?
     }
 
     private let keys: RedisKeys
@@ -27,13 +29,21 @@ final class WatchBoard: Sendable {
     /// Signalled when there is something to read earlier than was known.
     let wakeup = Wakeup()
 
-    init(keys: RedisKeys, worker: Name, queues: [Name], ways: Set<DeliveryWay>, logger: Logger) {
+    init(
+        keys: RedisKeys,
+        worker: Name,
+        queues: [Name],
+        ways: Set<DeliveryWay>,
+        signingKey: SigningKey? = nil,
+        logger: Logger
+    ) {
         self.keys = keys
         self.worker = worker
         self.ways = ways
         self.logger = logger
         let always: [InterruptTarget] = queues.map { .queue($0) } + [.worker(worker), .all]
-        state = Mutex(State(list: WatchList(keys: keys, always: always, now: Clock.now)))
+        let trusted = signingKey.map { TrustedRequests(key: $0, namespace: keys.namespace) }
+        state = Mutex(State(list: WatchList(keys: keys, always: always, now: Clock.now), trusted: trusted))
     }
 
     func watch(_ order: RunOrder, pausing: Pausing?, deliver: @escaping Delivery) {
@@ -48,6 +58,7 @@ final class WatchBoard: Sendable {
     func unwatch(_ run: RunID) {
         state.withLock { state in
             state.list.unwatch(run)
+            state.trusted?.unwatch(run)
             state.deliveries[run] = nil
             state.pausings[run] = nil
         }
@@ -94,18 +105,23 @@ final class WatchBoard: Sendable {
         }
         guard ways.contains(.push) else { return }
         // A signal without a run is a bare message: honoured once for whatever it names, without any promise.
-        let signal = message.signal(source: .message, newID: .random())
-        if message.run == nil, signal.target == nil {
+        let target = message.target.flatMap { try? InterruptTarget($0) }  // what cannot be read names nothing
+        if message.run == nil, target == nil {
             return sayMalformed(push.channel, MalformedSignal(reason: "no target that can be read"))
         }
-        let deliveries = state.withLock { state in
-            if let run = message.run {
-                return state.deliveries[RunID(rawValue: run)].map { [$0] } ?? []
-            }
-            return state.list.orders.values.filter { $0.isMeant(by: signal.target, on: worker) }
-                .compactMap { state.deliveries[$0.run] }
+        // What nobody has signed counts once, however many runs it means.
+        if message.run == nil, message.signed == nil, !honoursUnsigned(at: push.channel) { return }
+        let runs = state.withLock { state in
+            message.run.map { [RunID(rawValue: $0)] }
+                ?? state.list.orders.values.filter { $0.isMeant(by: target, on: worker) }.map(\.run)
         }
-        for deliver in deliveries { deliver(signal, .push) }
+        // One id for all runs that it means.
+        let id = RequestID.random()
+        for run in runs where state.withLock({ $0.deliveries[run] != nil }) {
+            for signal in signals(in: message, of: push.channel, source: .message, newID: id, for: run) {
+                deliver(signal, .push, to: run)
+            }
+        }
     }
 
     /// How many texts were no interrupts.
@@ -121,6 +137,58 @@ final class WatchBoard: Sendable {
         if isNew {
             logger.warning("ignored what is no interrupt", metadata: ["at": "\(place)", "why": "\(error.reason)"])
         }
+    }
+
+    // MARK: What is signed
+
+    /// How many requests were not honoured because they are not signed.
+    var refusedCount: Int { state.withLock { $0.trusted?.refusedCount ?? 0 } }
+
+    /// What a message says to a run: without a key what it says, with one as far as it is signed. What is not is counted,
+    /// and said once for each place.
+    func signals(
+        in message: SignalMessage,
+        of place: String,
+        source: InterruptSignal.Source,
+        newID: RequestID = .random(),
+        for run: RunID
+    ) -> [InterruptSignal] {
+        let found = state.withLock { $0.trusted?.interrupts(in: message, source: source, for: run) }
+        guard let found else { return [message.signal(source: source, newID: newID)] }
+        if let refusal = found.refusal { sayRefused(place, refusal) }
+        return found.signals
+    }
+
+    /// Whether what is for many, and signed by nobody, counts: not where there is a key. Then it is counted as refused.
+    func honoursUnsigned(at place: String) -> Bool {
+        let refusal = state.withLock { $0.trusted?.refuse([], of: nil, .unsigned) }
+        guard let refusal = refusal ?? nil else { return true }
+        sayRefused(place, refusal)
+        return false
+    }
+
+    /// Whether the run is to be paused, by what stands under its key.
+    func isToBePaused(by value: [UInt8]?, of place: String, _ run: RunID) -> Bool {
+        guard let answer = state.withLock({ $0.trusted?.isToBePaused(by: value, run) }) else { return value != nil }
+        if let refusal = answer.refusal { sayRefused(place, refusal) }
+        return answer.isToBePaused
+    }
+
+    /// The worker itself puts this request on record.
+    func note(_ id: RequestID, for run: RunID) {
+        state.withLock { $0.trusted?.note(id, for: run) }
+    }
+
+    private func sayRefused(_ place: String, _ refusal: SignedRequest.Refusal) {
+        let isNew = state.withLock { state in
+            if state.saidMalformed.count > 1_000 { state.saidMalformed = [] }
+            return state.saidMalformed.insert("\(place) \(refusal.reason)").inserted
+        }
+        guard isNew else { return }
+        logger.warning(
+            "ignored a request that nobody with the key has made",
+            metadata: ["at": "\(place.escapedForDisplay(limit: 200))", "why": "\(refusal.reason)"]
+        )
     }
 
     // MARK: What the checker's loop asks
@@ -146,9 +214,12 @@ final class WatchBoard: Sendable {
     }
 
     func malformed(_ key: String, _ error: MalformedSignal) {
-        state.withLock { $0.list.malformed(key) }
+        setAside(key)
         sayMalformed(key, error)
     }
+
+    /// The value means nothing here: it is read seldom from now on.
+    func setAside(_ key: String) { state.withLock { $0.list.malformed(key) } }
 
     func forgetValue(of key: String) { state.withLock { $0.list.forgetValue(of: key) } }
 

@@ -121,7 +121,7 @@ extension CommandFailure {
         "MISCONF": "nothing was recorded; the server cannot save what it has: see its log and its disk",
     ]
 
-    private static let permissionHint = "the Redis user lacks this right: see 'ACL' in Docs/Operations.md"
+    private static let permissionHint = "the Redis user lacks this right: see 'Rights' in Docs/Protocol.md"
 }
 
 extension RedisError {

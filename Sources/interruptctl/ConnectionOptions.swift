@@ -42,6 +42,15 @@ struct ConnectionOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The namespace (INTERRUPT_NAMESPACE; default: interrupt).", valueName: "ns"))
     var namespace: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "A file with the key to sign with, for workers that ask for it (INTERRUPT_SIGN_KEY).",
+            valueName: "file"
+        ),
+        completion: .file()
+    )
+    var signKey: String?
+
     /// The settings after the environment was asked too.
     var settings: EndpointSettings {
         EndpointSettings(
@@ -51,6 +60,7 @@ struct ConnectionOptions: ParsableArguments {
             tlsCert: tlsCert,
             tlsKey: tlsKey,
             namespace: namespace,
+            signKeyFile: signKey,
             environment: ProcessInfo.processInfo.environment
         )
     }

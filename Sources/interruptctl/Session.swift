@@ -8,6 +8,7 @@ struct Session: Sendable {
     let client: InterruptClient
     /// What the client sends over.
     let connection: ControlConnection
+    let signingKey: SigningKey?
     /// Where the embedded server would be, when no URL was given.
     let embeddedSocket: String?
 
@@ -19,9 +20,11 @@ struct Session: Sendable {
     static func open(_ settings: EndpointSettings) async throws(CommandFailure) -> Session {
         let endpoint: RedisEndpoint
         let keys: RedisKeys
+        let signingKey: SigningKey?
         do throws(SettingsError) {
             keys = try settings.keys()
             endpoint = try settings.endpoint()
+            signingKey = try settings.signingKey()
         } catch {
             throw CommandFailure(error)
         }
@@ -31,8 +34,9 @@ struct Session: Sendable {
         let session = Session(
             endpoint: endpoint,
             keys: keys,
-            client: InterruptClient(commands: connection, keys: keys),
+            client: InterruptClient(commands: connection, keys: keys, signingKey: signingKey),
             connection: connection,
+            signingKey: signingKey,
             embeddedSocket: embeddedSocket
         )
         try await session.asking { () async throws(RedisError) in try await connection.connect() }
@@ -44,7 +48,8 @@ struct Session: Sendable {
         let configuration = RedisConnectionConfiguration(commandTimeout: commandTimeout)
         return InterruptClient(
             commands: ControlConnection(endpoint: endpoint, configuration: configuration),
-            keys: keys
+            keys: keys,
+            signingKey: signingKey
         )
     }
 

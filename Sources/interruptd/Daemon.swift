@@ -13,6 +13,7 @@ struct Daemon {
     let signals: UnixSignals
     let endpoint: RedisEndpoint
     let keys: RedisKeys
+    let signingKey: SigningKey?
     let state: StateDirectory
     let logger: Logger
 
@@ -114,6 +115,7 @@ struct Daemon {
     private func makeTransport(_ description: WorkerDescription) -> RedisTransport {
         var checking = RedisInterruptChecker.Configuration()
         checking.pollInterval = settings.pollInterval
+        checking.signingKey = signingKey
         return RedisTransport(
             endpoint: endpoint,
             keys: keys,

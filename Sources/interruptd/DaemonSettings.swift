@@ -51,6 +51,7 @@ struct DaemonSettings {
             tlsCert: try settings.text(.tlsCert),
             tlsKey: try settings.text(.tlsKey),
             namespace: try settings.text(.namespace),
+            signKeyFile: try settings.text(.signKey),
             environment: environment
         )
         queues = try settings.names(.queue) ?? [.defaultQueue]

@@ -24,6 +24,8 @@ struct Interruptd: AsyncParsableCommand {
                                                        a fleet's: commands in a file
               interruptd --redis redis://db:6379 --allow 'ffmpeg -i /srv/media/* **'
                                                        and commands that match
+              interruptd --redis redis://db:6379 --sign-key key
+                                                       and what is signed with it
 
             A pattern of --allow is made of words, as a command is: * stands for any text in one argument, ** at the end \
             for any further arguments. See Docs/Operations.md, "What may run".
@@ -72,6 +74,8 @@ struct Interruptd: AsyncParsableCommand {
     var allow: [String] = []
     @Option(help: "Variable that a submission may set for a command of --allow; repeated.")
     var allowEnv: [String] = []
+    @Option(help: "File with a key: what is signed with it may run, and only such requests interrupt it.")
+    var signKey: String?
     @Option(help: "How much more than its grace period a job gets at most if it asks. Default: 30s.")
     var moreTime: String?
     @Option(help: "How much of one run's output is kept, such as 512M. Default: 1G.")
@@ -130,7 +134,7 @@ struct Interruptd: AsyncParsableCommand {
             (.drainWarning, drainWarning), (.pollInterval, pollInterval), (.lease, lease),
             (.moreTime, moreTime), (.outputLimit, outputLimit), (.keepOutput, keepOutput),
             (.keepOutputSize, keepOutputSize),
-            (.stateDirectory, stateDir), (.policy, policy), (.jobs, jobs), (.logFormat, logFormat),
+            (.stateDirectory, stateDir), (.policy, policy), (.jobs, jobs), (.signKey, signKey), (.logFormat, logFormat),
             (.logLevel, logLevel),
         ]
         for (key, value) in single { if let value { flags[key] = [value] } }
@@ -167,6 +171,7 @@ struct Interruptd: AsyncParsableCommand {
         let logger = Logger(label: "interruptd")
         let state = try StateDirectory(settings.stateDirectory, environment: environment)
         let keys = try StartFailure.asUsage { try settings.endpoint.keys() }
+        let signingKey = try StartFailure.asUsage { try settings.endpoint.signingKey() }
         func daemon(_ endpoint: RedisEndpoint) -> Daemon {
             Daemon(
                 settings: settings,
@@ -174,6 +179,7 @@ struct Interruptd: AsyncParsableCommand {
                 signals: signals,
                 endpoint: endpoint,
                 keys: keys,
+                signingKey: signingKey,
                 state: state,
                 logger: logger
             )

@@ -32,6 +32,7 @@ struct SettingsChange: Equatable {
         note(.tlsCert, \.endpoint.tlsCert)
         note(.tlsKey, \.endpoint.tlsKey)
         note(.namespace, \.endpoint.namespace)
+        note(.signKey, \.endpoint.signKeyFile)
         note(.queue, \.queues)
         note(.concurrency, \.concurrency)
         note(.name, \.name)

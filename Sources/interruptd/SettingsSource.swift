@@ -24,6 +24,7 @@ struct SettingsSource {
         case allow
         case allowEnv = "allow_env"
         case jobs
+        case signKey = "sign_key"
         case moreTime = "more_time"
         case outputLimit = "output_limit"
         case keepOutput = "keep_output"

@@ -216,6 +216,60 @@ import Testing
         }
     }
 
+    @Test func `a key file is read only if it is ours to read and holds enough, and its key is shown nowhere`()
+        async throws
+    {
+        try await withTemporaryDirectory { directory throws in
+            let path = "\(directory)/key"
+            func write(_ text: String) {
+                let descriptor = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0o600)
+                StandardStreams.write(Array(text.utf8), to: descriptor)
+                close(descriptor)
+            }
+            let settings = EndpointSettings(environment: ["INTERRUPT_SIGN_KEY": path])
+            #expect(settings.signKeyFile == path)
+            #expect(
+                EndpointSettings(signKeyFile: "flag", environment: ["INTERRUPT_SIGN_KEY": path]).signKeyFile == "flag"
+            )
+            #expect(try EndpointSettings(environment: ["INTERRUPT_SIGN_KEY": ""]).signingKey() == nil)
+            write("0123456789abcdef\n")
+            let key = try #require(try settings.signingKey())
+            var dumped = ""
+            dump(key, to: &dumped)
+            for text in ["\(key)", String(reflecting: key), dumped] { #expect(!text.contains("0123"), "\(text)") }
+            func problem() -> String {
+                do throws(SettingsError) {
+                    _ = try settings.signingKey()
+                    return "read"
+                } catch {
+                    return error.kind == .refused ? error.description : "wrong kind"
+                }
+            }
+            #expect(problem() == "read")
+            for (mode, isRead) in [(0o600, true), (0o640, true), (0o604, false), (0o602, false), (0o644, false)] {
+                chmod(path, mode_t(mode))
+                #expect((problem() == "read") == isRead, "\(mode)")
+            }
+            chmod(path, 0o600)
+            for (text, why) in [
+                ("", "is empty"), ("\n", "is empty"), ("s3cret-too-short", "read"), ("s3cret-to-short", "has 15 bytes"),
+                (String(repeating: "k", count: 4_097), "longer than 4096 bytes"),
+            ] {
+                write(text)
+                #expect(problem().contains(why), "\(problem())")
+                #expect(!problem().contains("s3cret"))
+            }
+            write("0123456789abcdef")
+            symlink(path, "\(directory)/link")
+            mkfifo("\(directory)/fifo", 0o600)
+            for wrong in ["\(directory)/link", "\(directory)/fifo", directory, "\(directory)/none", "/dev/null"] {
+                #expect(throws: SettingsError.self) {
+                    _ = try EndpointSettings(signKeyFile: wrong, environment: [:]).signingKey()
+                }
+            }
+        }
+    }
+
     @Test func `the runtime directory is made closed, and refused when it is open or a link`() async throws {
         try await withTemporaryDirectory { base throws in
             let directory = RuntimeDirectory.locate(environment: ["XDG_RUNTIME_DIR": base])

@@ -19,7 +19,7 @@ extension RedisCommands {
     @discardableResult
     public func send(_ command: RedisCommand, timeout: Duration? = nil) async throws(RedisError) -> RESPValue {
         let reply = try await send([command], timeout: timeout)[0]
-        if let text = reply.errorText { throw RedisError.fromReply(text) }
+        if let text = reply.errorText { throw RedisError.fromReply(text, to: command) }
         return reply
     }
 
@@ -40,7 +40,11 @@ extension RedisCommands {
         if let text = reply?.errorText, RedisError.fromReply(text).replyPrefix == "NOSCRIPT" {
             reply = try await send([script.bySource(keys: keys, arguments: arguments)], timeout: timeout).last
         }
-        if let text = reply?.errorText { throw RedisError.fromReply(text) }
+        if let text = reply?.errorText {
+            // Ours all begin with the namespace.
+            let namespace = arguments.first.map { String(decoding: $0.bytes, as: UTF8.self) } ?? ""
+            throw RedisError.fromReply(text, to: script, keys: keys, namespace: namespace)
+        }
         return reply ?? .null
     }
 }

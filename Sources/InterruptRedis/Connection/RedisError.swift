@@ -73,7 +73,9 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
             switch prefix {
             case "NOAUTH", "WRONGPASS": .authenticationFailed
             case "NOPERM": .notPermitted
+            // Redis 7.2 and later, 7.0.
             case "ERR" where text.hasPrefix("ERR ACL failure in script"): .notPermitted
+            case "ERR" where text.hasPrefix("ERR The user executing the script can't "): .notPermitted
             default: .reply
             }
         return RedisError(code, text.escapedForDisplay(limit: 400), replyPrefix: prefix)

@@ -2,7 +2,8 @@
 extension RedisScripts {
     /// Records an interrupt for up to 100 runs and tells their workers. A queued run ends here.
     ///
-    /// Arguments: the signal (nine, see `read_signal`), the expected run or "", then `job` or `run` and an id for each.
+    /// Arguments: the signal (nine, see `read_signal`), the expected run or "", then for each `job` or `run`, an id, and the
+    /// signed request for it or "".
     /// Replies for each `{outcome, run, job, state, request record}` with outcome `accepted`, `escalated`, `already`,
     /// `known`, `stopped`, `ended`, `missing` or `replaced`. Of a run that has ended, `known` says that this request was on
     /// record before: an outcome that was unknown is told apart so.
@@ -30,8 +31,10 @@ extension RedisScripts {
           return {outcome, run, job, state, text}
         end
 
-        local function interrupt_running(run, state, job, worker, now)
-          local outcome, request, text, earlier = merge(run, job, state, read_signal(2), now)
+        local function interrupt_running(run, state, job, worker, signed, now)
+          local signal = read_signal(2)
+          if signed ~= '' then signal.signed = {signed} end
+          local outcome, request, text, earlier = merge(run, job, state, signal, now)
           -- Before the flag, whose change the server tells the worker too: that is to come second.
           if worker then redis.pcall('PUBLISH', \(key.signals) .. worker, text) end
           local flag = mirror(run, request, request.stage)
@@ -47,7 +50,7 @@ extension RedisScripts {
 
         local now = now_ms()
         local replies = {}
-        for i = 12, #ARGV, 2 do
+        for i = 12, #ARGV, 3 do
           local run = ARGV[i + 1]
           if ARGV[i] == 'job' then run = redis.call('HGET', \(key.job) .. run, 'run') end
           local fields = run and redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'worker')
@@ -67,7 +70,7 @@ extension RedisScripts {
             replies[#replies + 1] = {outcome, run, fields[2], fields[1], text or ''}
           else
             replies[#replies + 1] = fields[1] == 'queued' and interrupt_queued(run, fields[2], now)
-              or interrupt_running(run, fields[1], fields[2], fields[3], now)
+              or interrupt_running(run, fields[1], fields[2], fields[3], ARGV[i + 2], now)
           end
         end
         return replies

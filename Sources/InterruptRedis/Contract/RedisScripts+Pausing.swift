@@ -2,7 +2,8 @@
 extension RedisScripts {
     /// Records for up to 100 runs that they are to be paused, or to go on. The workers hear of it by the key.
     ///
-    /// Arguments: `pause` or `resume`, request id, who, the expected run or "", then `job` or `run` and an id for each.
+    /// Arguments: `pause` or `resume`, request id, who, the expected run or "", then for each `job` or `run`, an id, and the
+    /// signed request for it or "".
     /// Replies for each `{outcome, run, job, state}` with outcome `recorded`, `already`, `withdrawn`, `queued`, `handler`,
     /// `cancelling`, `ended`, `missing` or `replaced`.
     static let pause = script(
@@ -13,16 +14,19 @@ extension RedisScripts {
         local is_pause, id, who, expected = ARGV[2] == 'pause', ARGV[3], ARGV[4], ARGV[5]
         local now = now_ms()
 
-        local function change(run, state, handler)
+        local function change(run, state, handler, signed)
           if state == 'queued' or state == 'cancelling' then return state end
           if is_end[state] then return 'ended' end
           if handler and handler ~= '' then return 'handler' end
-          local is_asked = redis.call('EXISTS', \(key.pause) .. run) == 1
-          if is_asked == is_pause then return 'already' end
+          local asked = redis.call('GET', \(key.pause) .. run)
+          -- A worker with a key takes no notice of a pause that is not signed: a signed one takes its place.
+          local is_unsigned = asked and signed ~= '' and not string.find(asked, '"signed"', 1, true)
+          if (asked and true or false) == is_pause and not is_unsigned then return 'already' end
           if is_pause then
             redis.call('HSET', \(key.run) .. run, 'paused_by', who)
             redis.call('SET', \(key.pause) .. run,
-              cjson.encode({ v = 1, request_id = id, triggered_by = who ~= '' and who or nil, at_ms = now }))
+              cjson.encode({ v = 1, request_id = id, triggered_by = who ~= '' and who or nil, at_ms = now,
+                signed = signed ~= '' and {signed} or nil }))
           else
             redis.call('HSET', \(key.run) .. run, 'resumed_by', who)
             redis.call('DEL', \(key.pause) .. run)
@@ -32,7 +36,7 @@ extension RedisScripts {
         end
 
         local replies = {}
-        for i = 6, #ARGV, 2 do
+        for i = 6, #ARGV, 3 do
           local run = ARGV[i + 1]
           if ARGV[i] == 'job' then run = redis.call('HGET', \(key.job) .. run, 'run') end
           local fields = run and redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'handler')
@@ -41,7 +45,7 @@ extension RedisScripts {
           elseif expected ~= '' and expected ~= run then
             replies[#replies + 1] = {'replaced', run, fields[2], fields[1]}
           else
-            replies[#replies + 1] = {change(run, fields[1], fields[3]), run, fields[2], fields[1]}
+            replies[#replies + 1] = {change(run, fields[1], fields[3], ARGV[i + 2]), run, fields[2], fields[1]}
           end
         end
         return replies

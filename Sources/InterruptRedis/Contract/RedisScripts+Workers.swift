@@ -36,9 +36,9 @@ extension RedisScripts {
         """
     )
 
-    /// Counts a heartbeat. Arguments: worker, instance, number of runs, number of malformed signals. Replies `OK`,
-    /// `replaced`, `unknown` when the server has forgotten the worker, or `{'back', run, …}` with the runs that it still
-    /// holds when it had been taken for silent.
+    /// Counts a heartbeat. Arguments: worker, instance, number of runs, number of malformed signals, number of refused
+    /// requests. Replies `OK`, `replaced`, `unknown` when the server has forgotten the worker, or `{'back', run, …}` with the
+    /// runs that it still holds when it had been taken for silent.
     static let heartbeat = script(
         "heartbeat",
         using: [history],
@@ -50,7 +50,8 @@ extension RedisScripts {
         if fields[1] ~= ARGV[3] then return 'replaced' end
         local now = now_ms()
         redis.call('HINCRBY', worker, 'heartbeat', 1)
-        redis.call('HSET', worker, 'seen_at_ms', now, 'running', ARGV[4], 'malformed', ARGV[5])
+        redis.call('HSET', worker, 'seen_at_ms', now, 'running', ARGV[4], 'malformed', ARGV[5],
+          'refused_requests', ARGV[6] or 0)
         if not fields[2] then return 'OK' end
         redis.call('HDEL', worker, 'silent_since_ms')
         local reply = {'back'}

@@ -21,6 +21,9 @@ public struct RunRecord: Hashable, Sendable {
         fields[name].flatMap { $0.isEmpty ? nil : String(decoding: $0, as: UTF8.self) }
     }
 
+    /// The field as it stands in Redis; `nil` when it is empty or missing.
+    func bytes(_ name: String) -> [UInt8]? { fields[name].flatMap { $0.isEmpty ? nil : $0 } }
+
     private func number(_ name: String) -> Int64? { text(name).flatMap(Int64.init) }
 
     private func instant(_ name: String) -> Timestamp? {
@@ -113,6 +116,8 @@ public struct RunRecord: Hashable, Sendable {
     }
     /// When it was submitted.
     public var submittedAt: Timestamp? { instant("submitted_at") }
+    /// Until when its start is signed.
+    public var expiresAt: Timestamp? { instant("expires_at") }
     /// When it was claimed.
     public var startedAt: Timestamp? { instant("started_at") }
     /// Since when it is paused.
@@ -229,7 +234,7 @@ public struct RunRecord: Hashable, Sendable {
     private static let booleans = ["save_checkpoint", "core_dumped", "late_interrupt", "oom", "charge_paused"]
     private static let instants = [
         "submitted_at", "started_at", "paused_at", "requested_at", "acknowledged_at", "confirmed_at", "ended_at",
-        "silent_since", "progress_at", "holdout_since", "due_at",
+        "silent_since", "progress_at", "holdout_since", "due_at", "expires_at",
     ]
 
     /// The record as JSON: instants as RFC 3339 in UTC, durations in milliseconds, absent fields left out.

@@ -180,7 +180,7 @@ extension RedisScripts {
             and is('message', 'string', true) and is('triggered_by', 'string', true) and is('target', 'string', true)
             and is('run', 'string', true) and is('job', 'string', true) and is('source', 'string', true)
             and is('save_checkpoint', 'boolean', true) and request.probe == nil
-            and is('seen', 'table', true) and is('escalated_by', 'table', true)
+            and is('seen', 'table', true) and is('escalated_by', 'table', true) and is('signed', 'table', true)
             and (request.v == nil or is_whole(request.v, 0, 1))
             and (request.grace_ms == nil or is_whole(request.grace_ms, 0, 315360000000))
             -- It may have more than that, in numbers that are none.
@@ -192,6 +192,18 @@ extension RedisScripts {
         local function has_seen(request, id)
           for _, seen in ipairs(request.seen or {}) do if seen == id then return true end end
           return request.request_id == id
+        end
+
+        -- Keeps a signed request, whatever else is on record: a worker with a key looks at nothing else. Replies whether it
+        -- is new.
+        local function keep_signed(request, signal)
+          if not signal.signed then return false end
+          local signed = request.signed or {}
+          for _, text in ipairs(signed) do if text == signal.signed[1] then return false end end
+          signed[#signed + 1] = signal.signed[1]
+          if #signed > 50 then table.remove(signed, 1) end
+          request.signed = signed
+          return true
         end
 
         -- The first request keeps reason, message and name; a harder one raises the stage; nothing counts twice. Replies
@@ -213,10 +225,17 @@ extension RedisScripts {
             request.escalated_by, request.stage = escalations, signal.stage
             outcome = 'escalated'
           else
-            if has_seen(request, signal.request_id) then return 'known', request, text, earlier end
+            if has_seen(request, signal.request_id) then
+              if keep_signed(request, signal) then
+                text = cjson.encode(request)
+                redis.call('SET', \(key.request) .. run, text)
+              end
+              return 'known', request, text, earlier
+            end
             outcome = 'already'
           end
           if outcome ~= 'accepted' then
+            keep_signed(request, signal)
             local seen = request.seen or {}
             seen[#seen + 1] = signal.request_id
             if #seen > 100 then table.remove(seen, 2) end
@@ -310,7 +329,7 @@ extension RedisScripts {
         -- What a submission says of a run, and the next one repeats.
         local submitted = {'queue', 'groups', 'command', 'cwd', 'submitted_by', 'timeout_ms', 'handler', 'input',
           'retries', 'max_memory_bytes', 'max_cpu_ms', 'max_processes', 'max_output_bytes', 'on_interrupt', 'on_end',
-          'hook_limit_ms', 'charge_paused', 'grace_ms', 'grace_of_worker', 'first_run'}
+          'hook_limit_ms', 'charge_paused', 'grace_ms', 'grace_of_worker', 'first_run', 'signature', 'expires_at_ms'}
 
         -- Has the job tried again after this run of it, which is about to end: as a run with the id `next_run`, which waits
         -- for half a second to a second, twice as long each time, half a minute to a minute at most. Replies its id, or nil
@@ -319,6 +338,8 @@ extension RedisScripts {
           local fields = redis.call('HMGET', \(key.run) .. run, 'attempt', unpack(submitted))
           local attempt, limit = tonumber(fields[1] or '') or 1, tonumber(fields[10] or '') or 0
           if attempt > limit or (next_run or '') == '' then return nil end
+          -- What was signed is good under these ids only.
+          if fields[22] then next_run = (fields[21] or run) .. '.' .. attempt + 1 end
           if redis.call('EXISTS', \(key.request) .. run) == 1 or redis.call('EXISTS', \(key.run) .. next_run) == 1
             or redis.call('HGET', \(key.job) .. job, 'run') ~= run then return nil end
           local delay = math.floor(math.min(1000 * 2 ^ (attempt - 1), 60000) * (500 + (tonumber(random) or 0) / 2) / 1000)

@@ -59,6 +59,13 @@ extension Session {
         _ submission: Submission,
         _ durability: Durability? = nil
     ) async throws(CommandFailure) -> (SubmissionResult, Replication?) {
+        if submission.signatureLifetime != nil, signingKey == nil {
+            throw CommandFailure(
+                .usage,
+                "--sign-valid-for: nothing is signed without a key",
+                hint: "pass --sign-key FILE"
+            )
+        }
         try await prepare(durability)
         return try await resolving(durability) { client, _ throws(RedisError) in try await client.submit(submission) }
     }

@@ -45,6 +45,13 @@ struct SubmitOptions: ParsableArguments {
     @Option("Asking again with the same id submits once.", "id", Parse.name)
     var requestID: Name?
 
+    @Option(
+        "With --sign-key: how long it may wait for its start at most (default: 1d).",
+        "duration",
+        Parse.positiveDuration
+    )
+    var signValidFor: Duration?
+
     @OptionGroup var limits: LimitOptions
     @OptionGroup var handler: HandlerOptions
 
@@ -96,6 +103,7 @@ struct SubmitOptions: ParsableArguments {
         submission.chargesPausedTime = limits.chargePaused
         submission.limits = limits.limits
         submission.hooks = limits.hooks
+        submission.signatureLifetime = signValidFor
         submission.submittedBy = Requester.ofProcess
         return submission
     }

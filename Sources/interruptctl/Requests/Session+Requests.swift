@@ -8,7 +8,7 @@ extension Session {
         _ step: (_ client: InterruptClient, _ isRepetition: Bool) async throws(RedisError) -> R
     ) async throws(CommandFailure) -> R {
         try await repeatingOnce { connection, isRepetition throws(RedisError) in
-            try await step(InterruptClient(commands: connection, keys: keys), isRepetition)
+            try await step(InterruptClient(commands: connection, keys: keys, signingKey: signingKey), isRepetition)
         }
     }
 
@@ -21,7 +21,8 @@ extension Session {
         guard let durability else { return (try await resolving(step), nil) }
         return try await repeatingOnce { control, isRepetition throws(RedisError) in
             let connection = try await control.connection()
-            let result = try await step(InterruptClient(commands: connection, keys: keys), isRepetition)
+            let client = InterruptClient(commands: connection, keys: keys, signingKey: signingKey)
+            let result = try await step(client, isRepetition)
             return (result, await durability.replication(over: connection))
         }
     }

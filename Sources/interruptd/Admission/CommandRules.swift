@@ -31,13 +31,15 @@ struct CommandRules: Sendable {
         self.findProgram = findProgram
     }
 
-    /// As the settings say. On a Redis that nobody else can reach any command may run, unless there are rules.
+    /// As the settings say. On a Redis that nobody else can reach any command may run, unless there are rules; a key to sign
+    /// with is one.
     init(
         _ settings: DaemonSettings,
         worker: Name,
         findProgram: @escaping @Sendable (RunOrder) -> [UInt8]?
     ) {
-        let hasRules = settings.jobs != nil || !settings.allowed.isEmpty
+        let hasRules =
+            settings.jobs != nil || !settings.allowed.isEmpty || settings.endpoint.signKeyFile != nil
         self.init(
             worker: worker,
             allowsAnyCommand: settings.allowsAnyCommand || (settings.endpoint.usesEmbeddedServer && !hasRules),
@@ -58,14 +60,21 @@ struct CommandRules: Sendable {
             let subject = "refused by \(jobs.name): \(name)"
             return order.hooks.isEmpty ? admit(order, words, as: job, subject) : .refused("\(subject): \(Self.noHooks)")
         }
-        if allowsAnyCommand { return .asItIs }
+        // Somebody with the key wants just this.
+        if allowsAnyCommand || order.signature == .valid { return .asItIs }
         // They run in a shell, which is any command.
-        guard order.hooks.isEmpty else { return .refused("refused: \(Self.noHooks)") }
+        guard order.hooks.isEmpty else { return refused("refused: \(Self.noHooks)", order) }
         if !patterns.isEmpty {
             let path = findProgram(order)
             if patterns.contains(where: { $0.matches(words, path: path) }) { return admitVariables(of: order) }
         }
-        return .refused(refusal(of: words))
+        return refused(refusal(of: words, order), order)
+    }
+
+    /// With what its signature lacks, if that would have let it run.
+    private func refused(_ text: String, _ order: RunOrder) -> Admission {
+        guard case .invalid(let why) = order.signature else { return .refused(text) }
+        return .refused("\(text); \(why)")
     }
 
     private func admit(_ order: RunOrder, _ words: [[UInt8]], as job: NamedJob, _ subject: String) -> Admission {
@@ -82,12 +91,13 @@ struct CommandRules: Sendable {
         }
         let allowed =
             allowedVariables.isEmpty ? "no variables" : "the variables \(allowedVariables.sorted().joinedForDisplay())"
-        return .refused(
-            "refused: --allow takes no variable '\(name.escapedForDisplay(limit: 60))'; worker \(worker) allows \(allowed)"
+        return refused(
+            "refused: --allow takes no variable '\(name.escapedForDisplay(limit: 60))'; worker \(worker) allows \(allowed)",
+            order
         )
     }
 
-    private func refusal(of words: [[UInt8]]) -> String {
+    private func refusal(of words: [[UInt8]], _ order: RunOrder) -> String {
         let command = CommandText(words)
         let has = jobs.map { "\($0.name) has the jobs \($0.jobs.keys.sorted().joinedForDisplay())" }
         guard patterns.isEmpty else {
@@ -96,6 +106,7 @@ struct CommandRules: Sendable {
             return has.map { "\(text); \($0)" } ?? text
         }
         guard let jobs, let has else {
+            if order.signature != .unchecked { return "refused: worker \(worker) takes only signed commands" }
             return
                 "this worker takes no free-form commands: it was started without --allow-any-command, --allow or --jobs"
         }

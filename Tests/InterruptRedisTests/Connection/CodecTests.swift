@@ -143,3 +143,51 @@ import Testing
         #expect(log.line(at: start + .milliseconds(1_000)) == 2)
     }
 }
+
+@Suite struct `A missing right` {
+    private let script = RedisScript(
+        name: "pause",
+        source: """
+            local ns = ARGV[1]
+            local text = redis.call('GET', ns .. '/pause/' .. target)
+            redis.call('HSET', ns .. '/run/' .. run, 'a', text, 'b', 1)
+            local name, other = ns .. '/gate/' .. ARGV[2], ARGV[3]
+            if redis.call('EXISTS', name) == redis.call('EXISTS', key) then redis.pcall('DEL', ns .. '/meta') end
+            return text
+            """
+    )
+
+    @Test(arguments: [
+        (2, "GET interrupt/pause/*"), (3, "HSET interrupt/run/*"),
+        (5, "EXISTS interrupt/gate/* or EXISTS * or DEL interrupt/meta"),
+    ])
+    func `is named by the line of the script that has failed`(line: Int, right: String) {
+        for answer in [
+            "ERR The user executing the script can't run this command or subcommand script: 38f2, on @user_script:\(line).",
+            "ERR ACL failure in script: No permissions to access a key script: 38f2, on @user_script:\(line).",
+            "ERR Error running script (call to f_38f2): @user_script:\(line): @user_script: \(line): -NOPERM no rights",
+        ] {
+            let error = RedisError.fromReply(answer, to: script, keys: ["h"], namespace: "interrupt")
+            #expect(error.code == .notPermitted)
+            #expect(error.message.hasSuffix(" (\(right), in the script 'pause')"), "\(error.message)")
+        }
+    }
+
+    @Test func `is named by the command where no script has failed, and nothing else is`() {
+        let noKey = "NOPERM this user has no permissions to access one of the keys used as arguments"
+        func message(_ words: String...) -> String {
+            let command = RedisCommand(arguments: words.map { Array($0.utf8) })
+            return RedisError.fromReply(noKey, to: command).message
+        }
+        #expect(message("GET", "interrupt/env/r") == "\(noKey) (GET interrupt/env/r)")
+        #expect(message("SET", "k", "s3cret") == "\(noKey) (SET k)")
+        #expect(
+            message("XREAD", "COUNT", "1", "STREAMS", "interrupt/output/r", "0")
+                == "\(noKey) (XREAD interrupt/output/r)"
+        )
+        let ofKeys = RedisError.fromReply(noKey, to: script, keys: ["interrupt/history"], namespace: "interrupt")
+        #expect(ofKeys.message == "\(noKey) (EVALSHA interrupt/history, in the script 'pause')")
+        let other = RedisError.fromReply("OOM no memory", to: script, keys: [], namespace: "interrupt")
+        #expect(other.message == "OOM no memory")
+    }
+}

@@ -251,7 +251,7 @@ import Testing
             var arguments = plain.arguments
             arguments[2] = .init(stage)
             let refused = await #expect(throws: RedisError.self) {
-                try await worker.script(RedisScripts.interrupt, arguments + ["", "run", .init(run.rawValue)])
+                try await worker.script(RedisScripts.interrupt, arguments + ["", "run", .init(run.rawValue), ""])
             }
             #expect(refused?.message.contains("is not 1, 2 or 3") == true)
             #expect(try await scene.dump() == before)
@@ -268,7 +268,7 @@ import Testing
             let run = try await scene.running("j", on: worker)
             var arguments = plain.arguments
             arguments[7] = .init(milliseconds)
-            _ = try await worker.script(RedisScripts.interrupt, arguments + ["", "run", .init(run.rawValue)])
+            _ = try await worker.script(RedisScripts.interrupt, arguments + ["", "run", .init(run.rawValue), ""])
             let recorded = try #require(try await scene.client.request(for: run))
             #expect(recorded.id == plain.id && recorded.gracePeriod == seconds.map { .seconds($0) })
         }

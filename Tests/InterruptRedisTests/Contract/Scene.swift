@@ -24,6 +24,14 @@ struct Scene: Sendable {
         client = InterruptClient(commands: connection, keys: keys)
     }
 
+    /// The same, with what is asked signed.
+    private init(_ scene: Scene, signingKey: SigningKey) {
+        (redis, connection, keys) = (scene.redis, scene.connection, scene.keys)
+        client = InterruptClient(commands: connection, keys: keys, signingKey: signingKey)
+    }
+
+    func signing(with key: SigningKey) -> Scene { Scene(self, signingKey: key) }
+
     @discardableResult
     func command(_ words: String...) async throws -> RESPValue {
         try await connection.send(RedisCommand(arguments: words.map { Array($0.utf8) }))

@@ -80,7 +80,7 @@ struct Watching: Sendable {
     func kill(_ name: String, andInterrupt run: RunID, _ signal: InterruptSignal) async throws {
         let interrupt = RedisScripts.interrupt.bySource(
             keys: ["interrupt/history"],
-            arguments: ["interrupt"] + signal.arguments + ["", "run", RedisArgument(run.rawValue)]
+            arguments: ["interrupt"] + signal.arguments + ["", "run", RedisArgument(run.rawValue), ""]
         )
         let replies = try await scene.connection.send(try await kills(of: name) + [interrupt])
         try #require(replies.allSatisfy { $0.errorText == nil })
@@ -114,6 +114,7 @@ func withWatching<R>(
     pollInterval: Duration = .seconds(3_600),
     probeInterval: Duration = .seconds(3_600),
     queues: [String] = ["default"],
+    signingKey: SigningKey? = nil,
     endpoint: (TestRedis) -> RedisEndpoint = { $0.endpoint },
     prepare: (Scene) async throws -> Void = { _ in },
     _ body: (Watching) async throws -> R
@@ -123,6 +124,7 @@ func withWatching<R>(
         var checking = RedisInterruptChecker.Configuration()
         checking.pollInterval = pollInterval
         checking.probeInterval = probeInterval
+        checking.signingKey = signingKey
         if let ways { checking.ways = ways }
         let lines = LogLines()
         let transport = RedisTransport(
