@@ -127,12 +127,15 @@ public final class RedisInterruptChecker: Sendable {
 
     private func readWhenDue() async {
         var trackedBy: TrackedConnection?
+        var followed: Int64?
         while !Task.isCancelled {
             // Where polling is switched off, a poll that nobody is told of would only hide what it has read.
             let interval = configuration.ways.contains(.poll) ? configuration.pollInterval : .seconds(86_400)
             switch board.step(pollInterval: interval.jittered()) {
             case .wait(let instant): await board.wakeup.wait(until: instant)
-            case .read(let read): await perform(read, &trackedBy)
+            case .read(let read):
+                let isTogether = keepTogether(&followed)
+                await perform(read, &trackedBy, isTogether: isTogether)
             }
         }
     }
@@ -146,16 +149,30 @@ public final class RedisInterruptChecker: Sendable {
 
     private func perform(
         _ read: WatchList<ContinuousClock.Instant>.Read,
-        _ tracked: inout TrackedConnection?
+        _ tracked: inout TrackedConnection?,
+        isTogether: Bool
     ) async {
         do throws(RedisError) {
-            let isTracked = try await track(&tracked)
+            let isTracked = isTogether ? try await track(&tracked) : false
             let values = try await client.values(of: read.keys, isTracked: isTracked)
             for (key, value) in zip(read.keys, values) { await consider(value.bytes, of: key, read.ways[key] ?? .poll) }
             board.readSucceeded()
         } catch {
             board.readFailed(read)
         }
+    }
+
+    /// Whether both connections are on one server. Where the commands have moved to another one (a fail-over, a slot of a
+    /// cluster) the subscription is made anew: what it is on hears of no tracked key, and once demoted of nothing at all.
+    /// Once for each connection of the commands, because one server may have two addresses.
+    private func keepTogether(_ followed: inout Int64?) -> Bool {
+        guard let commands = client.clientID, commands != followed, let here = client.peer, let there = subscriber.peer,
+            here != there
+        else { return true }
+        followed = commands
+        logger.info("Redis is another server now, subscribing there", metadata: ["server": "\(here)"])
+        subscriber.reconnect()
+        return false
     }
 
     /// Redirects invalidations to the subscription, once for each pair of connections: a broken redirect is silent. When

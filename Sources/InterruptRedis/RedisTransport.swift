@@ -39,6 +39,8 @@ public final class RedisTransport: InterruptTransport {
         self.instance = instance
         self.queues = queues
         let connected = Wakeup()
+        var endpoint = endpoint
+        endpoint.keys = keys
         commands = RedisClient(
             endpoint: endpoint,
             name: "interruptd:\(worker)",

@@ -5,6 +5,7 @@ import InterruptRedis
 actor ControlConnection: RedisCommands {
     private let endpoint: RedisEndpoint
     private let configuration: RedisConnectionConfiguration
+    private let known = KnownServers()
     private var current: RedisConnection?
 
     init(endpoint: RedisEndpoint, configuration: RedisConnectionConfiguration = RedisConnectionConfiguration()) {
@@ -17,7 +18,7 @@ actor ControlConnection: RedisCommands {
 
     private func connection() async throws(RedisError) -> RedisConnection {
         if let current { return current }
-        let new = try await RedisConnection.connect(to: endpoint, configuration: configuration)
+        let new = try await RedisConnection.connect(to: endpoint, configuration: configuration, known: known)
         // While this one was made, another call may have made one.
         if let current {
             new.close()
@@ -28,23 +29,20 @@ actor ControlConnection: RedisCommands {
     }
 
     func send(_ commands: [RedisCommand], timeout: Duration?) async throws(RedisError) -> [RESPValue] {
-        let isKept = current != nil
-        do throws(RedisError) {
-            return try await attempt(commands, timeout: timeout)
-        } catch {
-            // Lost while nobody used it, which shows only now. Nothing was sent, so it is no repetition.
-            guard isKept, error.code == .connectionLost, !error.isOutcomeUnknown else { throw error }
-            return try await attempt(commands, timeout: timeout)
+        let errand = CommandErrand(
+            to: endpoint,
+            known: known,
+            within: timeout ?? configuration.commandTimeout
+        ) { _ throws(RedisError) in
+            try await self.connection()
+        } lost: { connection, _ in
+            if self.current === connection { self.current = nil }
         }
-    }
-
-    private func attempt(_ commands: [RedisCommand], timeout: Duration?) async throws(RedisError) -> [RESPValue] {
-        let connection = try await connection()
         do throws(RedisError) {
-            return try await connection.send(commands, timeout: timeout)
+            return try await errand.run(commands)
         } catch {
-            connection.close()
-            if current === connection { current = nil }
+            current?.close()
+            current = nil
             throw error
         }
     }
