@@ -133,9 +133,7 @@ public final class RedisInterruptChecker: Sendable {
             let interval = configuration.ways.contains(.poll) ? configuration.pollInterval : .seconds(86_400)
             switch board.step(pollInterval: interval.jittered()) {
             case .wait(let instant): await board.wakeup.wait(until: instant)
-            case .read(let read):
-                let isTogether = keepTogether(&followed)
-                await perform(read, &trackedBy, isTogether: isTogether)
+            case .read(let read): await perform(read, &trackedBy, &followed)
             }
         }
     }
@@ -150,10 +148,13 @@ public final class RedisInterruptChecker: Sendable {
     private func perform(
         _ read: WatchList<ContinuousClock.Instant>.Read,
         _ tracked: inout TrackedConnection?,
-        isTogether: Bool
+        _ followed: inout Int64?
     ) async {
         do throws(RedisError) {
-            let isTracked = isTogether ? try await track(&tracked) : false
+            // A connection that is just being made has no number and no address yet. Keys that are read now must not stay
+            // unarmed, and the subscription must not stay elsewhere.
+            if !client.isConnected { try await client.send(RedisCommand("PING")) }
+            let isTracked = keepTogether(&followed) ? try await track(&tracked) : false
             let values = try await client.values(of: read.keys, isTracked: isTracked)
             for (key, value) in zip(read.keys, values) { await consider(value.bytes, of: key, read.ways[key] ?? .poll) }
             board.readSucceeded()
@@ -179,8 +180,6 @@ public final class RedisInterruptChecker: Sendable {
     /// the connection changes between the question and the command, the next read sees it and sets tracking up again.
     private func track(_ tracked: inout TrackedConnection?) async throws(RedisError) -> Bool {
         guard configuration.ways.contains(.tracked), let subscription = board.subscriberID else { return false }
-        // A connection that is just being made has no number yet, and keys that are read now must not stay unarmed.
-        if !client.isConnected { try await client.send(RedisCommand("PING")) }
         guard let commands = client.clientID else { return false }
         if let tracked, tracked.commands == commands, tracked.subscription == subscription { return tracked.isAccepted }
         let replies = try await client.send([
