@@ -65,7 +65,7 @@ extension CommandFailure {
             self.init(.notPermitted, text, hint: "check the user in --redis and the file of --redis-password-file")
         case .notPermitted:
             self.init(.notPermitted, "not permitted: \(text)", hint: Self.permissionHint)
-        case .reply where ["LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"].contains(error.replyPrefix):
+        case .reply where Self.passing.contains(error.replyPrefix):
             self.init(.unavailable, "Redis cannot answer now: \(text)", hint: "try again in a moment")
         case .reply where error.replyPrefix == "READONLY":
             self.init(
@@ -81,6 +81,7 @@ extension CommandFailure {
                     + "A bare PUBLISH still interrupts: see 'Channels' in Docs/Protocol.md"
             )
         case .reply: self.init(.failed, "refused: \(text)")
+        case .unsuitableNamespace: self.init(.usage, text)
         case .wrongSettings:
             self.init(.unavailable, text, hint: "check --redis, --tls-ca, --tls-cert and --tls-key")
         case .cannotConnect
@@ -94,5 +95,9 @@ extension CommandFailure {
         }
     }
 
+    /// What may be over in a moment.
+    private static let passing: [String?] = [
+        "LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK",
+    ]
     private static let permissionHint = "the Redis user lacks this right: see 'ACL' in Docs/Operations.md"
 }

@@ -226,6 +226,9 @@ struct StartFailure: Error {
         case .wrongSettings:
             status = 69
             hint = "check --redis, --tls-ca, --tls-cert and --tls-key"
+        case .unsuitableNamespace:
+            status = 64
+            hint = nil
         case .notARedisServer:
             status = 69
             hint = "check --redis"

@@ -102,11 +102,7 @@ struct Greeting {
         switch words.first {
         case "MOVED" where words.count >= 3: return RedisNode(redirection: words[2], from: endpoint.address)
         case "CROSSSLOT":
-            throw RedisError(
-                .wrongSettings,
-                "\(endpoint) is a cluster: pass --namespace '{\(endpoint.keys?.namespace ?? "")}', "
-                    + "with the braces, which keep all keys on one node"
-            )
+            throw .unsuitableNamespace("\(endpoint)", endpoint.keys?.namespace ?? RedisKeys.defaultNamespace)
         case "CLUSTERDOWN", "LOADING": throw refusal(.fromReply(text))
         // The slot is leaving, but still this node's. Or the user may not ask: then commands find out.
         default: return nil

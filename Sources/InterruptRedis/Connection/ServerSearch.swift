@@ -129,6 +129,7 @@ extension RedisError {
 
     /// Whether asking another server would not help.
     fileprivate var isFinal: Bool {
-        [.wrongSettings, .authenticationFailed, .notPermitted, .cancelled, .closed].contains(code)
+        [.wrongSettings, .unsuitableNamespace, .authenticationFailed, .notPermitted, .cancelled, .closed]
+            .contains(code)
     }
 }

@@ -49,7 +49,7 @@ import Testing
 
     @Test func `refuses a cluster that tears the namespace apart, and says what to do`() throws {
         let error = failure(try greeting(namespace: "team"), [id, .error("CROSSSLOT Keys in request…")])
-        #expect(error?.code == .wrongSettings)
+        #expect(error?.code == .unsuitableNamespace)
         #expect(error?.message.contains("--namespace '{team}'") == true, "\(error?.message ?? "")")
         #expect(error?.message.contains("CROSSSLOT") == false)
     }

@@ -64,9 +64,9 @@ struct Followed: Sendable {
         }
     }
 
-    /// The names of all connections to a server.
-    static func connections(to server: LoopbackServer) async throws -> Set<String> {
-        let list = try await server.command("CLIENT", "LIST").text ?? ""
+    /// The names of all connections to a server; `nil` when it closes the one that asks, as in a fail-over.
+    static func connections(to server: LoopbackServer) async -> Set<String>? {
+        guard let list = (try? await server.command("CLIENT", "LIST"))?.text else { return nil }
         let names = list.split(whereSeparator: \.isWhitespace).filter { $0.hasPrefix("name=") && $0 != "name=" }
         return Set(names.map { String($0.dropFirst("name=".count)) })
     }
