@@ -36,7 +36,7 @@ struct Interruptd: AsyncParsableCommand {
         version: version
     )
 
-    @Option(help: "Redis to use: redis://, rediss:// or unix://. Default: an embedded one.")
+    @Option(help: "Redis to use: redis://, rediss://, redis+sentinel:// or unix://. Default: an embedded one.")
     var redis: String?
     @Option(help: "File that holds the Redis password.")
     var redisPasswordFile: String?
