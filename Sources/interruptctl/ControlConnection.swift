@@ -1,7 +1,8 @@
 import InterruptCore
 import InterruptRedis
 
-/// One connection for one command of the program. Lost, it is made anew by the next call; what was lost is not repeated.
+/// One connection for one command of the program, to whichever server is in charge. Lost, it is made anew by the next call;
+/// what was lost is not repeated.
 actor ControlConnection: RedisCommands {
     private let endpoint: RedisEndpoint
     private let configuration: RedisConnectionConfiguration
@@ -38,12 +39,6 @@ actor ControlConnection: RedisCommands {
         } lost: { connection, _ in
             if self.current === connection { self.current = nil }
         }
-        do throws(RedisError) {
-            return try await errand.run(commands)
-        } catch {
-            current?.close()
-            current = nil
-            throw error
-        }
+        return try await errand.run(commands)
     }
 }
