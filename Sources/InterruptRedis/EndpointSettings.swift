@@ -70,6 +70,7 @@ public struct EndpointSettings: Sendable {
         } catch {
             throw SettingsError(.invalid, "--redis: \(error)")
         }
+        endpoint.keys = try keys()
         if let passwordFile { endpoint.password = try Self.password(in: passwordFile) }
         if tlsCA != nil || tlsCert != nil || tlsKey != nil {
             guard (tlsCert == nil) == (tlsKey == nil) else {

@@ -15,7 +15,7 @@ public struct InterruptClient: Sendable {
         self.signingKey = signingKey
     }
 
-    /// Runs a script with the key and the argument that all of them have. A newer contract is thrown as an error.
+    /// Runs a script with the keys and the argument that all of them have. A newer contract is thrown as an error.
     func evaluate(
         _ script: RedisScript,
         _ arguments: [RedisArgument],
@@ -23,7 +23,7 @@ public struct InterruptClient: Sendable {
     ) async throws(RedisError) -> RESPValue {
         let reply = try await commands.evaluate(
             script,
-            keys: [keys.history],
+            keys: [keys.history, keys.nothing],
             arguments: [RedisArgument(keys.namespace)] + arguments,
             repliesLast: repliesLast
         )

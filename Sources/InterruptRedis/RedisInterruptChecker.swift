@@ -139,12 +139,13 @@ public final class RedisInterruptChecker: Sendable {
 
     private func readWhenDue() async {
         var trackedBy: TrackedConnection?
+        var followed: Int64?
         while !Task.isCancelled {
             // Where polling is switched off, a poll that nobody is told of would only hide what it has read.
             let interval = configuration.ways.contains(.poll) ? configuration.pollInterval : .seconds(86_400)
             switch board.step(pollInterval: interval.jittered()) {
             case .wait(let instant): await board.wakeup.wait(until: instant)
-            case .read(let read): await perform(read, &trackedBy)
+            case .read(let read): await perform(read, &trackedBy, &followed)
             }
         }
     }
@@ -158,10 +159,14 @@ public final class RedisInterruptChecker: Sendable {
 
     private func perform(
         _ read: WatchList<ContinuousClock.Instant>.Read,
-        _ tracked: inout TrackedConnection?
+        _ tracked: inout TrackedConnection?,
+        _ followed: inout Int64?
     ) async {
         do throws(RedisError) {
-            let isTracked = try await track(&tracked)
+            // A connection that is just being made has no number and no address yet. Keys that are read now must not stay
+            // unarmed, and the subscription must not stay elsewhere.
+            if !client.isConnected { try await client.send(RedisCommand("PING")) }
+            let isTracked = keepTogether(&followed) ? try await track(&tracked) : false
             let values = try await client.values(of: read.keys, isTracked: isTracked)
             for (key, value) in zip(read.keys, values) { await consider(value.bytes, of: key, read.ways[key] ?? .poll) }
             board.readSucceeded()
@@ -170,12 +175,23 @@ public final class RedisInterruptChecker: Sendable {
         }
     }
 
+    /// Whether both connections are on one server. Where the commands have moved to another one (a fail-over, a slot of a
+    /// cluster) the subscription is made anew: what it is on hears of no tracked key, and once demoted of nothing at all.
+    /// Once for each connection of the commands, because one server may have two addresses.
+    private func keepTogether(_ followed: inout Int64?) -> Bool {
+        guard let commands = client.clientID, commands != followed, let here = client.peer, let there = subscriber.peer,
+            here != there
+        else { return true }
+        followed = commands
+        logger.info("Redis is another server now, subscribing there", metadata: ["server": "\(here)"])
+        subscriber.reconnect()
+        return false
+    }
+
     /// Redirects invalidations to the subscription, once for each pair of connections: a broken redirect is silent. When
     /// the connection changes between the question and the command, the next read sees it and sets tracking up again.
     private func track(_ tracked: inout TrackedConnection?) async throws(RedisError) -> Bool {
         guard configuration.ways.contains(.tracked), let subscription = board.subscriberID else { return false }
-        // A connection that is just being made has no number yet, and keys that are read now must not stay unarmed.
-        if !client.isConnected { try await client.send(RedisCommand("PING")) }
         guard let commands = client.clientID else { return false }
         if let tracked, tracked.commands == commands, tracked.subscription == subscription { return tracked.isAccepted }
         let replies = try await client.send([

@@ -41,14 +41,14 @@ extension RedisTransport {
     }
 
     private func presentConnection() async throws(TransportError) -> (InterruptClient, UInt64) {
-        if commands.current == nil {
+        if !commands.isConnected {
             do throws(RedisError) {
                 try await commands.send(RedisCommand("PING"))  // waits for one
             } catch {
                 throw TransportError(error)
             }
         }
-        guard let (connection, number) = commands.current else { throw .unavailable("the connection was lost again") }
+        guard let (connection, number) = commands.numbered else { throw .unavailable("the connection was lost again") }
         return (InterruptClient(commands: connection, keys: keys), number)
     }
 

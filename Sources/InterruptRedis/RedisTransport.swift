@@ -41,6 +41,8 @@ public final class RedisTransport: InterruptTransport {
         self.queues = queues
         signingKey = checking.signingKey
         let connected = Wakeup()
+        var endpoint = endpoint
+        endpoint.keys = keys
         commands = RedisClient(
             endpoint: endpoint,
             name: "interruptd:\(worker)",

@@ -76,11 +76,12 @@ final class RunQueue: Sendable {
             log: log
         ) { connection throws(RedisError) in
             pendingEntries.connected()
+            // A queue that is on its way to another node (ASK) has its group, or is read as one that lacks it.
             let creations = queues.map {
                 RedisCommand("XGROUP", "CREATE", .init(keys.queue($0)), .init(RedisKeys.consumerGroup), "0", "MKSTREAM")
             }
             for case .error(let text) in try await connection.send(creations, timeout: nil)
-            where !text.hasPrefix("BUSYGROUP") {
+            where !text.hasPrefix("BUSYGROUP") && !text.hasPrefix("ASK ") {
                 throw RedisError.fromReply(text)
             }
         }

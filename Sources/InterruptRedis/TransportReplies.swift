@@ -5,6 +5,7 @@ extension TransportError {
     init(_ error: RedisError) {
         let passing: Set<String> = [
             "LOADING", "BUSY", "MASTERDOWN", "READONLY", "NOREPLICAS", "MISCONF", "OOM", "TRYAGAIN",
+            "CLUSTERDOWN", "MOVED", "ASK", "UNBLOCKED",
         ]
         switch error.code {
         // A key that the role may not write stays so; a command may be allowed in a moment.

@@ -66,6 +66,7 @@ extension CommandFailure {
         case .reply where error.replyPrefix.map { Self.refusalHints[$0] != nil } ?? false:
             self.init(.failed, "refused by Redis: \(text)", hint: Self.refusalHints[error.replyPrefix!])
         case .reply: self.init(.failed, "refused: \(text)")
+        case .unsuitableNamespace: self.init(.usage, text)
         case .wrongSettings:
             self.init(.unavailable, text, hint: "check --redis, --tls-ca, --tls-cert and --tls-key")
         case .notARedisServer: self.init(.unavailable, text, hint: "check scheme, host and port in --redis")
@@ -127,6 +128,6 @@ extension CommandFailure {
 extension RedisError {
     /// Whether the server says that it cannot answer yet, or not now.
     fileprivate var isPassing: Bool {
-        ["LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"].contains(replyPrefix)
+        ["LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK"].contains(replyPrefix)
     }
 }

@@ -9,7 +9,7 @@ struct ConnectionOptions: ParsableArguments {
     @Option(
         name: .customLong("redis"),
         help: ArgumentHelp(
-            "The Redis to use: redis://, rediss:// or redis+unix:///path (INTERRUPT_REDIS_URL).",
+            "The Redis to use: redis://, rediss://, redis+unix:///path or redis+sentinel:// (INTERRUPT_REDIS_URL).",
             discussion: "Without it: the Redis that 'interruptd' started here.",
             valueName: "url"
         )

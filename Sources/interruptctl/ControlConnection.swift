@@ -1,10 +1,12 @@
 import InterruptCore
 import InterruptRedis
 
-/// One connection for one command of the program. Lost, it is made anew by the next call; what was lost is not repeated.
+/// One connection for one command of the program, to whichever server is in charge. Lost, it is made anew by the next call;
+/// what was lost is not repeated.
 actor ControlConnection: RedisCommands {
     private let endpoint: RedisEndpoint
     private let configuration: RedisConnectionConfiguration
+    private let known = KnownServers()
     private var current: RedisConnection?
 
     init(endpoint: RedisEndpoint, configuration: RedisConnectionConfiguration = RedisConnectionConfiguration()) {
@@ -18,7 +20,7 @@ actor ControlConnection: RedisCommands {
     /// The connection as it is now, for what must not be spread over two. Lost, it stays so, and what is sent over it fails.
     func connection() async throws(RedisError) -> RedisConnection {
         if let current { return current }
-        let new = try await RedisConnection.connect(to: endpoint, configuration: configuration)
+        let new = try await RedisConnection.connect(to: endpoint, configuration: configuration, known: known)
         // While this one was made, another call may have made one.
         if let current {
             new.close()
@@ -29,24 +31,15 @@ actor ControlConnection: RedisCommands {
     }
 
     func send(_ commands: [RedisCommand], timeout: Duration?) async throws(RedisError) -> [RESPValue] {
-        let isKept = current != nil
-        do throws(RedisError) {
-            return try await attempt(commands, timeout: timeout)
-        } catch {
-            // Lost while nobody used it, which shows only now. Nothing was sent, so it is no repetition.
-            guard isKept, error.code == .connectionLost, !error.isOutcomeUnknown else { throw error }
-            return try await attempt(commands, timeout: timeout)
+        let errand = CommandErrand(
+            to: endpoint,
+            known: known,
+            within: timeout ?? configuration.commandTimeout
+        ) { _ throws(RedisError) in
+            try await self.connection()
+        } lost: { connection, _ in
+            if self.current === connection { self.current = nil }
         }
-    }
-
-    private func attempt(_ commands: [RedisCommand], timeout: Duration?) async throws(RedisError) -> [RESPValue] {
-        let connection = try await connection()
-        do throws(RedisError) {
-            return try await connection.send(commands, timeout: timeout)
-        } catch {
-            connection.close()
-            if current === connection { current = nil }
-            throw error
-        }
+        return try await errand.run(commands)
     }
 }

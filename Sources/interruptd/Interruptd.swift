@@ -38,7 +38,7 @@ struct Interruptd: AsyncParsableCommand {
         version: version
     )
 
-    @Option(help: "Redis to use: redis://, rediss:// or unix://. Default: an embedded one.")
+    @Option(help: "Redis to use: redis://, rediss://, redis+sentinel:// or unix://. Default: an embedded one.")
     var redis: String?
     @Option(help: "File that holds the Redis password.")
     var redisPasswordFile: String?
@@ -232,6 +232,9 @@ struct StartFailure: Error {
         case .wrongSettings:
             status = 69
             hint = "check --redis, --tls-ca, --tls-cert and --tls-key"
+        case .unsuitableNamespace:
+            status = 64
+            hint = nil
         case .notARedisServer:
             status = 69
             hint = "check --redis"

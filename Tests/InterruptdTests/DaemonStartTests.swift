@@ -208,6 +208,21 @@ import Testing
         }
     }
 
+    @Test func `a cluster ends the start when the namespace has no braces, in one line that says what to do`()
+        async throws
+    {
+        try await withTemporaryDirectory { directory in
+            try await withCluster { cluster in
+                let (status, lines) = try await outcome(
+                    ["--redis", "redis://\(cluster.masters[1].node)"],
+                    in: directory
+                )
+                #expect(status == .exited(64))
+                #expect(lines.count == 1 && lines[0].contains("pass --namespace '{interrupt}'"), "\(lines)")
+            }
+        }
+    }
+
     @Test func `a Redis that is not there yet is waited for, and said once, not once a connection`() async throws {
         try await withTemporaryDirectory { directory in
             let (status, lines) = try await withDaemon(

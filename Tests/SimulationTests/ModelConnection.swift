@@ -142,7 +142,7 @@ final class ModelClient {
         (self.world, self.server, self.pingInterval) = (world, server, pingInterval)
     }
 
-    var current: ModelConnection? { state.current?.connection }
+    var current: ModelConnection? { state.current }
 
     func connect() {
         if hasEnded { return }
@@ -196,14 +196,14 @@ final class ModelClient {
         until end: VirtualInstant,
         _ outer: Answer
     ) {
-        if let (connection, generation) = state.current {
+        if let connection = state.current {
             let left = max(.milliseconds(1), world.now.duration(to: end))
             connection.send(
                 commands,
                 timeout: left,
                 Answer(name, world) { [self] result in
                     if case .failure(let error) = result, !error.isOutcomeUnknown, error.code != .cancelled {
-                        state.lost(generation: generation, error: error)
+                        state.lost(error) { $0 === connection }
                         return attempt(name, commands, until: end, outer)
                     }
                     outer.give(result)

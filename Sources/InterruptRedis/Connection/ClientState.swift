@@ -19,11 +19,14 @@ struct ClientState<Connection, Waiter> {
     private var generation: UInt64 = 0
     private var waiting: [(id: UInt64, waiter: Waiter)] = []
 
-    /// The connection and its number, if there is one.
-    var current: (connection: Connection, generation: UInt64)? {
-        if case .up(let connection) = phase { return (connection, generation) }
+    /// The connection, if there is one.
+    var current: Connection? {
+        if case .up(let connection) = phase { return connection }
         return nil
     }
+
+    /// The connection with its number, if there is one: another number after each loss.
+    var numbered: (connection: Connection, number: UInt64)? { current.map { ($0, generation) } }
 
     /// Why there is no connection, as far as it is known.
     var lastFailure: RedisError? {
@@ -59,9 +62,9 @@ struct ClientState<Connection, Waiter> {
     /// An attempt failed, or the connection was lost.
     mutating func failed(_ error: RedisError) { phase = .down(error) }
 
-    /// A caller found the connection of this number closed. Another one may be there already.
-    mutating func lost(generation: UInt64, error: RedisError) {
-        if case .up = phase, generation == self.generation { phase = .down(error) }
+    /// A caller found a connection of no use. Another one may be there already.
+    mutating func lost(_ error: RedisError, isThatOne: (Connection) -> Bool) {
+        if case .up(let connection) = phase, isThatOne(connection) { phase = .down(error) }
     }
 
     /// Nobody keeps the connection any more: these are to be told.

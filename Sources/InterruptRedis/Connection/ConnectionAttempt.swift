@@ -9,9 +9,11 @@ struct ConnectionAttempt {
     let name: String?
     let configuration: RedisConnectionConfiguration
     let group: any EventLoopGroup
+    var isMasterNeeded = false
 
-    /// A connection on which the server has accepted user and database, and its number on the server.
-    func run() async throws(RedisError) -> (ConnectionLink, clientID: Int64?) {
+    /// A connection on which the server has accepted user and database, and what else it has answered. The endpoint's
+    /// address is a server's.
+    func run() async throws(RedisError) -> (ConnectionLink, Greeting.Answer) {
         if Task.isCancelled { throw failure(.cancelled, "the task was cancelled") }
         let deadline = ContinuousClock.now + configuration.connectTimeout
         let link: ConnectionLink
@@ -23,7 +25,7 @@ struct ConnectionAttempt {
         }
         do throws(RedisError) {
             let left = max(.milliseconds(1), ContinuousClock.now.duration(to: deadline))
-            return (link, clientID: try await greet(link, within: left))
+            return (link, try await greet(link, within: left))
         } catch {
             link.close(error)
             throw error
@@ -47,6 +49,7 @@ struct ConnectionAttempt {
         switch endpoint.address {
         case .unix(let path):
             return try await bootstrap.connect(unixDomainSocketPath: path, channelInitializer: initialize)
+        case .sentinels: preconditionFailure("ServerSearch asks the sentinels")
         case .tcp(let host, let port):
             return try await bootstrap.channelOption(.socketOption(.so_keepalive), value: 1)
                 .channelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -83,37 +86,13 @@ struct ConnectionAttempt {
         return host
     }
 
-    /// Says who we are, in one pipelined write.
-    private func greet(_ link: ConnectionLink, within limit: Duration) async throws(RedisError) -> Int64? {
-        var commands: [RedisCommand] = []
-        if endpoint.username != nil || endpoint.password != nil {
-            let credentials = [endpoint.username, endpoint.password ?? ""].compactMap { $0 }
-            commands.append(RedisCommand("AUTH", credentials.map { .text($0) }))
-        }
-        if endpoint.database != 0 { commands.append(RedisCommand("SELECT", .number(endpoint.database))) }
-        if let name { commands.append(RedisCommand("CLIENT", "SETNAME", .text(name))) }
-        commands.append(RedisCommand("CLIENT", "ID"))
-
-        let replies: [RESPValue]
-        switch await link.send(commands, timeout: limit) {
-        case .success(let values): replies = values
+    /// Says who we are and asks where we are, in one pipelined write.
+    private func greet(_ link: ConnectionLink, within limit: Duration) async throws(RedisError) -> Greeting.Answer {
+        let greeting = Greeting(endpoint: endpoint, name: name, isMasterNeeded: isMasterNeeded)
+        switch await link.send(greeting.commands, timeout: limit) {
+        case .success(let replies): return try greeting.answer(replies)
         case .failure(let error): throw greetingFailure(error)
         }
-        for (command, reply) in zip(commands, replies) {
-            guard let text = reply.errorText else { continue }
-            let error = RedisError.fromReply(text)
-            switch (command.name, error.code) {
-            case (_, .authenticationFailed), ("AUTH", _):
-                throw failure(.authenticationFailed, error.message, reply: error)
-            // Name and number are for people: a user that may not have them works all the same.
-            case ("CLIENT", .notPermitted): continue
-            case ("SELECT", .notPermitted): throw failure(.notPermitted, error.message, reply: error)
-            case ("SELECT", _) where error.replyPrefix == "ERR":
-                throw failure(.wrongSettings, "database \(endpoint.database): \(error.message)", reply: error)
-            default: throw failure(.cannotConnect, error.message, reply: error)
-            }
-        }
-        return replies.last?.integer
     }
 
     private static let tooManyClients = "max number of clients reached"
@@ -144,12 +123,23 @@ struct ConnectionAttempt {
     private func failure(
         _ code: RedisError.Code,
         _ why: String,
+        underlying: (any Error)? = nil
+    ) -> RedisError {
+        endpoint.connectionFailure(code, why, underlying: underlying)
+    }
+}
+
+extension RedisEndpoint {
+    /// The error for a connection that cannot be made here.
+    func connectionFailure(
+        _ code: RedisError.Code,
+        _ why: String,
         underlying: (any Error)? = nil,
         reply: RedisError? = nil
     ) -> RedisError {
         RedisError(
             code,
-            "cannot connect to \(endpoint): \(why)",
+            "cannot connect to \(self): \(why)",
             underlying: underlying ?? reply,
             replyPrefix: reply?.replyPrefix
         )

@@ -5,6 +5,7 @@ import Synchronization
 final class ConnectionLink: Sendable {
     let eventLoop: any EventLoop
     let configuration: RedisConnectionConfiguration
+    private let channel: any Channel
     private let handler: NIOLoopBound<ConnectionHandler>
     private let closed: EventLoopFuture<RedisError>
     private let lastID = Atomic<UInt64>(0)
@@ -15,6 +16,7 @@ final class ConnectionLink: Sendable {
         let handler = ConnectionHandler(configuration: configuration, closed: promise)
         eventLoop = channel.eventLoop
         self.configuration = configuration
+        self.channel = channel
         self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)
         closed = promise.futureResult
         do {
@@ -47,6 +49,9 @@ final class ConnectionLink: Sendable {
     func close(_ cause: RedisError) {
         eventLoop.execute { self.handler.value.close(cause) }
     }
+
+    /// The address at the other end.
+    var peer: String? { channel.remoteAddress.map { "\($0)" } }
 
     func waitUntilClosed() async -> RedisError {
         do {

@@ -10,6 +10,10 @@ struct Reconnector: Sendable {
     let configuration: RedisConnectionConfiguration
     let group: any EventLoopGroup
     let log: ConnectionLog
+    /// What its attempts have learnt.
+    let known = KnownServers()
+    /// How often a master is asked whether it still is one: with sentinels only, and not where a connection cannot ask.
+    var roleInterval: Duration?
 
     /// Connects again and again.
     /// - Parameters:
@@ -23,13 +27,15 @@ struct Reconnector: Sendable {
         down: (RedisError) -> Void
     ) async {
         var backoff = Backoff()
+        // Somebody else may be in charge any moment.
+        if endpoint.following == .master { backoff.longest = .seconds(1) }
         while !Task.isCancelled {
             var connectedAt: ContinuousClock.Instant?
             let cause: RedisError
             do throws(RedisError) {
                 let connection = try await connect(prepare)
                 connectedAt = .now
-                log.logger.debug("connected to Redis", metadata: ["endpoint": "\(endpoint)"])
+                log.logger.debug("connected to Redis", metadata: ["endpoint": "\(connection.endpoint)"])
                 up(connection)
                 cause = await closure(of: connection)
             } catch {
@@ -51,7 +57,8 @@ struct Reconnector: Sendable {
             to: endpoint,
             name: name,
             configuration: configuration,
-            group: group
+            group: group,
+            known: known
         )
         do throws(RedisError) {
             try await prepare(connection)
@@ -65,9 +72,29 @@ struct Reconnector: Sendable {
     /// Waits until the connection is closed, and closes it when the task is cancelled.
     private func closure(of connection: RedisConnection) async -> RedisError {
         await withTaskCancellationHandler {
-            await connection.waitUntilClosed()
+            guard endpoint.following == .master, let roleInterval else { return await connection.waitUntilClosed() }
+            return await withTaskGroup(of: Void.self) { group in
+                group.addTask { await leaveReplica(connection, askingEvery: roleInterval) }
+                defer { group.cancelAll() }
+                return await connection.waitUntilClosed()
+            }
         } onCancel: {
             connection.close()
+        }
+    }
+
+    /// A server that was made a replica goes on answering: whoever reads from it only would never notice.
+    private func leaveReplica(_ connection: RedisConnection, askingEvery interval: Duration) async {
+        while true {
+            do {
+                try await Task.sleep(for: interval)
+                let role = try await connection.send(RedisCommand("ROLE")).array?.first?.text
+                if role != "master" {
+                    connection.close(RedisError(.connectionLost, "\(connection.endpoint) is no master any more"))
+                }
+            } catch {
+                return  // the connection is closed, or is no longer needed
+            }
         }
     }
 }

@@ -54,7 +54,9 @@ public final class RedisClient: RedisCommands {
             name: name,
             configuration: configuration,
             group: group,
-            log: log
+            log: log,
+            // What blocks is told by the server.
+            roleInterval: configuration.pingInterval.map { min($0, .seconds(1)) }
         )
         self.prepare = prepare
     }
@@ -83,14 +85,17 @@ public final class RedisClient: RedisCommands {
     /// Whether there is a connection now. It may be lost the next moment.
     public var isConnected: Bool { state.withLock { $0.current != nil } }
 
+    /// The address of the present server, if there is one.
+    var peer: String? { state.withLock { $0.current }?.peer }
+
     /// The number of the present connection on the server, if there is one.
-    public var clientID: Int64? { state.withLock { $0.current }?.connection.clientID }
+    public var clientID: Int64? { state.withLock { $0.current }?.clientID }
 
     /// The present connection, if there is one, and its number: another one after each loss.
-    var current: (connection: RedisConnection, generation: UInt64)? { state.withLock { $0.current } }
+    var numbered: (connection: RedisConnection, number: UInt64)? { state.withLock { $0.numbered } }
 
     /// Drops the present connection, if there is one, and makes a new one. Commands under way fail with `.closed`.
-    public func reconnect() { state.withLock { $0.current }?.connection.close() }
+    public func reconnect() { state.withLock { $0.current }?.close() }
 
     /// Sends commands in one write and returns all replies in order. Error replies are values, not errors.
     ///
@@ -98,40 +103,20 @@ public final class RedisClient: RedisCommands {
     /// - Throws: `.cannotConnect` if there was no connection in time, with the last failure's message; else as
     ///   ``RedisConnection/send(_:timeout:)-([RedisCommand],_)``.
     public func send(_ commands: [RedisCommand], timeout: Duration? = nil) async throws(RedisError) -> [RESPValue] {
-        let limit = timeout ?? reconnector.configuration.commandTimeout
-        if let (connection, generation) = state.withLock({ $0.current }) {
-            switch await connection.attempt(commands, timeout: limit) {
-            case .success(let replies): return replies
-            case .failure(let error):
-                guard isNeverWritten(error) else { throw error }
-                state.withLock { $0.lost(generation: generation, error: error) }
-            }
+        let errand = CommandErrand(
+            to: endpoint,
+            known: reconnector.known,
+            within: timeout ?? reconnector.configuration.commandTimeout
+        ) { limit throws(RedisError) in
+            try await self.connection(within: limit)
+        } lost: { connection, error in
+            self.state.withLock { $0.lost(error) { $0 === connection } }
         }
-        return try await sendWhenConnected(commands, limit: limit)
-    }
-
-    /// Only calls that a closed connection refused have a known outcome; a cancelled one is not to be tried again.
-    private func isNeverWritten(_ error: RedisError) -> Bool { !error.isOutcomeUnknown && error.code != .cancelled }
-
-    private func sendWhenConnected(_ commands: [RedisCommand], limit: Duration) async throws(RedisError) -> [RESPValue]
-    {
-        let start = ContinuousClock.now
-        while true {
-            let connection = try await connection(within: limit - start.duration(to: .now))
-            switch await connection.attempt(commands, timeout: max(.milliseconds(1), limit - start.duration(to: .now)))
-            {
-            case .success(let replies): return replies
-            case .failure(let error):
-                guard isNeverWritten(error) else { throw error }
-                state.withLock { state in
-                    guard let current = state.current, current.connection === connection else { return }
-                    state.lost(generation: current.generation, error: error)
-                }
-            }
-        }
+        return try await errand.run(commands)
     }
 
     private func connection(within limit: Duration) async throws(RedisError) -> RedisConnection {
+        if let connection = state.withLock({ $0.current }) { return connection }
         let id = lastID.add(1, ordering: .relaxed).newValue
         let result: Result<RedisConnection, RedisError> = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in

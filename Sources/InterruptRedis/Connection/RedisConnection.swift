@@ -6,13 +6,13 @@ import NIOPosix
 /// All methods may be called from anywhere and at the same time; replies come in the order of the commands. A command
 /// that timed out, or whose task was cancelled, closes the connection: otherwise its late reply would answer the next.
 public final class RedisConnection: RedisCommands {
-    /// Where the connection goes.
+    /// Where the connection goes: with sentinels or a cluster, the server that was found.
     public let endpoint: RedisEndpoint
     /// The connection's number on the server (`CLIENT ID`); `nil` if the user may not ask.
     public let clientID: Int64?
     private let link: ConnectionLink
 
-    private init(endpoint: RedisEndpoint, clientID: Int64?, link: ConnectionLink) {
+    init(endpoint: RedisEndpoint, clientID: Int64?, link: ConnectionLink) {
         self.endpoint = endpoint
         self.clientID = clientID
         self.link = link
@@ -21,7 +21,9 @@ public final class RedisConnection: RedisCommands {
     /// Connects, speaks TLS if the endpoint says so, and says user, database and name. Returns when the server has
     /// accepted them, at the latest after the connect timeout.
     ///
-    /// All addresses of a host name are tried. The server's certificate must be for the endpoint's host.
+    /// All addresses of a host name are tried. The server's certificate must be for the endpoint's host. Sentinels are
+    /// asked first, and the server that they name must be a master; in a cluster it goes to the owner of the endpoint's
+    /// keys.
     /// - `name`: what `CLIENT LIST` calls the connection.
     public static func connect(
         to endpoint: RedisEndpoint,
@@ -29,10 +31,29 @@ public final class RedisConnection: RedisCommands {
         configuration: RedisConnectionConfiguration = RedisConnectionConfiguration(),
         group: any EventLoopGroup = defaultGroup
     ) async throws(RedisError) -> RedisConnection {
-        let attempt = ConnectionAttempt(endpoint: endpoint, name: name, configuration: configuration, group: group)
-        let (link, clientID) = try await attempt.run()
-        return RedisConnection(endpoint: endpoint, clientID: clientID, link: link)
+        try await connect(to: endpoint, name: name, configuration: configuration, group: group, known: KnownServers())
     }
+
+    /// Connects as ``connect(to:name:configuration:group:)``, with what was learnt before.
+    package static func connect(
+        to endpoint: RedisEndpoint,
+        name: String? = nil,
+        configuration: RedisConnectionConfiguration = RedisConnectionConfiguration(),
+        group: any EventLoopGroup = defaultGroup,
+        known: KnownServers
+    ) async throws(RedisError) -> RedisConnection {
+        let search = ServerSearch(
+            endpoint: endpoint,
+            name: name,
+            configuration: configuration,
+            group: group,
+            known: known
+        )
+        return try await search.run()
+    }
+
+    /// The address at the other end, as the operating system has it: the same for the same server, however it is called.
+    var peer: String? { link.peer }
 
     /// The threads that carry connections if nothing else is said: those of the whole process.
     public static var defaultGroup: any EventLoopGroup { MultiThreadedEventLoopGroup.singleton }

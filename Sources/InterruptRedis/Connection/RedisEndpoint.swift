@@ -8,6 +8,8 @@ public struct RedisEndpoint: Sendable, Hashable, CustomStringConvertible {
         case tcp(host: String, port: Int)
         /// The path of a Unix domain socket.
         case unix(path: String)
+        /// The server that is the master of a name, wherever it is: sentinels are asked at every attempt to connect.
+        case sentinels(RedisSentinels)
     }
 
     /// Files for TLS, each optional.
@@ -45,6 +47,11 @@ public struct RedisEndpoint: Sendable, Hashable, CustomStringConvertible {
         didSet { if tls != nil { usesTLS = true } }
     }
 
+    /// The keys that are asked for. On a cluster every connection goes to the node that owns them and follows them to
+    /// another one; they must be in one slot, which braces around the namespace see to. `nil`: it stays where the
+    /// address leads.
+    public var keys: RedisKeys?
+
     /// An endpoint from its parts.
     public init(
         address: Address,
@@ -52,7 +59,8 @@ public struct RedisEndpoint: Sendable, Hashable, CustomStringConvertible {
         password: String? = nil,
         database: Int = 0,
         usesTLS: Bool = false,
-        tls: TLSFiles? = nil
+        tls: TLSFiles? = nil,
+        keys: RedisKeys? = nil
     ) {
         self.address = address
         self.username = username
@@ -60,6 +68,7 @@ public struct RedisEndpoint: Sendable, Hashable, CustomStringConvertible {
         self.database = database
         self.usesTLS = usesTLS || tls != nil
         self.tls = tls
+        self.keys = keys
     }
 
     /// The URL without the password: `redis://user:***@host:6379/0`.
@@ -68,29 +77,78 @@ public struct RedisEndpoint: Sendable, Hashable, CustomStringConvertible {
         if username != nil || password != nil {
             credentials = (username ?? "").percentEncodedForURL + (password == nil ? "@" : ":***@")
         }
+        let scheme = usesTLS ? "rediss" : "redis"
         switch address {
         case .tcp(let host, let port):
-            let host = host.contains(":") ? "[\(host)]" : host
-            return "\(usesTLS ? "rediss" : "redis")://\(credentials)\(host):\(port)/\(database)".escapedForDisplay()
+            return "\(scheme)://\(credentials)\(RedisNode(host: host, port: port))/\(database)".escapedForDisplay()
         case .unix(let path):
             let query = database == 0 ? "" : "?db=\(database)"
             return "redis+unix://\(credentials)\(path)\(query)".escapedForDisplay()
-        }
-    }
-
-    /// The place alone, for messages: `host:6379` or the path.
-    var place: String {
-        switch address {
-        case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
-        case .unix(let path): path
+        case .sentinels(let sentinels):
+            let nodes = sentinels.nodes.map(\.description).joined(separator: ",")
+            return "\(scheme)+sentinel://\(credentials)\(nodes)/\(sentinels.master)/\(database)".escapedForDisplay()
         }
     }
 
     /// Whether a connection really speaks TLS.
     var speaksTLS: Bool {
         switch address {
-        case .tcp: usesTLS
+        case .tcp, .sentinels: usesTLS
         case .unix: false
         }
+    }
+
+    /// Whom connections follow when another server is in charge.
+    enum Following {
+        /// Nobody: what the server at the address says is the answer.
+        case nobody
+        /// The node of a cluster that owns the keys, should it be one.
+        case owner
+        /// The master, which sentinels know.
+        case master
+    }
+
+    var following: Following {
+        if case .sentinels = address { return .master }
+        return keys == nil ? .nobody : .owner
+    }
+
+    /// The same on this server.
+    func at(_ node: RedisNode) -> RedisEndpoint {
+        var endpoint = self
+        endpoint.address = .tcp(host: node.host, port: node.port)
+        return endpoint
+    }
+}
+
+/// A server, as a URL, a sentinel or a node of a cluster names it.
+public struct RedisNode: Sendable, Hashable, CustomStringConvertible {
+    /// A host name or an IP address.
+    public var host: String
+    /// The TCP port.
+    public var port: Int
+
+    /// A server from its parts.
+    public init(host: String, port: Int) {
+        self.host = host
+        self.port = port
+    }
+
+    /// `host:port`, an IPv6 address in brackets.
+    public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}
+
+/// Who knows where the master is.
+public struct RedisSentinels: Sendable, Hashable {
+    /// The sentinels, asked in this order until one answers. At least one.
+    public var nodes: [RedisNode]
+    /// The name under which they watch the master.
+    public var master: String
+
+    /// Sentinels, at least one, and the name of the master that they watch.
+    public init(_ nodes: [RedisNode], master: String) {
+        precondition(!nodes.isEmpty, "there is at least one sentinel")
+        self.nodes = nodes
+        self.master = master
     }
 }

@@ -5,7 +5,8 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
     /// The kind of a failure.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Kind: String {
-            case cannotConnect, wrongSettings, notARedisServer, authenticationFailed, notPermitted, connectionLost
+            case cannotConnect, wrongSettings, unsuitableNamespace, notARedisServer, authenticationFailed, notPermitted,
+                connectionLost
             case timedOut, reply, closed, cancelled
         }
 
@@ -16,6 +17,8 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
         /// No connection with these settings, now or later: a certificate is not accepted, a TLS file cannot be used, the
         /// database does not exist.
         public static let wrongSettings = Code(kind: .wrongSettings)
+        /// The server is a cluster, and the namespace has no braces to keep its keys on one node.
+        public static let unsuitableNamespace = Code(kind: .unsuitableNamespace)
         /// Something answered, but not in the protocol of Redis.
         public static let notARedisServer = Code(kind: .notARedisServer)
         /// User name or password are wrong or missing (`WRONGPASS`, `NOAUTH`).
@@ -69,6 +72,7 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
         let word = text.prefix { $0 != " " }
         let isCode = !word.isEmpty && word.utf8.allSatisfy { UInt8(ascii: "A")...UInt8(ascii: "Z") ~= $0 }
         let prefix = isCode ? String(word) : nil
+        if prefix == "CROSSSLOT" { return unsuitableNamespace("the server") }
         let code: Code =
             switch prefix {
             case "NOAUTH", "WRONGPASS": .authenticationFailed
@@ -79,6 +83,15 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
             default: .reply
             }
         return RedisError(code, text.escapedForDisplay(limit: 400), replyPrefix: prefix)
+    }
+
+    /// The error for a cluster that has the keys of a namespace on several nodes, and what to do about it.
+    static func unsuitableNamespace(
+        _ place: String,
+        _ namespace: String = RedisKeys.defaultNamespace
+    ) -> RedisError {
+        let advice = "pass --namespace '{\(namespace)}', with the braces, which keep all keys on one node"
+        return RedisError(.unsuitableNamespace, "\(place) is a cluster: \(advice)", replyPrefix: "CROSSSLOT")
     }
 
     /// What a command in a script was answered, without the place in the script. Redis 7 puts that behind the answer,

@@ -16,6 +16,9 @@ public enum RedisSubscriberEvent: Sendable {
 
 /// A subscription that comes back by itself and says when it could not listen.
 ///
+/// It begins on a master and on the owner of the endpoint's keys. Of a server that is made a replica later it learns when
+/// that closes the connection, as sentinels have it do.
+///
 /// Events come one after the other, messages on the event loop's thread: `onEvent` must return at once.
 public final class RedisSubscriber: Sendable {
     private enum Link {
@@ -97,6 +100,13 @@ public final class RedisSubscriber: Sendable {
             if case .up(let connection) = link { connection } else { nil }
         }
         connection?.close()
+    }
+
+    /// The address of the present server, if there is one.
+    var peer: String? {
+        link.withLock { link in
+            if case .up(let connection) = link { connection.peer } else { nil }
+        }
     }
 
     private func subscribe(_ connection: RedisConnection) async throws(RedisError) {

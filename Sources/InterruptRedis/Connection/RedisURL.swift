@@ -13,24 +13,31 @@ extension RedisEndpoint {
     /// `redis+unix:///path[?db=N]` or `unix:///path`. IPv6 addresses stand in brackets; user, password and path may be
     /// percent-encoded; the port is 6379 and the database 0 if not said.
     ///
+    /// `redis+sentinel://[user[:password]@]host[:port][,host[:port]…]/master[/db]` names sentinels, with the port 26379 if
+    /// not said, and the master that they watch; user and password are the master's. `rediss+sentinel://` speaks TLS with
+    /// both.
+    ///
     /// - Throws: ``RedisURLError`` that says which part is wrong.
     public init(url: String) throws(RedisURLError) {
         guard let separator = url.firstRange(of: "://") else {
-            throw RedisURLError("a Redis URL begins with a scheme: redis://, rediss:// or redis+unix://")
+            throw RedisURLError(
+                "a Redis URL begins with a scheme: redis://, rediss://, redis+unix:// or redis+sentinel://"
+            )
         }
         let rest = url[separator.upperBound...]
         switch url[..<separator.lowerBound] {
         case "redis": try self.init(tcp: rest, usesTLS: false)
         case "rediss": try self.init(tcp: rest, usesTLS: true)
         case "redis+unix", "unix": try self.init(unix: rest)
-        case "redis+sentinel": throw RedisURLError("redis+sentinel:// is not supported yet")
+        case "redis+sentinel": try self.init(sentinels: rest, usesTLS: false)
+        case "rediss+sentinel": try self.init(sentinels: rest, usesTLS: true)
         // What has anything else in it is no scheme, but may have a password.
         case let scheme where !scheme.utf8.allSatisfy(Self.isOfScheme):
             throw RedisURLError("the Redis URL begins with no scheme: use redis://, rediss:// (TLS) or redis+unix://")
         case let scheme:
             throw RedisURLError(
                 "scheme '\(String(scheme).escapedForDisplay(limit: 40))' of the Redis URL is not known: "
-                    + "use redis://, rediss:// (TLS) or redis+unix://"
+                    + "use redis://, rediss:// (TLS), redis+unix:// or redis+sentinel://"
             )
         }
     }
@@ -52,6 +59,32 @@ extension RedisEndpoint {
         let (host, port) = try Self.hostAndPort(authority)
         self.init(
             address: .tcp(host: host, port: port),
+            username: username,
+            password: password,
+            database: try Self.database(database),
+            usesTLS: usesTLS
+        )
+    }
+
+    private init(sentinels rest: Substring, usesTLS: Bool) throws(RedisURLError) {
+        let (credentials, location) = rest.splitAtLast("@")
+        let (username, password) = try Self.credentials(credentials)
+        let (authorities, path) = location.splitAtFirst("/")
+        var nodes: [RedisNode] = []
+        for authority in authorities.split(separator: ",", omittingEmptySubsequences: false) {
+            let (host, port) = try Self.hostAndPort(authority, defaultPort: 26_379)
+            nodes.append(RedisNode(host: host, port: port))
+        }
+        let (master, database) = (path ?? "").splitAtFirst("/")
+        guard !master.isEmpty else {
+            throw RedisURLError("the master's name is missing: write redis+sentinel://host:26379/name")
+        }
+        // What is wrong is not repeated: it may be a piece of a password.
+        guard master.utf8.allSatisfy(\.isAllowedInMasterName) else {
+            throw RedisURLError("the master's name in the Redis URL has a character that sentinels do not allow")
+        }
+        self.init(
+            address: .sentinels(RedisSentinels(nodes, master: String(master))),
             username: username,
             password: password,
             database: try Self.database(database),
@@ -103,7 +136,10 @@ extension RedisEndpoint {
         return (username.isEmpty ? nil : username, password)
     }
 
-    private static func hostAndPort(_ authority: Substring) throws(RedisURLError) -> (String, Int) {
+    private static func hostAndPort(
+        _ authority: Substring,
+        defaultPort: Int = 6_379
+    ) throws(RedisURLError) -> (String, Int) {
         if authority.hasPrefix("[") {
             guard let end = authority.firstIndex(of: "]") else {
                 throw RedisURLError("the bracket before the IPv6 address in the Redis URL is not closed")
@@ -114,7 +150,7 @@ extension RedisEndpoint {
             guard rest.isEmpty || rest.hasPrefix(":") else {
                 throw RedisURLError("after the IPv6 address in the Redis URL only :port may follow")
             }
-            return (String(host), try port(rest.isEmpty ? nil : rest.dropFirst()))
+            return (String(host), try port(rest.isEmpty ? nil : rest.dropFirst()) ?? defaultPort)
         }
         guard authority.filter({ $0 == ":" }).count <= 1 else {
             throw RedisURLError("an IPv6 address in a Redis URL stands in brackets: redis://[::1]:6379")
@@ -125,11 +161,11 @@ extension RedisEndpoint {
         guard host.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7F && !"?#%\\".utf8.contains($0) }) else {
             throw RedisURLError("the host of the Redis URL has a character that a host name cannot have")
         }
-        return (String(host), try port(portText))
+        return (String(host), try port(portText) ?? defaultPort)
     }
 
-    private static func port(_ text: Substring?) throws(RedisURLError) -> Int {
-        guard let text else { return 6379 }
+    private static func port(_ text: Substring?) throws(RedisURLError) -> Int? {
+        guard let text else { return nil }
         guard text.isAllDigits, let port = Int(text), 1...65_535 ~= port else {
             throw RedisURLError("the port of the Redis URL is not a number from 1 to 65535")
         }
@@ -142,6 +178,17 @@ extension RedisEndpoint {
             throw RedisURLError("the database of the Redis URL is not a number from 0 to 65535")
         }
         return database
+    }
+}
+
+extension UInt8 {
+    fileprivate var isAllowedInMasterName: Bool {
+        switch self {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+            true
+        default: false
+        }
     }
 }
 

@@ -24,6 +24,9 @@ public struct RedisKeys: Hashable, Sendable {
         self.namespace = namespace
     }
 
+    /// Whether a Redis Cluster keeps all keys in one slot: what is in braces decides alone.
+    var isInOneSlot: Bool { namespace.hasPrefix("{") }
+
     // MARK: Flags, for anyone to SET
 
     /// The mailbox of a target.
@@ -50,6 +53,10 @@ public struct RedisKeys: Hashable, Sendable {
     var workers: String { "\(namespace)/workers" }
     var history: String { "\(namespace)/history" }
     var meta: String { "\(namespace)/meta" }
+
+    /// A key that never exists, because no run has an empty id. A script names it beside one that does: while its slot is
+    /// on the way to another node of a cluster, no node then runs a script that would see a part of the keys only.
+    var nothing: String { "\(namespace)/request/" }
 
     /// The consumer group of every queue.
     static let consumerGroup = "workers"

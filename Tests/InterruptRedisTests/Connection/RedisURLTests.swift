@@ -16,6 +16,12 @@ import Testing
         ("redis+unix:///run/a%20b.sock", "redis+unix:///run/a b.sock"),
         ("unix:///run/redis.sock?db=7", "redis+unix:///run/redis.sock?db=7"),
         ("unix://user:secret@/run/redis.sock", "redis+unix://user:***@/run/redis.sock"),
+        ("redis+sentinel://a/main", "redis+sentinel://a:26379/main/0"),
+        (
+            "redis+sentinel://u:secret@a:1,b,[::1]:3/main-1.x_y/2",
+            "redis+sentinel://u:***@a:1,b:26379,[::1]:3/main-1.x_y/2"
+        ),
+        ("rediss+sentinel://:se@cret@a,b/main/", "rediss+sentinel://:***@a:26379,b:26379/main/0"),
     ])
     func `is shown without its password`(url: String, shown: String) throws {
         #expect(try RedisEndpoint(url: url).description == shown)
@@ -29,6 +35,13 @@ import Testing
         #expect(endpoint.database == 2)
         #expect(endpoint.usesTLS && endpoint.tls == nil)
         #expect(try RedisEndpoint(url: "redis://[::1]").address == .tcp(host: "::1", port: 6379))
+    }
+
+    @Test func `names sentinels and their master`() throws {
+        let endpoint = try RedisEndpoint(url: "rediss+sentinel://u:p@a:1,b/main/3")
+        let nodes = [RedisNode(host: "a", port: 1), RedisNode(host: "b", port: 26_379)]
+        #expect(endpoint.address == .sentinels(RedisSentinels(nodes, master: "main")))
+        #expect(endpoint.username == "u" && endpoint.password == "p" && endpoint.database == 3 && endpoint.usesTLS)
     }
 
     @Test func `turns TLS on when a certificate authority is named`() throws {
@@ -47,7 +60,10 @@ import Testing
         ("redis+unix://", "path"), ("redis+unix:///", "path"), ("redis+unix://run/redis.sock", "three slashes"),
         ("unix:///a?x=1", "?db=N"), ("unix:///a?db=-1", "database"),
         ("unix:///" + String(repeating: "a", count: 107), "108 bytes"),
-        ("redis+sentinel://a,b/main", "redis+sentinel:// is not supported yet"),
+        ("redis+sentinel://a,b", "master's name"), ("redis+sentinel://a,b/", "master's name"),
+        ("redis+sentinel://a/ma in", "master's name"), ("redis+sentinel:///main", "host"),
+        ("redis+sentinel://a,,b/main", "host"), ("redis+sentinel://a:x,b/main", "port"),
+        ("redis+sentinel://a/main/x", "database"), ("redis+sentinel://a/main?x=1", "master's name"),
     ])
     func `that is wrong is refused with the part that is wrong`(url: String, part: String) throws {
         let error = #expect(throws: RedisURLError.self) { try RedisEndpoint(url: url) }
@@ -57,6 +73,8 @@ import Testing
     @Test(arguments: [
         "redis://user:secret@host:x", "redis://user:secret@", "redis://u:secret@[::1", "redis://u:%secret@h",
         "redis://u:secret@ho st", "redis://u:secret@host/x", "user:secret@host", "unix://u:secret@x/y",
+        "redis+sentinel://u:secret@a,b", "redis+sentinel://u:secret/x@a b/main", "redis+sentinel://u:secret,a/b",
+        "redis+sentinel://u:%secret@a/main", "redis+sentinel://a/secret@",
         "redis://user:secret#x", "redis://u:secret/y@host:1:2", "redis:u:secret@h://x", "u:secret@redis://h",
     ])
     func `that is wrong never has its password in the error`(url: String) throws {

@@ -54,18 +54,32 @@ import Testing
             return RedisEndpoint(address: .unix(path: link(redis)))
         }
         try await withWatching(ways: [.push], probeInterval: .milliseconds(50), endpoint: throughLink) { watching in
+            func point(to redis: TestRedis) {
+                symlink(redis.socketPath, "\(link(watching.scene.redis)).new")
+                #expect(rename("\(link(watching.scene.redis)).new", link(watching.scene.redis)) == 0)
+            }
+            func isSubscribed(at scene: Scene) async throws {
+                try await scene.until {
+                    try await scene.command("PUBSUB", "NUMSUB", "interrupt:signals:w1").array?.last?.integer == 1
+                }
+            }
             try await watching.isReady()
             try await withRedis { promoted in
-                symlink(promoted.socketPath, link(promoted))
-                #expect(rename(link(promoted), link(watching.scene.redis)) == 0)
-                // Commands go to the new server; the subscription stays with the old one, which answers its PING.
+                // Commands go to the new server, and have the subscription follow, once.
+                point(to: promoted)
                 try await watching.kill("interruptd:w1")
                 let other = try await Scene(redis: promoted, endpoint: promoted.endpoint)
-                try await other.until {
-                    try await other.command("PUBSUB", "NUMSUB", "interrupt:signals:w1").array?.last?.integer == 1
-                }
+                defer { other.connection.close() }
+                try await isSubscribed(at: other)
+                #expect(watching.lines.count("Redis is another server now") == 1)
+                // Led back to the old one, which answers its PING, the subscription hears nothing.
+                point(to: watching.scene.redis)
+                let there = Watching(scene: other, transport: watching.transport, lines: watching.lines)
+                try await there.kill("interrupt-push:w1")
+                try await isSubscribed(at: watching.scene)
+                point(to: promoted)
+                try await isSubscribed(at: other)
                 #expect(watching.lines.count("the push path is silent") >= 1)
-                other.connection.close()
             }
         }
     }

@@ -55,6 +55,17 @@ enum Documents {
         }
     }
 
+    @Test(arguments: ["worker", "controller", "canceller", "viewer"])
+    func `finds the master and the owner of the keys`(role: String) async throws {
+        try await withRole(role) { (_: Scene, mine: Scene) async throws in
+            for words in [
+                ["ROLE"], ["EXISTS", "interrupt/meta", "interrupt/history"], ["CLUSTER", "SLOTS"], ["ASKING"],
+            ] {
+                #expect(try await !isRefused(mine, words), "\(words)")
+            }
+        }
+    }
+
     @Test func `requester sets flags and nothing else`() async throws {
         try await withRole("requester") { (_: Scene, mine: Scene) async throws in
             for target in ["j", "group:g", "queue:q", "worker:w", "all"] {

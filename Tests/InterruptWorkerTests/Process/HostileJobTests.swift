@@ -25,16 +25,22 @@ import Testing
 
     /// The supervisor is free for the next run then, and has no descriptor for what comes with it.
     @Test func `keeps its supervisor from no more than the next run, which is said`() async throws {
-        var job = try JobUnderTest(bash: "prlimit --pid $PPID --nofile=5:5")
-        job.usesCgroups = false
-        let runner = job.runner
-        let orders = try [job.order, RunOrder(bash: "true"), RunOrder(bash: "true")]
-        var endings: [RunEnding?] = []
-        for order in orders {
-            endings.append(await withInterruptScope(run: order.run) { await runner.run(order, scope: $0) { _ in } })
+        // Where the guard has not heard yet that it is free, the next run gets another one.
+        for _ in 0..<20 {
+            var job = try JobUnderTest(bash: "prlimit --pid $PPID --nofile=5:5")
+            job.usesCgroups = false
+            let runner = job.runner
+            let orders = try [job.order, RunOrder(bash: "true"), RunOrder(bash: "true")]
+            var endings: [RunEnding?] = []
+            for order in orders {
+                endings.append(await withInterruptScope(run: order.run) { await runner.run(order, scope: $0) { _ in } })
+            }
+            if endings[1]?.state == .completed { continue }
+            #expect(endings.map(\.?.state) == [.completed, .failed, .completed])
+            #expect(endings[1]?.error?.contains("ended by somebody") == true)
+            return
         }
-        #expect(endings.map(\.?.state) == [.completed, .failed, .completed])
-        #expect(endings[1]?.error?.contains("ended by somebody") == true)
+        Issue.record("no run ever got the supervisor of the one before")
     }
 
     /// In `$base`, the directory of the cgroup above all leaves.

@@ -1,0 +1,104 @@
+import FoundationEssentials
+public import InterruptRedis
+
+/// A primary, a replica and three sentinels that watch them for the length of a test. ``withSentinels(_:)`` makes them.
+public struct TestSentinels: Sendable {
+    /// The name of the master.
+    public static let name = "main"
+
+    /// The two servers. The first one is the master at the start.
+    public let servers: [LoopbackServer]
+    /// Who watches them.
+    public let sentinels: [LoopbackServer]
+
+    /// Whoever is the master, found by the sentinels.
+    public var endpoint: RedisEndpoint {
+        RedisEndpoint(address: .sentinels(RedisSentinels(sentinels.map(\.node), master: Self.name)))
+    }
+
+    /// The same as a URL.
+    public var url: String { endpoint.description }
+
+    /// Waits until this server says that it is the master, and returns when that was.
+    @discardableResult
+    public func promotion(of server: LoopbackServer) async throws -> ContinuousClock.Instant {
+        try await eventually("the server on port \(server.port) is promoted") {
+            // A sentinel that promotes a server has it close all connections.
+            (try? await server.command("ROLE"))?.array?.first?.text == "master"
+        }
+        return .now
+    }
+
+    /// Promotes the replica and demotes the primary, and leaves every connection to both as it is: unlike a fail-over by the
+    /// sentinels, which are only told of it. Returns when the promotion was.
+    public func swap() async throws -> ContinuousClock.Instant {
+        for sentinel in sentinels { try await sentinel.command("SENTINEL", "REMOVE", Self.name) }
+        try await servers[1].command("REPLICAOF", "NO", "ONE")
+        let promotion = ContinuousClock.now
+        try await servers[0].command("REPLICAOF", "127.0.0.1", "\(servers[1].port)")
+        for sentinel in sentinels {
+            try await sentinel.command("SENTINEL", "MONITOR", Self.name, "127.0.0.1", "\(servers[1].port)", "2")
+        }
+        return promotion
+    }
+
+    /// Waits until the sentinels know each other and the replica, so that they can agree on a fail-over.
+    func waitUntilAgreed() async throws {
+        for sentinel in sentinels {
+            try await eventually("the sentinel on port \(sentinel.port) knows all others") {
+                let fields = try await sentinel.command("SENTINEL", "MASTER", Self.name).array?.compactMap(\.text) ?? []
+                let pairs = stride(from: 0, to: fields.count - 1, by: 2).map { (fields[$0], fields[$0 + 1]) }
+                let values = Dictionary(pairs) { first, _ in first }
+                return values["num-slaves"] == "1" && values["num-other-sentinels"] == "2"
+                    && values["flags"] == "master"
+            }
+        }
+    }
+}
+
+/// Runs `body` with a primary, a replica and three sentinels, which notice a dead primary within half a second. All are
+/// ended afterwards.
+public func withSentinels<R>(_ body: (TestSentinels) async throws -> R) async throws -> R {
+    try await withTemporaryDirectory { directory in
+        let ports = try (0..<5).map { _ in try freeLoopbackPort() }
+        let servers = try ports.prefix(2).enumerated().map { index, port in
+            let place = try makeDirectory("\(directory)/server\(index)")
+            var arguments = ["--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"]
+            arguments += ["--dir", place, "--logfile", "\(place)/log", "--repl-diskless-sync-delay", "0"]
+            if index == 1 { arguments += ["--replicaof", "127.0.0.1", "\(ports[0])"] }
+            return LoopbackServer(port: port, directory: place, arguments: arguments)
+        }
+        let sentinels = try ports.dropFirst(2).enumerated().map { index, port in
+            let place = try makeDirectory("\(directory)/sentinel\(index)")
+            let file = """
+                port \(port)
+                bind 127.0.0.1
+                dir \(place)
+                logfile \(place)/log
+                sentinel monitor \(TestSentinels.name) 127.0.0.1 \(ports[0]) 2
+                sentinel down-after-milliseconds \(TestSentinels.name) 500
+                sentinel failover-timeout \(TestSentinels.name) 10000
+
+                """
+            // A sentinel keeps what it learns in its own file.
+            try file.write(toFile: "\(place)/sentinel.conf", atomically: false, encoding: .utf8)
+            return LoopbackServer(port: port, directory: place, arguments: ["\(place)/sentinel.conf", "--sentinel"])
+        }
+        let all = TestSentinels(servers: servers, sentinels: sentinels)
+        return try await whileRunning(servers) {
+            // A sentinel asks for replicas when it starts, and then every ten seconds.
+            try await eventually("the replica is in step") {
+                try await servers[1].info("replication", "master_link_status") == "up"
+            }
+            return try await whileRunning(sentinels) {
+                try await all.waitUntilAgreed()
+                return try await body(all)
+            }
+        }
+    }
+}
+
+func makeDirectory(_ path: String) throws -> String {
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    return path
+}

@@ -1,0 +1,114 @@
+import FoundationEssentials
+import Glibc
+import InterruptTesting
+import Subprocess
+import SystemPackage
+import Testing
+
+@testable import InterruptRedis
+
+@Suite(.serialized, .timeLimit(.minutes(1))) struct `A command finds the server in charge` {
+    private func control(_ words: String...) async throws -> ControlResult {
+        try await ran(.path(Control.path), words)
+    }
+
+    private func ran(_ program: Executable, _ words: [String]) async throws -> ControlResult {
+        let result = try await run(
+            program,
+            arguments: Arguments(words),
+            environment: .custom(["LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"]),
+            input: .none,
+            output: .string(limit: 1 << 20),
+            error: .string(limit: 1 << 20)
+        )
+        let status: Int32 = if case .exited(let code) = result.terminationStatus { code } else { -1 }
+        return ControlResult(status: status, output: result.standardOutput, error: result.standardError)
+    }
+
+    @Test func `through any node of a cluster, if the namespace has braces`() async throws {
+        try await withCluster { cluster in
+            for (number, node) in cluster.masters.enumerated() {
+                let url = "redis://\(node.node)"
+                let place = ["--redis", url, "--namespace", "{interrupt}"]
+                let submitted = try await ran(
+                    .path(Control.path),
+                    ["submit", "--id", "j\(number)"] + place + ["--", "x"]
+                )
+                #expect(submitted.status == 0, "\(submitted)")
+                #expect(try await ran(.path(Control.path), ["list"] + place).output.contains("j\(number)"))
+
+                let refused = try await control("list", "--redis", url)
+                #expect(refused.status == 64)
+                #expect(refused.error.split(separator: "\n").count == 1)
+                #expect(refused.error.contains("is a cluster: pass --namespace '{interrupt}'"), "\(refused.error)")
+                #expect(!refused.error.contains("CROSSSLOT") && !refused.error.contains("MOVED"))
+            }
+        }
+    }
+
+    @Test func `through sentinels, where a replica that is named itself refuses`() async throws {
+        try await withSentinels { servers in
+            let replica = "redis://\(servers.servers[1].node)"
+            let refused = try await control("submit", "--id", "j", "--redis", replica, "--", "x")
+            #expect(refused.status == 1)
+            #expect(refused.error.hasPrefix("error: refused by Redis: READONLY"), "\(refused.error)")
+            #expect(refused.error.contains("hint: this is a replica"))
+            let submitted = try await control("submit", "--id", "j", "--redis", servers.url, "--", "x")
+            #expect(submitted.status == 0, "\(submitted)")
+            _ = try await servers.swap()
+            let again = try await control("submit", "--id", "k", "--redis", servers.url, "--", "x")
+            #expect(again.status == 0, "\(again)")
+        }
+    }
+
+    @Test func `within a second when the first address of its name is dead`() async throws {
+        try await withRedis(arguments: ["--bind", "127.0.0.2"], tcp: true) { redis in
+            try await withTemporaryDirectory { directory in
+                let silent = try SilentPort(redis.port!)
+                defer { silent.end() }
+                let hosts = "127.0.0.1 two.test\n127.0.0.2 two.test\n"
+                try hosts.write(toFile: "\(directory)/hosts", atomically: false, encoding: .utf8)
+                let script = """
+                    mount --bind "$1/hosts" /etc/hosts && getent ahostsv4 two.test && exec "$2" list --redis "$3"
+                    """
+                let url = "redis://two.test:\(redis.port!)"
+                let start = ContinuousClock.now
+                let words = ["--mount", "sh", "-c", script, "sh", directory, Control.path.string, url]
+                let result = try await ran(.name("unshare"), words)
+                let time = start.duration(to: .now)
+                print("two addresses, the first one dead: \(time)")
+                #expect(result.status == 0, "\(result)")
+                #expect(result.output.hasPrefix("127.0.0.1"), "\(result)")
+                #expect(time < .seconds(1))
+            }
+        }
+    }
+}
+
+/// A port of 127.0.0.1 on which nobody answers: whoever connects waits, because the queue of the socket is full.
+private struct SilentPort {
+    private let descriptors: [Int32]
+
+    init(_ port: Int) throws {
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = in_port_t(port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        let (kind, length) = (Int32(SOCK_STREAM.rawValue), socklen_t(MemoryLayout<sockaddr_in>.size))
+        let listener = socket(AF_INET, kind, 0)
+        let callers = (0..<4).map { _ in socket(AF_INET, kind | Int32(SOCK_NONBLOCK.rawValue), 0) }
+        descriptors = [listener] + callers
+        let isBound = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+                guard bind(listener, pointer, length) == 0, listen(listener, 0) == 0 else { return false }
+                for caller in callers { _ = connect(caller, pointer, length) }
+                return true
+            }
+        }
+        if !isBound { throw Errno(rawValue: errno) }
+    }
+
+    func end() {
+        for descriptor in descriptors { close(descriptor) }
+    }
+}
