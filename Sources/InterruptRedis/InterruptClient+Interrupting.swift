@@ -81,6 +81,7 @@ extension InterruptClient {
             let chunk = references[start..<min(start + Self.runsPerScript, references.count)]
             let arguments = signal.arguments + [.init(expected?.rawValue ?? "")] + chunk.flatMap(\.arguments)
             let reply = try await evaluate(RedisScripts.interrupt, arguments, repliesLast: true)
+            if Failpoint.request.reached() { throw RedisError(.connectionLost, "failpoint", isOutcomeUnknown: true) }
             let chunkReceipts = (reply.array ?? []).compactMap(InterruptReceipt.init)
             guard chunkReceipts.count == chunk.count else { throw unexpected(reply, from: "interrupt") }
             receipts += chunkReceipts

@@ -23,6 +23,7 @@ extension RedisTransport {
         way: DeliveryWay,
         for run: RunID
     ) async throws(TransportError) {
+        if Failpoint.acknowledge.reached() { throw .unavailable("failpoint") }
         let reply = try await evaluate(
             RedisScripts.acknowledge,
             signal.arguments + [.init(run.rawValue), .init(instance), .init(way.rawValue)]
@@ -106,6 +107,7 @@ extension RedisTransport {
 
     /// Records how the run ended.
     public func end(_ run: RunID, as ending: RunEnding) async throws(TransportError) {
+        if Failpoint.record.reached() { throw .unavailable("failpoint") }
         outputs.withLock { $0[run] = nil }
         let arguments: [RedisArgument] = [
             .init(run.rawValue), .init(instance), .init(ending.state.rawValue),

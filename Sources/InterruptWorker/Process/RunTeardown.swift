@@ -185,6 +185,7 @@ final class RunTeardown: Sendable {
         }
         state.isInterrupted = true
         state.handledTerminate = isHandled
+        Failpoint.signal.reached()
         let isTold = leader.send(SIGTERM)
         leader.send(SIGCONT)  // a stopped process notices only now
         state.sent.insert(.terminate)
@@ -193,6 +194,7 @@ final class RunTeardown: Sendable {
     }
 
     private func forceEnd(_ state: inout State) {
+        Failpoint.escalate.reached()
         state.isInterrupted = true
         state.isTerminateDue = false
         if let leader = state.leader {
