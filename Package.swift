@@ -228,5 +228,11 @@ let package = Package(
             ] + testing,
             swiftSettings: strict
         ),
+        // What must hold whatever breaks; a longer run with random faults is Scripts/chaos.
+        .testTarget(
+            name: "FaultTests",
+            dependencies: ["InterruptRedis", "interrupt-launch", "interruptctl", "interruptd"] + testing,
+            swiftSettings: strict
+        ),
     ]
 )
