@@ -119,6 +119,9 @@ let package = Package(
             dependencies: [
                 "InterruptCore",
                 "InterruptRedis",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
@@ -239,6 +242,12 @@ let package = Package(
             dependencies: [
                 "InterruptRedis", "embedded-worker", "interrupt-launch", "interruptctl", "interruptd",
             ] + testing,
+            swiftSettings: strict
+        ),
+        // What must hold whatever breaks; a longer run with random faults is Scripts/chaos.
+        .testTarget(
+            name: "FaultTests",
+            dependencies: ["InterruptRedis", "interrupt-launch", "interruptctl", "interruptd"] + testing,
             swiftSettings: strict
         ),
     ]

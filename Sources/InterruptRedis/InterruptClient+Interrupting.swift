@@ -94,6 +94,7 @@ extension InterruptClient {
         let signed = signedArguments(references, runs) { signal.signed(for: $0, namespace: keys.namespace, with: $1) }
         let arguments = signal.arguments + [.init(expected?.rawValue ?? "")] + signed
         let reply = try await evaluate(RedisScripts.interrupt, arguments, repliesLast: true)
+        if Failpoint.request.reached() { throw RedisError(.connectionLost, "failpoint", isOutcomeUnknown: true) }
         let receipts = (reply.array ?? []).compactMap(InterruptReceipt.init)
         guard receipts.count == references.count else { throw unexpected(reply, from: "interrupt") }
         let moved = zip(runs, receipts).compactMap { $1.isRecorded ? $0.movedTo($1.run) : nil }

@@ -23,6 +23,7 @@ extension RedisTransport {
         way: DeliveryWay,
         for run: RunID
     ) async throws(TransportError) {
+        if Failpoint.acknowledge.reached() { throw .unavailable("failpoint") }
         let reply = try await acknowledge(signal, way: way, for: run, by: instance)
         if reply == "replaced" { throw .replaced }
     }
@@ -117,6 +118,7 @@ extension RedisTransport {
 
     /// Records how the run ended.
     public func end(_ run: RunID, as ending: RunEnding) async throws(TransportError) {
+        if Failpoint.record.reached() { throw .unavailable("failpoint") }
         outputs.withLock { $0[run] = nil }
         if try await end(run, as: ending, by: instance) == "replaced" { throw .replaced }
     }

@@ -19,6 +19,8 @@ struct Fleet: Sendable {
 
     let redis: TestRedis
     let directory: String
+    /// Where the programs are to break, as `INTERRUPT_FAILPOINT` says it.
+    var failpoint: String?
 
     var client: InterruptClient {
         get async throws {
@@ -32,7 +34,7 @@ struct Fleet: Sendable {
             "INTERRUPT_REDIS_URL": "unix://\(redis.socketPath)", "INTERRUPT_NAMESPACE": nil, "NO_COLOR": nil,
             "LC_ALL": "C.UTF-8", "XDG_RUNTIME_DIR": directory,
             // Who crashes on purpose is gone at once, not after ten seconds in which its stack is looked at.
-            "SWIFT_BACKTRACE": "enable=no",
+            "SWIFT_BACKTRACE": "enable=no", "INTERRUPT_FAILPOINT": failpoint,
         ])
     }
 
@@ -72,11 +74,14 @@ struct Fleet: Sendable {
 
     /// Runs `body` beside a worker that is ready, and ends the worker with SIGTERM afterwards.
     ///
-    /// - Parameter user: the worker runs as this user, which only root can ask for.
+    /// - Parameters:
+    ///   - prefix: the command that becomes the worker, as `env` does.
+    ///   - user: the worker runs as this user, which only root can ask for.
     func worker<Result: Sendable>(
         _ name: String,
         _ arguments: [String] = [],
         takesAnyCommand: Bool = true,
+        under prefix: [String] = [],
         as user: uid_t? = nil,
         _ body: @Sendable (_ pid: Int32) async throws -> Result
     ) async throws -> Result {
@@ -88,11 +93,11 @@ struct Fleet: Sendable {
             options: [.create, .append],
             permissions: .ownerReadWrite
         )
-        let program = Self.programs.appending("interruptd")
-        if let user { all = ["--reuid=\(user)", "--clear-groups", program.string] + all }
+        let asUser = user.map { ["setpriv", "--reuid=\($0)", "--clear-groups"] } ?? []
+        let words = prefix + asUser + [Self.programs.appending("interruptd").string]
         return try await run(
-            user == nil ? .path(program) : .name("setpriv"),
-            arguments: Arguments(all + arguments),
+            words.count == 1 ? .path(FilePath(words[0])) : .name(words[0]),
+            arguments: Arguments(words.dropFirst() + all + arguments),
             environment: environment,
             input: .none,
             output: .fileDescriptor(log, closeAfterSpawningProcess: false),

@@ -196,6 +196,7 @@ final class RunTeardown: Sendable {
         }
         state.isInterrupted = true
         state.handledTerminate = isHandled
+        Failpoint.signal.reached()
         let isTold = leader.send(SIGTERM)
         leader.send(SIGCONT)  // a stopped process notices only now
         state.sent.insert(.terminate)
@@ -204,6 +205,7 @@ final class RunTeardown: Sendable {
     }
 
     private func forceEnd(_ state: inout State) {
+        Failpoint.escalate.reached()
         state.isInterrupted = true
         state.isTerminateDue = false
         if let leader = state.leader {

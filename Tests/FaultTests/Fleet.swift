@@ -1,0 +1,1 @@
+../EndToEndTests/Fleet.swift

@@ -1,0 +1,138 @@
+import Glibc
+import InterruptCore
+import InterruptRedis
+import InterruptTesting
+import Testing
+
+@Suite(.timeLimit(.minutes(3))) struct `An interrupt whose push is lost` {
+    /// A poll interval with its jitter, and room for a busy machine.
+    private let pollInterval = Duration.milliseconds(1_100) + .milliseconds(400)
+
+    @Test
+    func `is applied within a poll interval, 200 times of 200, when every subscription dies as it is asked`()
+        async throws
+    {
+        try await withFleet { fleet in
+            try await fleet.worker("w1", ["--concurrency", "20"]) { _ in
+                var all: [RunID] = []
+                try await withRequester(fleet.redis.endpoint) { requester in
+                    for _ in 0..<10 * faultScale {
+                        let runs = try await fleet.start(20)
+                        all += runs
+                        await withTaskGroup { group in
+                            // At the same moment: before, between and after the requests.
+                            group.addTask { _ = try? await fleet.redis.command("CLIENT", "KILL", "TYPE", "pubsub") }
+                            for run in runs { group.addTask { await requester.interrupt(run) } }
+                        }
+                        try await fleet.ended(runs)
+                    }
+                    let facts = try await fleet.facts(of: all, asked: requester.asked)
+                    #expect(facts.violations == [])
+                    let times = try await fleet.latencies(of: all)
+                    print("subscriptions killed: \(facts.summary); by \(try await fleet.ways(of: all))")
+                    print("    request to receipt: p50 \(times.percentile(50)), slowest \(times.last ?? .zero)")
+                    #expect(times.count == all.count && times.allSatisfy { $0 < pollInterval }, "\(times.suffix(5))")
+                }
+            }
+        }
+    }
+
+    @Test func `is applied within a poll interval while every subscription is killed 20 times a second`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1", ["--concurrency", "20"]) { _ in
+                var all: [RunID] = []
+                try await withRequester(fleet.redis.endpoint) { requester in
+                    try await withThrowingTaskGroup(of: Void.self) { group in
+                        group.addTask {
+                            while !Task.isCancelled {
+                                _ = try? await fleet.redis.command("CLIENT", "KILL", "TYPE", "pubsub")
+                                // The storm's own pace; it ends with the test.
+                                try? await Task.sleep(for: .milliseconds(50))
+                            }
+                        }
+                        defer { group.cancelAll() }
+                        for _ in 0..<5 * faultScale {
+                            let runs = try await fleet.start(20)
+                            all += runs
+                            for run in runs { await requester.interrupt(run) }
+                            try await fleet.ended(runs)
+                        }
+                    }
+                    let facts = try await fleet.facts(of: all, asked: requester.asked)
+                    let times = try await fleet.latencies(of: all)
+                    print("storm of kills: \(facts.summary); by \(try await fleet.ways(of: all))")
+                    print("    request to receipt: p50 \(times.percentile(50)), p99 \(times.percentile(99))")
+                    #expect(facts.violations == [])
+                    #expect(times.percentile(99) < pollInterval)
+                }
+            }
+        }
+    }
+}
+
+@Suite(.timeLimit(.minutes(2))) struct `An interrupt that its worker cannot hear` {
+    @Test func `because it is stopped is applied as soon as it goes on, 50 times of 50`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1", ["--concurrency", "50"]) { pid in
+                let runs = try await fleet.start(50)
+                try await withRequester(fleet.redis.endpoint) { requester in
+                    kill(pid, SIGSTOP)
+                    for run in runs { #expect(await requester.interrupt(run) == .recorded) }
+                    // Long enough for the server to find that nobody reads; the processes do not notice anything.
+                    try await Task.sleep(for: .seconds(2 * faultScale))
+                    #expect(livingRuns(among: Set(runs)).count == 50)
+                    let start = ContinuousClock.now
+                    kill(pid, SIGCONT)
+                    try await eventually("all are gone") { livingRuns(among: Set(runs)).isEmpty }
+                    let time = start.duration(to: .now)
+                    try await fleet.ended(runs)
+                    let facts = try await fleet.facts(of: runs, asked: requester.asked)
+                    print("worker stopped: \(facts.summary); gone \(time) after it went on")
+                    #expect(facts.violations == [])
+                    #expect(facts.runs.allSatisfy { $0.state == .interrupted })
+                    #expect(time < .seconds(3), "their grace period and a second")
+                }
+            }
+        }
+    }
+
+    @Test func `because it has not started yet never starts anything, 50 times of 50`() async throws {
+        try await withFleet { fleet in
+            let runs = try await fleet.submit(50, script: "echo ran >> '\(fleet.directory)/ran'; exec sleep 1000")
+            try await withRequester(fleet.redis.endpoint) { requester in
+                for run in runs { #expect(await requester.interrupt(run) == .recorded) }
+                try await fleet.worker("w1", ["--concurrency", "10"]) { _ in
+                    #expect(try await fleet.control("run", "--", "true").exitCode == 0)
+                    let facts = try await fleet.facts(of: runs, asked: requester.asked)
+                    print("worker not started: \(facts.summary)")
+                    #expect(facts.violations == [])
+                    #expect(facts.runs.allSatisfy { $0.state == .interrupted })
+                    #expect(access("\(fleet.directory)/ran", F_OK) != 0)
+                }
+            }
+        }
+    }
+
+    @Test func `because it dies is on record, and the next worker finds nothing left`() async throws {
+        try await withFleet { fleet in
+            try await withRequester(fleet.redis.endpoint) { requester in
+                let runs = try await fleet.worker("w1", ["--concurrency", "10"]) { pid in
+                    let runs = try await fleet.start(5, .escaping) + fleet.start(5)
+                    kill(pid, SIGSTOP)
+                    for run in runs { #expect(await requester.interrupt(run) == .recorded) }
+                    kill(pid, SIGKILL)
+                    return runs
+                }
+                try await eventually("nothing of them is left", within: .seconds(2)) {
+                    livingRuns(among: Set(runs)).isEmpty
+                }
+                try await fleet.worker("w1") { _ in
+                    try await fleet.ended(runs)
+                    let facts = try await fleet.facts(of: runs, asked: requester.asked)
+                    #expect(facts.violations == [])
+                    #expect(facts.runs.allSatisfy { $0.state == .lost })
+                }
+            }
+        }
+    }
+}

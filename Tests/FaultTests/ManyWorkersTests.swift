@@ -1,0 +1,133 @@
+import Foundation
+import Glibc
+import InterruptCore
+import InterruptRedis
+import InterruptTesting
+import Logging
+import Subprocess
+import SystemPackage
+import Testing
+
+@Suite(.timeLimit(.minutes(2))) struct `Two hundred workers that lost their server` {
+    /// A command that the server got, from its own list.
+    private struct Heard {
+        var at: Double
+        var client: Substring
+        var words: Substring
+
+        /// `1700000000.123456 [0 127.0.0.1:4711] "GET" "k"`; what scripts do is not from a client.
+        init?(_ line: Substring) {
+            let parts = line.split(separator: " ", maxSplits: 3)
+            guard parts.count == 4, let at = Double(parts[0]), parts[2] != "lua]" else { return nil }
+            (self.at, client, words) = (at, parts[2], parts[3])
+        }
+    }
+
+    @Test func `come back one after the other, ask little, and are all watching within five seconds`() async throws {
+        try raiseFileLimit()
+        try await withRedis(tcp: true) { redis in
+            let server = RedisEndpoint(address: .tcp(host: "127.0.0.1", port: redis.port!))
+            try await withFaultProxy(to: server, listensOnTCP: true) { proxy in
+                let names = try (0..<200).map { try Name("w\($0)") }
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for name in names {
+                        let transport = try transport(name, proxy.endpoint)
+                        group.addTask { await transport.run() }
+                        group.addTask {
+                            // The queue's connection; there is never anything in it.
+                            while !Task.isCancelled { _ = try? await transport.offers(limit: 1) }
+                        }
+                    }
+                    defer { group.cancelAll() }
+                    try await eventually("all are watching") { try await watchers(redis) == names.count }
+                    try await proxy.refuseConnections()
+                    try await redis.restart()
+                    // Long enough for their attempts to have grown rare.
+                    try await Task.sleep(for: .seconds(2))
+                    let log = "\(redis.directory)/monitor"
+                    let (time, heard) = try await listening(to: redis, into: log) {
+                        try await proxy.acceptConnections()
+                        let begin = ContinuousClock.now
+                        try await eventually("all are watching again") { try await watchers(redis) == names.count }
+                        let time = begin.duration(to: .now)
+                        try await Task.sleep(for: .seconds(1))  // the second that is counted
+                        return time
+                    }
+                    judge(heard, time)
+                }
+            }
+        }
+    }
+
+    private func judge(_ heard: [Heard], _ time: Duration) {
+        let clients = Dictionary(grouping: heard, by: \.client).values.compactMap { commands -> [Heard]? in
+            // Ours greet with a name; the test's own do not.
+            commands.contains { $0.words.contains("setname") || $0.words.contains("SETNAME") } ? commands : nil
+        }
+        let begins = clients.compactMap(\.first?.at).sorted()
+        let counts = clients.map { commands in commands.count { $0.at < commands[0].at + 1 } }
+        let busiest = begins.map { begin in begins.count { (begin..<begin + 0.1).contains($0) } }.max() ?? 0
+        let refused = heard.count { $0.words.contains("max number of clients") }
+        let mean = Double(counts.reduce(0, +)) / Double(max(1, counts.count))
+        print(
+            """
+            200 workers: \(clients.count) connections, all watching after \(time); at most \(busiest) in a tenth of a \
+            second; in its first second a connection sends \(mean) commands, at most \(counts.max() ?? 0)
+            """
+        )
+        // Who is not answered in time in the bustle comes back once more.
+        #expect((600...800).contains(clients.count) && refused == 0)
+        // Two seconds on a machine of its own. All of them are in one process here, and others may be building.
+        #expect(time < .seconds(10))
+        #expect(busiest < 200, "spread by chance, not all at once")
+        // Greeting and subscribing or setting up tracking are five; each reading is two more.
+        #expect(mean <= 7)
+    }
+
+    private func watchers(_ redis: TestRedis) async throws -> Int {
+        let reply = try await redis.command("PUBSUB", "NUMSUB", "interrupt:signals")
+        return Int(reply.array?.last?.integer ?? 0)
+    }
+
+    private func transport(_ name: Name, _ endpoint: RedisEndpoint) throws -> RedisTransport {
+        RedisTransport(
+            endpoint: endpoint,
+            keys: try RedisKeys(),
+            worker: name,
+            instance: "i-\(name)",
+            queues: [name],
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        )
+    }
+
+    /// What the server hears during `body`.
+    private func listening(
+        to redis: TestRedis,
+        into path: String,
+        _ body: @Sendable () async throws -> Duration
+    ) async throws -> (Duration, [Heard]) {
+        let file = try FileDescriptor.open(path, .writeOnly, options: .create, permissions: .ownerReadWrite)
+        let time = try await run(
+            .name("redis-cli"),
+            arguments: ["-s", redis.socketPath, "monitor"],
+            input: .none,
+            output: .fileDescriptor(file, closeAfterSpawningProcess: true),
+            error: .discarded
+        ) { execution in
+            try await eventually("it listens") { try String(contentsOfFile: path, encoding: .utf8).hasPrefix("OK") }
+            let time = try await body()
+            try execution.send(signal: .terminate)
+            return time
+        }.closureResult
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        return (time, text.split(separator: "\n").compactMap(Heard.init))
+    }
+
+    /// The proxy's two ends and the workers' own are 1,800 descriptors.
+    private func raiseFileLimit() throws {
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        limit.rlim_cur = min(limit.rlim_max, 8_192)
+        try #require(setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 && limit.rlim_cur > 2_000)
+    }
+}

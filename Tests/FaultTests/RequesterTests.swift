@@ -1,0 +1,99 @@
+import InterruptCore
+import InterruptRedis
+import InterruptTesting
+import Testing
+
+@Suite(.timeLimit(.minutes(2))) struct `The connection of a requester` {
+    /// The connection ends after byte k of what is sent, or of what is answered.
+    @Test(arguments: [true, false])
+    func `may break after any byte: the answer is never wrong, and nothing counts twice`(isReply: Bool) async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1") { _ in
+                let runs = try await fleet.start(1)
+                try await withFaultProxy(to: fleet.redis.endpoint) { proxy in
+                    let quick = RedisConnectionConfiguration(commandTimeout: .seconds(1))
+                    var asked: [Invariants.Asked] = []
+                    var unknown = 0
+                    // A greeting of 50 bytes, its answers of about ten; then the script by its digest, with a PING.
+                    let places = Array(stride(from: 0, to: 600, by: faultScale > 1 ? 1 : 4))
+                    // An answer grows with the ids that its record has seen.
+                    for count in places + (isReply ? Array(stride(from: 600, to: 6_000, by: 150)) : []) {
+                        let way = FaultRules.Way.cut(after: count)
+                        proxy.rules = isReply ? FaultRules(toClient: way) : FaultRules(toServer: way)
+                        let signal = InterruptSignal(stage: .drain)
+                        var answer = await ask(runs[0], signal, proxy.endpoint, quick)
+                        if answer == .unknown {
+                            unknown += 1
+                            answer = await ask(runs[0], signal, fleet.redis.endpoint, quick)
+                        }
+                        asked.append(.init(request: signal.id, run: runs[0], stage: .drain, answer: answer))
+                    }
+                    let facts = try await fleet.facts(of: runs, asked: asked)
+                    print(
+                        "cut after byte k of the \(isReply ? "answer" : "question"): \(facts.summary), unknown first \(unknown)"
+                    )
+                    #expect(facts.violations == [])
+                    #expect(unknown > 10 && unknown < asked.count - 10 && !asked.contains { $0.answer == .unknown })
+                }
+            }
+        }
+    }
+
+    /// What one attempt says; `refused` is one of which nothing was sent.
+    private func ask(
+        _ run: RunID,
+        _ signal: InterruptSignal,
+        _ endpoint: RedisEndpoint,
+        _ configuration: RedisConnectionConfiguration
+    ) async -> Invariants.Answer {
+        do {
+            let connection = try await RedisConnection.connect(to: endpoint, configuration: configuration)
+            defer { connection.close() }
+            let client = InterruptClient(commands: connection, keys: try RedisKeys())
+            _ = try await client.interrupt([.run(run)], signal)
+            return .recorded
+        } catch {
+            return (error as? RedisError)?.isOutcomeUnknown == true ? .unknown : .refused
+        }
+    }
+
+    @Test func `of interruptctl may break in either direction: it says unknown or asks again, and is right`()
+        async throws
+    {
+        try await withFleet { fleet in
+            try await fleet.worker("w1") { _ in
+                let runs = try await fleet.start(1)
+                let job = try #require(try await fleet.records(of: runs).first?.job)
+                try await withFaultProxy(to: fleet.redis.endpoint) { proxy in
+                    var asked: [Invariants.Asked] = []
+                    var codes: [Int32: Int] = [:]
+                    for (number, count) in stride(from: 0, to: 600, by: 60).enumerated() {
+                        for isReply in [true, false] {
+                            let way = FaultRules.Way.cut(after: count)
+                            proxy.rules = isReply ? FaultRules(toClient: way) : FaultRules(toServer: way)
+                            guard case .unix(let path) = proxy.endpoint.address else { return }
+                            let id = "q\(number)\(isReply)"
+                            let words = ["drain", job, "--yes", "--no-wait", "--request-id", id]
+                            let begin = ContinuousClock.now
+                            let first = try await fleet.control(words + ["--redis", "unix://\(path)"])
+                            #expect(
+                                begin.duration(to: .now) < .seconds(5) && [0, 69].contains(first.exitCode),
+                                "\(first)"
+                            )
+                            codes[first.exitCode ?? -1, default: 0] += 1
+                            if first.exitCode == 69 {
+                                #expect(try await fleet.control(words).exitCode == 0)
+                            }
+                            asked.append(
+                                .init(request: RequestID(rawValue: id), run: runs[0], stage: .drain, answer: .recorded)
+                            )
+                        }
+                    }
+                    let facts = try await fleet.facts(of: runs, asked: asked)
+                    print("interruptctl cut: \(facts.summary); exit statuses \(codes)")
+                    #expect(facts.violations == [])
+                }
+            }
+        }
+    }
+}

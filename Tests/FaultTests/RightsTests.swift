@@ -1,0 +1,53 @@
+import Foundation
+import Glibc
+import InterruptCore
+import InterruptRedis
+import InterruptTesting
+import Testing
+
+@Suite(.timeLimit(.minutes(2))) struct `A worker whose rights are taken away` {
+    @Test func `polls without channels, waits without any, never exits, and is well when it has them again`()
+        async throws
+    {
+        try await withFleet { fleet in
+            let password = "\(fleet.directory)/password"
+            try Data("secret\n".utf8).write(to: URL(fileURLWithPath: password))
+            try #require(chmod(password, 0o600) == 0)
+            @Sendable func user(_ rules: String...) async throws {
+                let connection = try await RedisConnection.connect(to: fleet.redis.endpoint)
+                defer { connection.close() }
+                try await connection.send(RedisCommand("ACL", (["SETUSER", "agent"] + rules).map { .text($0) }))
+            }
+            try await user("on", ">secret", "~*", "&*", "+@all")
+            let arguments = [
+                "--redis", "redis+unix://agent@\(fleet.redis.socketPath)", "--redis-password-file", password,
+                "--concurrency", "10",
+            ]
+            try await fleet.worker("w1", arguments) { daemon in
+                try await withRequester(fleet.redis.endpoint) { requester in
+                    let all = try await fleet.start(9)
+                    let groups = [Array(all[0..<3]), Array(all[3..<6]), Array(all[6..<9])]
+                    try await user("resetchannels")
+                    for run in groups[0] { await requester.interrupt(run) }
+                    try await fleet.ended(groups[0])
+                    print("without channels: by \(try await fleet.ways(of: groups[0]))")
+                    try await user("reset")
+                    for run in groups[1] { await requester.interrupt(run) }
+                    try await fleet.log(of: "w1", has: "no connection to Redis")
+                    #expect(livingRuns(among: Set(groups[1])).count == 3)
+                    try await user("on", ">other", "~*", "&*", "+@all")
+                    #expect(livingRuns(among: Set(groups[1])).count == 3, "the password is another one")
+                    try await user("resetpass", ">secret")
+                    try await fleet.ended(groups[1])
+                    for run in groups[2] { await requester.interrupt(run) }
+                    try await fleet.ended(groups[2])
+                    let ways = try await fleet.ways(of: groups[2])
+                    let facts = try await fleet.facts(of: all, asked: requester.asked)
+                    print("rights taken away and given back: \(facts.summary); at last by \(ways)")
+                    #expect(facts.violations == [])
+                    #expect(isRunning(daemon))
+                }
+            }
+        }
+    }
+}

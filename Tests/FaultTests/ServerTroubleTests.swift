@@ -1,0 +1,150 @@
+import Glibc
+import InterruptCore
+import InterruptRedis
+import InterruptTesting
+import Testing
+
+@Suite(.timeLimit(.minutes(3))) struct `While Redis dies and hangs` {
+    /// With `everysec` it may keep what it has to write while the disk is busy: then a kill loses what it has called
+    /// recorded, and no client can help that.
+    @Test func `no recorded interrupt is lost, however often it is killed`() async throws {
+        try await withFleet(redis: ["--appendfsync", "always"]) { fleet in
+            try await fleet.worker("w1", ["--concurrency", "10"]) { daemon in
+                var random = SeededRandom(seed: 1)
+                var all: [RunID] = []
+                var crashes = 0
+                try await withRequester(fleet.redis.endpoint) { requester in
+                    for round in 0..<10 * faultScale {
+                        let runs = try await fleet.start(10, round % 5 == 0 ? .deaf : .stub)
+                        all += runs
+                        let delay = Duration.microseconds(Int.random(in: 0...30_000, using: &random))
+                        let isCrash = round % 2 == 0
+                        if isCrash { crashes += 1 }
+                        try await withThrowingTaskGroup(of: Void.self) { group in
+                            if isCrash {
+                                group.addTask {
+                                    try await Task.sleep(for: delay)  // the moment at which it is killed
+                                    try await fleet.redis.restart()
+                                }
+                            }
+                            group.addTask { for run in runs { await requester.interrupt(run) } }
+                            try await group.waitForAll()
+                        }
+                        try await fleet.ended(runs)
+                    }
+                    let facts = try await fleet.facts(of: all, asked: requester.asked)
+                    print("killed \(crashes) times: \(facts.summary); unknown for a while \(requester.unknownCount)")
+                    #expect(facts.violations == [])
+                    #expect(requester.unknownCount <= crashes, "one requester, one request under way")
+                    #expect(isRunning(daemon))
+                }
+            }
+        }
+    }
+
+    @Test(arguments: [["--appendonly", "no"], ["--maxmemory-policy", "allkeys-random"]])
+    func `that it would lose what is on record is said at the start`(arguments: [String]) async throws {
+        try await withFleet(redis: arguments) { fleet in
+            try await fleet.worker("w1") { _ in try await fleet.log(of: "w1", has: "not durable") }
+        }
+    }
+
+    @Test func `nothing is called recorded that is not, and what was sent is applied when it goes on, once`()
+        async throws
+    {
+        try await withFleet { fleet in
+            try await fleet.worker("w1") { daemon in
+                let runs = try await fleet.start(1)
+                let job = try #require(try await fleet.records(of: runs).first?.job)
+                fleet.redis.stop()
+                let begin = ContinuousClock.now
+                let asked = try await fleet.control("cancel", job, "--no-wait", "--request-id", "q1")
+                print(
+                    "redis stopped: answered \(asked.exitCode ?? -1) after \(begin.duration(to: .now)): \(asked.errors)"
+                )
+                #expect(asked.exitCode == 69 && begin.duration(to: .now) < .seconds(5))
+                #expect(livingRuns(among: Set(runs)).count == 1)
+                fleet.redis.resume()
+                let again = try await fleet.control("cancel", job, "--request-id", "q1")
+                #expect(again.exitCode == 0, "\(again)")
+                let facts = try await fleet.facts(
+                    of: runs,
+                    asked: [.init(request: RequestID(rawValue: "q1"), run: runs[0], answer: .recorded)]
+                )
+                #expect(facts.violations == [] && isRunning(daemon))
+            }
+        }
+    }
+
+    @Test(arguments: ["DEBUG SLEEP 3", "CLIENT PAUSE 3000 ALL"])
+    func `a timeout ends its run in time though the server answers nobody`(command: String) async throws {
+        try await withFleet(redis: ["--enable-debug-command", "local"]) { fleet in
+            try await fleet.worker("w1") { _ in
+                let runs = try await fleet.start(1, timeout: .seconds(1))
+                let words = command.split(separator: " ").map { Array($0.utf8) }
+                let connection = try await RedisConnection.connect(to: fleet.redis.endpoint)
+                defer { connection.close() }
+                // Its answer comes when the server has slept.
+                async let slept = connection.send([RedisCommand("PING"), RedisCommand(arguments: words)])
+                try await eventually("it is gone", within: .milliseconds(2_500)) {
+                    livingRuns(among: Set(runs)).isEmpty
+                }
+                _ = try? await slept
+                try await eventually("it answers again") { (try? await fleet.redis.command("PING")) != nil }
+                try await fleet.ended(runs)
+                #expect(try await fleet.records(of: runs).first?.reason == .timeout)
+                let facts = try await fleet.facts(of: runs, asked: [], endedByOthers: Set(runs))
+                #expect(facts.violations == [])
+            }
+        }
+    }
+
+    @Test func `an interrupt that is on record is found by polling while writing is suspended`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1") { _ in
+                let runs = try await fleet.start(1)
+                let connection = try await RedisConnection.connect(to: fleet.redis.endpoint)
+                defer { connection.close() }
+                let signal = InterruptSignal()
+                // The subscription dies before, and writing ends right after: no message and no receipt.
+                try await connection.send(RedisCommand("CLIENT", "KILL", "TYPE", "pubsub"))
+                let client = InterruptClient(commands: connection, keys: try RedisKeys())
+                #expect(try await client.interrupt([.run(runs[0])], signal).first?.outcome == .accepted)
+                try await connection.send(RedisCommand("CLIENT", "PAUSE", "4000", "WRITE"))
+                try await eventually("it is gone", within: .seconds(2)) { livingRuns(among: Set(runs)).isEmpty }
+                #expect(try await fleet.records(of: runs).first?.state == .running, "its receipt has to wait")
+                try await fleet.ended(runs)
+                let asked = Invariants.Asked(request: signal.id, run: runs[0], answer: .recorded)
+                #expect(try await fleet.facts(of: runs, asked: [asked]).violations == [])
+            }
+        }
+    }
+
+    @Test func `loading a large file it is waited for, with a line a second at most`() async throws {
+        // Each key takes so long to load, and others are answered in between.
+        let slow = [
+            "--appendfsync", "always", "--key-load-delay", "500", "--loading-process-events-interval-bytes", "1024",
+        ]
+        try await withFleet(redis: slow) { fleet in
+            try await fleet.worker("w1") { daemon in
+                let runs = try await fleet.start(1)
+                try await fleet.redis.command("EVAL", "for i = 1, 6000 do redis.call('SET', 'k' .. i, i) end", "0")
+                let before = try fleet.lines(of: "w1").count
+                let begin = ContinuousClock.now
+                try await withRequester(fleet.redis.endpoint) { requester in
+                    async let answer = requester.interrupt(runs[0])
+                    try await fleet.redis.restart()
+                    #expect(await answer == .recorded)
+                    let time = begin.duration(to: .now)
+                    try await fleet.ended(runs)
+                    let said = try fleet.lines(of: "w1").count - before
+                    print("loading: recorded after \(time), \(said) lines")
+                    #expect(time > .seconds(2), "it did load for a while")
+                    #expect(said <= Int(time / .seconds(1)) + 5)
+                    #expect(try await fleet.facts(of: runs, asked: requester.asked).violations == [])
+                    #expect(isRunning(daemon))
+                }
+            }
+        }
+    }
+}
