@@ -18,7 +18,9 @@ extension InterruptClient {
     /// Records a run as lost because somebody has decided that it is gone. Returns when that is recorded. Nothing is stopped;
     /// a worker that comes back ends what it has of the run.
     ///
-    /// - Parameter who: the one who decides, for the record.
+    /// - Parameters:
+    ///   - run: the run.
+    ///   - who: the one who decides, for the record.
     public func forget(_ run: RunID, by who: String?) async throws(RedisError) -> ForgetOutcome {
         let reply = try await evaluate(
             RedisScripts.forget,
