@@ -35,7 +35,7 @@ package enum Failpoint {
             case .exit: _exit(86)  // at once, as nobody who is killed says goodbye
             case .abort: abort()
             case .sleep(let milliseconds):
-                usleep(milliseconds * 1_000)
+                usleep(milliseconds * 1_000)  // to hold the thread up is the fault that is asked for
                 return false
             case .error: return true
             }

@@ -52,7 +52,7 @@ final class LastCall: Sendable {
                 }
                 if !isHopeful() { group.cancelAll() }
             }
-            fatalError("the body has returned")
+            fatalError("the body has returned")  // its result left the loop above
         }
     }
 }
