@@ -1,6 +1,6 @@
 # The programs in one small image. Build: docker build -t interrupt .
 FROM swift:6.2-bookworm AS build
-RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libhiredis-dev libyaml-dev \
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libhiredis-dev libsodium-dev libyaml-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Package.swift ./
@@ -15,7 +15,7 @@ RUN swift build -c release --static-swift-stdlib --product interruptd \
 
 FROM debian:bookworm-slim
 RUN apt-get update -qq \
-    && apt-get install -y -qq --no-install-recommends libhiredis0.14 libyaml-0-2 ca-certificates redis-server tini \
+    && apt-get install -y -qq --no-install-recommends libhiredis0.14 libsodium23 libyaml-0-2 ca-certificates redis-server tini \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --shell /usr/sbin/nologin interrupt \
     && install -d -o interrupt -g interrupt -m 0700 /var/lib/interrupt

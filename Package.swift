@@ -52,7 +52,6 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
@@ -66,6 +65,7 @@ let package = Package(
         .systemLibrary(name: "CEpoll"),
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CLibYAML", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(name: "CSodium", providers: [.apt(["libsodium-dev"])]),
         .target(
             name: "InterruptCore",
             dependencies: [.product(name: "HeapModule", package: "swift-collections")],
@@ -76,9 +76,9 @@ let package = Package(
             name: "InterruptRedis",
             dependencies: [
                 "CHiredis",
+                "CSodium",
                 "InterruptCore",
                 "InterruptJSON",
-                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -131,6 +131,7 @@ let package = Package(
             name: "interruptd",
             dependencies: [
                 "CLibYAML",
+                "CRelocations",
                 "InterruptCore",
                 "InterruptRedis",
                 "InterruptWorker",
@@ -145,6 +146,7 @@ let package = Package(
             linkerSettings: [.unsafeFlags(["-Xlinker", "--no-export-dynamic"], .when(configuration: .release))]
         ),
         .target(name: "CLaunch", cSettings: c),
+        .target(name: "CRelocations", cSettings: c),
         // C, because it forks and because every run may have a copy of it.
         .executableTarget(
             name: "interrupt-launch",

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CRelocations
 import FoundationEssentials
 import Glibc
 import InterruptCore
@@ -109,6 +110,7 @@ struct Interruptd: AsyncParsableCommand {
     }
 
     func run() async throws {
+        give_back_relocations()
         // A reader of our output that goes away is no reason to die with it.
         signal(SIGPIPE, SIG_IGN)
         // An ignored SIGINT or SIGHUP stays so: that is what nohup and a shell's background mean.

@@ -1,5 +1,4 @@
-import Crypto
-import FoundationEssentials
+import CSodium
 
 /// The secret that those who ask and the workers share: what is signed with it comes from somebody who has it.
 ///
@@ -10,12 +9,12 @@ public struct SigningKey: Sendable, CustomStringConvertible, CustomReflectable {
     /// The most bytes of a key.
     public static let maximumLength = 4_096
 
-    private let key: SymmetricKey
+    private let key: [UInt8]
 
     /// A key of these bytes; `nil` when they are too few or too many.
     public init?(_ bytes: [UInt8]) {
         guard (Self.minimumLength...Self.maximumLength).contains(bytes.count) else { return nil }
-        key = SymmetricKey(data: bytes)
+        key = bytes
     }
 
     /// What may be shown of it: nothing.
@@ -25,13 +24,23 @@ public struct SigningKey: Sendable, CustomStringConvertible, CustomReflectable {
 
     /// The signature of a text: 64 lower-case hexadecimal digits.
     func signature(of text: [UInt8]) -> String {
-        Hexadecimal.text(of: HMAC<SHA256>.authenticationCode(for: text, using: key))
+        Hexadecimal.text(of: code(of: text))
     }
 
     /// Whether the signature is that of the text. Takes as long whichever digit is wrong.
     func verifies(_ signature: some StringProtocol, of text: [UInt8]) -> Bool {
-        guard let code = Hexadecimal.bytes(of: signature) else { return false }
-        return HMAC<SHA256>.isValidAuthenticationCode(code, authenticating: text, using: key)
+        let expected = code(of: text)
+        guard let given = Hexadecimal.bytes(of: signature), given.count == expected.count else { return false }
+        return crypto_verify_32(given, expected) == 0
+    }
+
+    private func code(of text: [UInt8]) -> [UInt8] {
+        var state = crypto_auth_hmacsha256_state()
+        crypto_auth_hmacsha256_init(&state, key, key.count)
+        crypto_auth_hmacsha256_update(&state, text, UInt64(text.count))
+        var code = [UInt8](repeating: 0, count: Int(crypto_auth_hmacsha256_BYTES))
+        crypto_auth_hmacsha256_final(&state, &code)
+        return code
     }
 }
 
