@@ -129,7 +129,7 @@ public final class RedisInterruptChecker: Sendable {
             group.addTask {
                 while !Task.isCancelled {
                     await self.connected.wait()
-                    self.board.commandsReconnected()
+                    self.board.wakeup.signal()
                 }
             }
         }
@@ -139,12 +139,19 @@ public final class RedisInterruptChecker: Sendable {
 
     private func readWhenDue() async {
         var trackedBy: TrackedConnection?
-        var followed: Int64?
+        var (followed, last): (UInt64?, UInt64?)
         while !Task.isCancelled {
+            // Before it is decided what to read: a new connection makes everything due, and one reading is enough.
+            let present = try? await client.numbered().number  // without one, what is due has failed
+            if let present, present != last {
+                board.commandsReconnected()
+                last = present
+            }
             // Where polling is switched off, a poll that nobody is told of would only hide what it has read.
             let interval = configuration.ways.contains(.poll) ? configuration.pollInterval : .seconds(86_400)
             switch board.step(pollInterval: interval.jittered()) {
             case .wait(let instant): await board.wakeup.wait(until: instant)
+            case .read(let read) where present == nil: board.readFailed(read)
             case .read(let read): await perform(read, &trackedBy, &followed)
             }
         }
@@ -152,7 +159,7 @@ public final class RedisInterruptChecker: Sendable {
 
     /// The pair of connections between which tracking was set up; when either is made anew, it is set up again.
     private struct TrackedConnection: Equatable {
-        var commands: Int64
+        var commands: UInt64
         var subscription: Int64
         var isAccepted: Bool
     }
@@ -160,13 +167,12 @@ public final class RedisInterruptChecker: Sendable {
     private func perform(
         _ read: WatchList<ContinuousClock.Instant>.Read,
         _ tracked: inout TrackedConnection?,
-        _ followed: inout Int64?
+        _ followed: inout UInt64?
     ) async {
         do throws(RedisError) {
-            // A connection that is just being made has no number and no address yet. Keys that are read now must not stay
-            // unarmed, and the subscription must not stay elsewhere.
-            if !client.isConnected { try await client.send(RedisCommand("PING")) }
-            let isTracked = keepTogether(&followed) ? try await track(&tracked) : false
+            let (connection, number) = try await client.numbered()
+            let isTogether = keepTogether(connection, number, &followed)
+            let isTracked = isTogether ? try await track(connection, number, &tracked) : false
             let values = try await client.values(of: read.keys, isTracked: isTracked)
             for (key, value) in zip(read.keys, values) { await consider(value.bytes, of: key, read.ways[key] ?? .poll) }
             board.readSucceeded()
@@ -178,11 +184,10 @@ public final class RedisInterruptChecker: Sendable {
     /// Whether both connections are on one server. Where the commands have moved to another one (a fail-over, a slot of a
     /// cluster) the subscription is made anew: what it is on hears of no tracked key, and once demoted of nothing at all.
     /// Once for each connection of the commands, because one server may have two addresses.
-    private func keepTogether(_ followed: inout Int64?) -> Bool {
-        guard let commands = client.clientID, commands != followed, let here = client.peer, let there = subscriber.peer,
-            here != there
+    private func keepTogether(_ commands: RedisConnection, _ number: UInt64, _ followed: inout UInt64?) -> Bool {
+        guard number != followed, let here = commands.peer, let there = subscriber.peer, here != there
         else { return true }
-        followed = commands
+        followed = number
         logger.info("Redis is another server now, subscribing there", metadata: ["server": "\(here)"])
         subscriber.reconnect()
         return false
@@ -190,22 +195,25 @@ public final class RedisInterruptChecker: Sendable {
 
     /// Redirects invalidations to the subscription, once for each pair of connections: a broken redirect is silent. When
     /// the connection changes between the question and the command, the next read sees it and sets tracking up again.
-    private func track(_ tracked: inout TrackedConnection?) async throws(RedisError) -> Bool {
+    private func track(
+        _ commands: RedisConnection,
+        _ number: UInt64,
+        _ tracked: inout TrackedConnection?
+    ) async throws(RedisError) -> Bool {
         guard configuration.ways.contains(.tracked), let subscription = board.subscriberID else { return false }
-        guard let commands = client.clientID else { return false }
-        if let tracked, tracked.commands == commands, tracked.subscription == subscription { return tracked.isAccepted }
-        let replies = try await client.send([
-            RedisCommand("CLIENT", "TRACKING", "OFF"),
-            RedisCommand("CLIENT", "TRACKING", "ON", "REDIRECT", .init(subscription), "OPTIN"),
-        ])
+        let isSetUp = tracked?.commands == number
+        if isSetUp, let tracked, tracked.subscription == subscription { return tracked.isAccepted }
+        let off = isSetUp ? [RedisCommand("CLIENT", "TRACKING", "OFF")] : []
+        let on = RedisCommand("CLIENT", "TRACKING", "ON", "REDIRECT", .init(subscription), "OPTIN")
+        let reply = try await commands.send(off + [on]).last
         var isAccepted = true
-        if case .error(let text) = replies[1] {
+        if case .error(let text) = reply {
             isAccepted = false
             if tracked == nil {
                 logger.warning("tracked keys are refused, push and poll go on", metadata: ["why": "\(text)"])
             }
         }
-        tracked = TrackedConnection(commands: commands, subscription: subscription, isAccepted: isAccepted)
+        tracked = TrackedConnection(commands: number, subscription: subscription, isAccepted: isAccepted)
         return isAccepted
     }
 

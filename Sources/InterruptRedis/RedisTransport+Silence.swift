@@ -41,15 +41,12 @@ extension RedisTransport {
     }
 
     private func presentConnection() async throws(TransportError) -> (InterruptClient, UInt64) {
-        if !commands.isConnected {
-            do throws(RedisError) {
-                try await commands.send(RedisCommand("PING"))  // waits for one
-            } catch {
-                throw TransportError(error)
-            }
+        do throws(RedisError) {
+            let (connection, number) = try await commands.numbered()
+            return (InterruptClient(commands: connection, keys: keys), number)
+        } catch {
+            throw TransportError(error)
         }
-        guard let (connection, number) = commands.numbered else { throw .unavailable("the connection was lost again") }
-        return (InterruptClient(commands: connection, keys: keys), number)
     }
 
     private func evaluate(

@@ -43,10 +43,12 @@ public final class RedisTransport: InterruptTransport {
         let connected = Wakeup()
         var endpoint = endpoint
         endpoint.keys = keys
+        var unnumbered = connection
+        unnumbered.isNumbered = false
         commands = RedisClient(
             endpoint: endpoint,
             name: "interruptd:\(worker)",
-            configuration: connection,
+            configuration: unnumbered,
             logger: logger
         ) { _ throws(RedisError) in
             connected.signal()

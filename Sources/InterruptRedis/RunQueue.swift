@@ -69,6 +69,7 @@ final class RunQueue: Sendable {
         // A blocked command cannot be told from a dead link by PING; its own limit takes that part.
         var blocking = connection
         blocking.pingInterval = nil
+        blocking.isNumbered = false
         client = RedisClient(
             endpoint: endpoint,
             name: "interrupt-queue:\(worker)",

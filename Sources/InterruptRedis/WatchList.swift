@@ -144,6 +144,8 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
             return begin(Read(keys: read, ways: ways), now: now)
         }
         if let dirtyDue, dirtyDue <= now {
+            // A reading of everything is as good as a poll.
+            if dirty.count == entries.count { nextPoll = now.advanced(by: pollInterval) }
             return begin(Read(keys: dirty.keys.sorted(), ways: dirty), now: now)
         }
         return .wait(until: dirtyDue.map { min($0, nextPoll) } ?? nextPoll)

@@ -10,6 +10,7 @@ struct ConnectionAttempt {
     let configuration: RedisConnectionConfiguration
     let group: any EventLoopGroup
     var isMasterNeeded = false
+    var isKnownAlone = false
 
     /// A connection on which the server has accepted user and database, and what else it has answered. The endpoint's
     /// address is a server's.
@@ -88,7 +89,13 @@ struct ConnectionAttempt {
 
     /// Says who we are and asks where we are, in one pipelined write.
     private func greet(_ link: ConnectionLink, within limit: Duration) async throws(RedisError) -> Greeting.Answer {
-        let greeting = Greeting(endpoint: endpoint, name: name, isMasterNeeded: isMasterNeeded)
+        let greeting = Greeting(
+            endpoint: endpoint,
+            name: name,
+            isNumbered: configuration.isNumbered,
+            isMasterNeeded: isMasterNeeded,
+            isKnownAlone: isKnownAlone
+        )
         switch await link.send(greeting.commands, timeout: limit) {
         case .success(let replies): return try greeting.answer(replies)
         case .failure(let error): throw greetingFailure(error)

@@ -1,17 +1,29 @@
 /// What a new connection says first, in one write, and what the answers mean.
 struct Greeting {
     enum Answer: Equatable {
-        /// This is the server that is wanted; its number for the connection, and the nodes of its cluster, if it is one
-        /// and the user may ask.
-        case welcome(clientID: Int64?, nodes: [RedisNode])
+        /// This is the server that is wanted.
+        case welcome(Welcome)
         /// This is a node of a cluster, and that one owns the keys.
         case moved(RedisNode)
     }
 
+    struct Welcome: Equatable {
+        /// The server's number for the connection, where it was asked and the user may know.
+        var clientID: Int64?
+        /// The nodes of its cluster, if it is one and the user may ask.
+        var nodes: [RedisNode] = []
+        /// It belongs to no cluster.
+        var isAlone = false
+    }
+
     let endpoint: RedisEndpoint
     let name: String?
+    /// Whether the number of the connection is of use.
+    var isNumbered = true
     /// Whether a replica will not do.
     let isMasterNeeded: Bool
+    /// It was asked before, and belonged to no cluster.
+    var isKnownAlone = false
 
     var commands: [RedisCommand] { parts.map(\.command) }
 
@@ -27,10 +39,10 @@ struct Greeting {
         }
         if endpoint.database != 0 { parts.append((.database, RedisCommand("SELECT", .number(endpoint.database)))) }
         if let name { parts.append((.name, RedisCommand("CLIENT", "SETNAME", .text(name)))) }
-        parts.append((.number, RedisCommand("CLIENT", "ID")))
+        if isNumbered { parts.append((.number, RedisCommand("CLIENT", "ID"))) }
         if isMasterNeeded { parts.append((.role, RedisCommand("ROLE"))) }
         // Two keys, so that a cluster whose slots tear the namespace apart says so. Where they are is all that is asked.
-        if let keys = endpoint.keys {
+        if let keys = endpoint.keys, !isKnownAlone {
             parts.append((.keys, RedisCommand("EXISTS", keys.meta, keys.history)))
             if keys.isInOneSlot { parts.append((.nodes, RedisCommand("CLUSTER", "SLOTS"))) }
         }
@@ -39,8 +51,7 @@ struct Greeting {
 
     /// - Throws: why the server will not do.
     func answer(_ replies: [RESPValue]) throws(RedisError) -> Answer {
-        var clientID: Int64?
-        var nodes: [RedisNode] = []
+        var welcome = Welcome(isAlone: isKnownAlone)
         var owner: RedisNode?
         for ((part, _), reply) in zip(parts, replies) {
             switch part {
@@ -49,13 +60,18 @@ struct Greeting {
             case .name: try acceptUnlessRefused(reply)
             case .number:
                 try acceptUnlessRefused(reply)
-                clientID = reply.integer
+                welcome.clientID = reply.integer
             case .role: try acceptMaster(reply)
-            case .keys: owner = try otherOwner(reply)
-            case .nodes: nodes = Self.nodes(reply, at: endpoint.address)
+            case .keys:
+                owner = try otherOwner(reply)
+                // In a cluster two keys of two slots are not answered together.
+                welcome.isAlone = reply.integer != nil && endpoint.keys?.isInOneSlot == false
+            case .nodes:
+                welcome.nodes = Self.nodes(reply, at: endpoint.address)
+                welcome.isAlone = reply.errorText?.contains("cluster support disabled") ?? false
             }
         }
-        return owner.map { .moved($0) } ?? .welcome(clientID: clientID, nodes: nodes)
+        return owner.map { .moved($0) } ?? .welcome(welcome)
     }
 
     private func accept(_ reply: RESPValue) throws(RedisError) {

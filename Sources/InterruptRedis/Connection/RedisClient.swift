@@ -85,14 +85,15 @@ public final class RedisClient: RedisCommands {
     /// Whether there is a connection now. It may be lost the next moment.
     public var isConnected: Bool { state.withLock { $0.current != nil } }
 
-    /// The address of the present server, if there is one.
-    var peer: String? { state.withLock { $0.current }?.peer }
-
-    /// The number of the present connection on the server, if there is one.
-    public var clientID: Int64? { state.withLock { $0.current }?.clientID }
-
-    /// The present connection, if there is one, and its number: another one after each loss.
-    var numbered: (connection: RedisConnection, number: UInt64)? { state.withLock { $0.numbered } }
+    /// The present connection, or the next one if it comes in time, and its number: another one after each loss. Nothing
+    /// is asked for that.
+    func numbered() async throws(RedisError) -> (connection: RedisConnection, number: UInt64) {
+        _ = try await connection(within: reconnector.configuration.commandTimeout)
+        guard let numbered = state.withLock({ $0.numbered }) else {
+            throw RedisError(.connectionLost, "the connection to \(endpoint) was lost again")
+        }
+        return numbered
+    }
 
     /// Drops the present connection, if there is one, and makes a new one. Commands under way fail with `.closed`.
     public func reconnect() { state.withLock { $0.current }?.close() }

@@ -11,6 +11,8 @@ public struct RedisConnectionConfiguration: Sendable, Hashable {
     public var pingInterval: Duration?
     /// How long the answer to such a PING may take before the connection counts as lost. 1 s.
     public var pingTimeout: Duration
+    /// Whether the server is asked for the number of the connection.
+    var isNumbered = true
 
     /// The limits.
     public init(

@@ -33,10 +33,11 @@ struct ServerSearch {
             do throws(RedisError) {
                 let (link, answer) = try await connect(to: endpoint, within: route.isChoice ? Self.choiceLimit : nil)
                 switch answer {
-                case .welcome(let clientID, let nodes):
+                case .welcome(let welcome):
                     known.owner(is: node)
-                    known.nodes(are: nodes)
-                    return RedisConnection(endpoint: endpoint, clientID: clientID, link: link)
+                    known.nodes(are: welcome.nodes)
+                    known.isAlone(welcome.isAlone)
+                    return RedisConnection(endpoint: endpoint, clientID: welcome.clientID, link: link)
                 case .moved(let owner):
                     link.close(RedisError(.closed, "\(owner) has the keys"))
                     failure =
@@ -67,12 +68,12 @@ struct ServerSearch {
                 do throws(RedisError) {
                     let endpoint = endpoint.at(node)
                     let (link, answer) = try await connect(to: endpoint, within: Self.choiceLimit, isMasterNeeded: true)
-                    guard case .welcome(let clientID, _) = answer else {
+                    guard case .welcome(let welcome) = answer else {
                         link.close(RedisError(.closed, "it is a node of a cluster"))
                         throw endpoint.connectionFailure(.wrongSettings, "it is a node of a cluster: use redis://")
                     }
                     if let sentinel { known.sentinel(is: sentinel) }
-                    return RedisConnection(endpoint: endpoint, clientID: clientID, link: link)
+                    return RedisConnection(endpoint: endpoint, clientID: welcome.clientID, link: link)
                 } catch {
                     if error.isFinal { throw error }
                     step = search.masterFailed(error.reason(at: self.endpoint.at(node)))
@@ -114,7 +115,8 @@ struct ServerSearch {
             name: name,
             configuration: configuration,
             group: group,
-            isMasterNeeded: isMasterNeeded
+            isMasterNeeded: isMasterNeeded,
+            isKnownAlone: known.isAlone
         )
         return try await attempt.run()
     }

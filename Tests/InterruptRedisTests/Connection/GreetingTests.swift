@@ -19,8 +19,8 @@ import Testing
     @Test func `asks nothing but its number where nobody is followed`() throws {
         let greeting = try greeting()
         #expect(greeting.commands == [RedisCommand("CLIENT", "ID")])
-        #expect(try greeting.answer([id]) == .welcome(clientID: 7, nodes: []))
-        #expect(try greeting.answer([.error("NOPERM no")]) == .welcome(clientID: nil, nodes: []))
+        #expect(try greeting.answer([id]) == .welcome(.init(clientID: 7)))
+        #expect(try greeting.answer([.error("NOPERM no")]) == .welcome(.init()))
     }
 
     @Test func `learns where the keys are`() throws {
@@ -28,13 +28,24 @@ import Testing
         let moved = RESPValue.error("MOVED 7 10.0.0.2:7000")
         #expect(try greeting.answer([id, moved, .array([])]) == .moved(RedisNode(host: "10.0.0.2", port: 7_000)))
         let single = RESPValue.error("ERR This instance has cluster support disabled")
-        #expect(try greeting.answer([id, .integer(0), single]) == .welcome(clientID: 7, nodes: []))
+        #expect(try greeting.answer([id, .integer(0), single]) == .welcome(.init(clientID: 7, isAlone: true)))
+        // Two slots that are answered together are those of a server of its own.
+        let answer = try self.greeting(namespace: "i").answer([id, .integer(0)])
+        #expect(answer == .welcome(.init(clientID: 7, isAlone: true)))
+    }
+
+    @Test func `asks no more where the keys are once it is known that there is no cluster`() throws {
+        var greeting = try greeting(namespace: "{i}")
+        greeting.isKnownAlone = true
+        greeting.isNumbered = false
+        #expect(greeting.commands == [])
+        #expect(try greeting.answer([]) == .welcome(.init(isAlone: true)))
     }
 
     @Test(arguments: ["ASK 7 10.0.0.2:7000", "TRYAGAIN part of it", "NOPERM no"])
     func `stays with the owner of a slot that is leaving, and where it may not ask`(reply: String) throws {
         let greeting = try greeting(namespace: "i")
-        #expect(try greeting.answer([id, .error(reply)]) == .welcome(clientID: 7, nodes: []))
+        #expect(try greeting.answer([id, .error(reply)]) == .welcome(.init(clientID: 7)))
     }
 
     @Test func `learns the nodes of the cluster`() throws {
@@ -44,7 +55,8 @@ import Testing
             .array([.integer(100), .integer(16_383), node(.null, 3), node(.status("a"), 1)]),
         ])
         let nodes = [("a", 1), ("b", 2), ("here", 3)].map { RedisNode(host: $0, port: $1) }
-        #expect(try greeting(namespace: "{i}").answer([id, .integer(0), slots]) == .welcome(clientID: 7, nodes: nodes))
+        let answer = try greeting(namespace: "{i}").answer([id, .integer(0), slots])
+        #expect(answer == .welcome(.init(clientID: 7, nodes: nodes)))
     }
 
     @Test func `refuses a cluster that tears the namespace apart, and says what to do`() throws {
@@ -56,7 +68,7 @@ import Testing
 
     @Test func `refuses a replica where a master is needed`() throws {
         let greeting = try greeting(isMasterNeeded: true)
-        #expect(try greeting.answer([id, .array([.status("master")])]) == .welcome(clientID: 7, nodes: []))
+        #expect(try greeting.answer([id, .array([.status("master")])]) == .welcome(.init(clientID: 7)))
         let replica = failure(greeting, [id, .array([.status("slave")])])
         #expect(replica?.code == .cannotConnect && replica?.message.contains("replica") == true)
         let secret = failure(greeting, [id, .error("NOPERM no")])
