@@ -27,6 +27,8 @@ public struct WorkerRecord: Hashable, Sendable {
     public var malformed: Int
     /// How many requests it did not honour because nobody with its key has signed them.
     public var refusedRequests: Int
+    /// Whether it honours only what is signed with its key.
+    public var heedsSignedOnly: Bool
     /// When the last one came, by Redis TIME.
     public var seenAt: Timestamp
     /// When the instance began.
@@ -58,6 +60,7 @@ public struct WorkerRecord: Hashable, Sendable {
         heartbeat = number("heartbeat")
         malformed = Int(number("malformed"))
         refusedRequests = Int(number("refused_requests"))
+        heedsSignedOnly = fields["signed_only"] == "1"
         seenAt = Timestamp(milliseconds: number("seen_at_ms"))
         startedAt = Timestamp(milliseconds: number("started_at_ms"))
         boot = fields["boot"] ?? ""

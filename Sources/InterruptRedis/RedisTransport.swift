@@ -99,9 +99,10 @@ public final class RedisTransport: InterruptTransport {
             ("containment", .init(description.containment)),
         ]
         let arguments = [RedisArgument(worker.description), .init(instance), .init(dead ?? "")]
+        let heeded: [(String, RedisArgument)] = signingKey == nil ? [] : [("signed_only", 1)]
         let reply = try await evaluate(
             RedisScripts.enter,
-            arguments + fields.flatMap { [RedisArgument($0.0), $0.1] }
+            arguments + (fields + heeded).flatMap { [RedisArgument($0.0), $0.1] }
         )
         let parts = reply.array ?? []
         if parts.first?.text == "entered", parts.count == 2 {

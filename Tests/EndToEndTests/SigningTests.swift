@@ -86,6 +86,8 @@ struct `A worker with a key to verify with` {
                 }
                 let forged = try await fleet.control("cancel", "one", "--wait", "1s")
                 #expect(forged.exitCode == 5, "\(forged)")
+                #expect(forged.text.contains("worker 'w1' honours only what is signed, and this request is not"))
+                #expect(forged.errors.contains("hint: its worker honours only what is signed: ask again"))
                 try await fleet.redis.command("SET", "interrupt:two", "1")
                 try await fleet.redis.command("SET", "interrupt:all", #"{"stage":3}"#)
                 try await fleet.redis.command("PUBLISH", "interrupt:signals", #"{"target":"all","stage":3}"#)
@@ -100,7 +102,8 @@ struct `A worker with a key to verify with` {
                 #expect(try await fleet.control(["pause", "two"] + key).exitCode == 0)
                 try await fleet.wait(for: "two", .paused)
                 #expect(try await fleet.control(["resume", "two"] + key).exitCode == 0)
-                #expect(try await fleet.control("pause", "three", "--wait", "1s").exitCode == 5)
+                let paused = try await fleet.control("pause", "three", "--wait", "1s")
+                #expect(paused.exitCode == 5 && paused.errors.contains("ask again with --sign-key FILE"), "\(paused)")
                 try await fleet.wait(for: "three", .running)
                 // Behind the forged one, which is on record first.
                 let cancelled = try await fleet.control(["cancel", "one"] + key)

@@ -15,12 +15,13 @@ func makeRecord(_ fields: [String: String] = [:], state: RunState = .running) ->
 }
 
 /// A worker's record that was last seen at `seenAt` milliseconds.
-func makeWorker(seenAt: Int64, lease: Int64 = 30_000) -> WorkerRecord {
-    let fields = [
+func makeWorker(seenAt: Int64, lease: Int64 = 30_000, signedOnly: Bool = false) -> WorkerRecord {
+    var fields = [
         "instance": "i1", "host": "box", "pid": "42", "slots": "4", "running": "1", "version": "0.1.0",
         "queues": "default", "containment": "cgroups", "seen_at_ms": "\(seenAt)", "started_at_ms": "0",
         "lease_ms": "\(lease)",
     ]
+    if signedOnly { fields["signed_only"] = "1" }
     let reply = fields.flatMap { [RESPValue.bulk(Array($0.key.utf8)), .bulk(Array($0.value.utf8))] }
     return WorkerRecord(name: "alpha", reply: .array(reply))!
 }

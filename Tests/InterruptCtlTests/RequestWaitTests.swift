@@ -54,6 +54,20 @@ import Testing
         #expect(wait.observe(makeWorker(seenAt: 5_000), now: now).isEmpty)
     }
 
+    @Test func `a worker that honours only what is signed is said once, unless the request is`() {
+        let now = Timestamp(milliseconds: 40_000)
+        let worker = makeWorker(seenAt: 40_000, signedOnly: true)
+        let followers = [StopFollower(makeReceipt(.accepted, job: "a", run: "r-a"), signal: signal)]
+        for isSigned in [true, false] {
+            var wait = RequestWait(followers: followers, limit: nil, isSigned: isSigned)
+            _ = wait.observe([record("a")], elapsed: .zero)
+            let lines = wait.observe(worker, now: now).flatMap { wait.lines($0, on: Screen()) }
+            #expect(lines == (isSigned ? [] : ["worker 'alpha' honours only what is signed, and this request is not"]))
+            #expect(wait.remedy(for: 0)?.contains("--sign-key FILE") == (isSigned ? nil : true))
+            #expect(wait.observe(worker, now: now).isEmpty)
+        }
+    }
+
     @Test func `of several, each line names its job; of one, none does`() {
         for (jobs, prefix) in [(["a"], ""), (["a", "b"], "a: ")] {
             var wait = wait(for: jobs)

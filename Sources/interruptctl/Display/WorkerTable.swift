@@ -35,6 +35,7 @@ struct WorkerTable {
             "queues": .array(worker.queues.split(separator: " ").map { .string(String($0)) }),
             "heartbeat": .integer(worker.heartbeat), "malformed": .integer(Int64(worker.malformed)),
             "refused_requests": .integer(Int64(worker.refusedRequests)),
+            "signed_only": .bool(worker.heedsSignedOnly),
             "seen_at": .string(worker.seenAt.rfc3339),
             "started_at": .string(worker.startedAt.rfc3339), "lease_ms": .integer(worker.lease.milliseconds),
             "containment": .string(worker.containment), "silent": .bool(isSilent(worker, now: now)),

@@ -107,6 +107,7 @@ extension RequestCommand {
             followers: followers,
             limit: options.wait,
             troubles: troubles,
+            isSigned: session.signingKey != nil,
             random: .random(in: 0..<1)
         )
     }
@@ -244,7 +245,7 @@ extension RequestCommand {
         let isWaiting = !options.noWait
         var statuses = wait.troubles.map { CommandStatus(rawValue: $0.status) ?? .failed }
         for trouble in wait.troubles { trouble.report(on: screen) }
-        for var follower in wait.followers {
+        for (index, var follower) in wait.followers.enumerated() {
             // Without waiting, what counts is what the answer said.
             let answered = follower.status(isWaiting: isWaiting)
             // How it ended, or was acknowledged, is a courtesy.
@@ -253,12 +254,13 @@ extension RequestCommand {
             {
                 _ = follower.observe(record, elapsed: .zero)
             }
-            let failure = follower.failure(
+            var failure = follower.failure(
                 expected: options.expected,
                 isWaiting: isWaiting,
                 now: .now,
                 waited: started.duration(to: .now)
             )
+            if follower.needsReceipt, let remedy = wait.remedy(for: index) { failure?.hint = remedy }
             if display.isJSON { StandardStreams.out(follower.json(error: failure?.description).line) }
             let status = (isWaiting ? follower.status(isWaiting: true) : answered)
                 .tolerating(nothingRunning: options.ifRunning)

@@ -13,6 +13,8 @@ struct RequestWait<Follower: RequestFollower> {
         case step(Follower.Step)
         /// Nothing was heard of the run's worker for longer than it may be silent; said once.
         case silent(worker: String, for: Duration)
+        /// The run's worker honours only what is signed, and this is not; said once.
+        case unheeded(worker: String)
     }
 
     typealias Said = (index: Int, news: News)
@@ -23,16 +25,27 @@ struct RequestWait<Follower: RequestFollower> {
     var reassertion: Reassertion
     /// What is on record otherwise than asked, whatever the runs do.
     let troubles: [CommandFailure]
+    private let isSigned: Bool
+    /// Whose workers honour nothing that is not signed.
+    private var unheeded: Set<Int> = []
     /// Of whose workers' silence was told.
     private var silent: Set<Int> = []
 
     /// - Parameters:
     ///   - limit: how long to wait; `nil` is the longest that a run may take.
+    ///   - isSigned: whether the request is signed.
     ///   - random: a number from 0 up to 1.
-    init(followers: [Follower], limit: Duration?, troubles: [CommandFailure] = [], random: Double = 0.5) {
+    init(
+        followers: [Follower],
+        limit: Duration?,
+        troubles: [CommandFailure] = [],
+        isSigned: Bool = false,
+        random: Double = 0.5
+    ) {
         self.followers = followers
         self.limit = limit
         self.troubles = troubles
+        self.isSigned = isSigned
         reassertion = Reassertion(random: random)
     }
 
@@ -64,14 +77,20 @@ struct RequestWait<Follower: RequestFollower> {
     }
 
     mutating func observe(_ worker: WorkerRecord, now: Timestamp) -> [Said] {
+        let concerned = followers.indices.filter {
+            followers[$0].needsReceipt && followers[$0].record?.worker == worker.name
+        }
+        if worker.heedsSignedOnly, !isSigned {
+            return concerned.filter { unheeded.insert($0).inserted }.map { ($0, .unheeded(worker: worker.name)) }
+        }
         let silence = now - worker.seenAt
         guard worker.lease > .zero, silence > worker.lease else { return [] }
-        return followers.indices.compactMap { index in
-            guard followers[index].needsReceipt, followers[index].record?.worker == worker.name,
-                silent.insert(index).inserted
-            else { return nil }
-            return (index, .silent(worker: worker.name, for: silence))
-        }
+        return concerned.filter { silent.insert($0).inserted }.map { ($0, .silent(worker: worker.name, for: silence)) }
+    }
+
+    /// What helps where the worker will never acknowledge what this follower waits for; `nil` where it may.
+    func remedy(for index: Int) -> String? {
+        unheeded.contains(index) ? "its worker honours only what is signed: ask again with --sign-key FILE" : nil
     }
 
     /// The runs without a receipt, when it is time to ask them again.
@@ -99,6 +118,8 @@ struct RequestWait<Follower: RequestFollower> {
                     "worker '\(screen.shown(worker))' is silent for \(silence.displayText): "
                         + "the request stays on record and is applied when it is back"
                 ]
+            case .unheeded(let worker):
+                ["worker '\(screen.shown(worker))' honours only what is signed, and this request is not"]
             }
         return followers.count == 1 ? lines : lines.map { "\(screen.shown(follower.job)): \($0)" }
     }
