@@ -118,6 +118,30 @@ struct `A worker with a key to verify with` {
         }
     }
 
+    @Test func `tries a signed job again, as often as its signature says`() async throws {
+        try await withSigningFleet { fleet, keyFile in
+            try await fleet.worker("w1", worker + ["--sign-key", keyFile], takesAnyCommand: false) { _ in
+                let key = ["--sign-key", keyFile]
+                let job = ["--", "sh", "-c", "echo try $INTERRUPT_ATTEMPT; [ $INTERRUPT_ATTEMPT = 3 ] || exit 7"]
+                let ended = try await fleet.control(["run", "--id", "j", "--retries", "2"] + key + job)
+                #expect(ended.exitCode == 0 && ended.text == "try 1\ntry 2\ntry 3\n", "\(ended)")
+                let last = try await fleet.wait(for: "j", .completed)
+                #expect(last.attempt == 3 && last.run.rawValue.hasSuffix(".3"), "\(last.run)")
+                // Who raises what was signed gets no further try out of it.
+                let submit = ["submit", "--id", "k", "--retries", "1"] + key
+                #expect(try await fleet.control(submit + ["--", "sh", "-c", "sleep 0.5; exit 7"]).exitCode == 0)
+                let first = try await fleet.wait(for: "k", .running)
+                try await fleet.redis.command("HSET", "interrupt/run/\(first.run)", "retries", "5")
+                try await eventually("the second try was refused, or the last one has failed") {
+                    try await fleet.client.newestRun(of: Name("k")).map { $0.state == .failed && $0.attempt == 2 }
+                        ?? false
+                }
+                let second = try await fleet.wait(for: "k", .failed)
+                #expect(second.error?.contains("signature") == true, "\(second.error ?? "")")
+            }
+        }
+    }
+
     @Test func `keeps the key where nobody sees it`() async throws {
         try await withSigningFleet { fleet, keyFile in
             let password = "canary-password"

@@ -5,52 +5,88 @@ import InterruptRedis
 import InterruptTesting
 import Testing
 
-/// Lies about the wall clock, and only about that.
-private let liar = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
-
-@Suite(.timeLimit(.minutes(1)), .enabled(if: access(liar, R_OK) == 0, "no libfaketime here: install faketime"))
-struct `A wall clock that jumps` {
-    @Test func `by an hour, forth and back, moves no timeout`() async throws {
+@Suite(.timeLimit(.minutes(1))) struct `A wall clock that jumps` {
+    /// A worker `w1` whose clock lies.
+    private func withLyingWorker(
+        _ arguments: String...,
+        body: @Sendable (Fleet, _ daemon: Int32, LyingClock) async throws -> Void
+    ) async throws {
         try await withFleet { fleet in
-            let file = "\(fleet.directory)/offset"
-            @Sendable func jump(_ offset: String) throws {
-                try offset.write(toFile: file, atomically: true, encoding: .utf8)
+            let clock = try await LyingClock(in: fleet.directory)
+            let lying = ["env", "LD_PRELOAD=\(clock.preload)"]
+            try await fleet.worker("w1", arguments, under: lying) { try await body(fleet, $0, clock) }
+        }
+    }
+
+    /// How many hours the worker has seen: its log has the time of day.
+    private func hours(in fleet: Fleet) throws -> Int {
+        Set(try fleet.lines(of: "w1").compactMap { $0.split(separator: ":").first }).count
+    }
+
+    @Test func `by an hour, forth and back, moves no timeout`() async throws {
+        try await withLyingWorker("--concurrency", "100") { fleet, daemon, clock in
+            var runs: [RunID: Duration] = [:]
+            for number in 0..<10 * faultScale {
+                let timeout = Duration.milliseconds(1_000 + 200 * (number % 10))
+                for run in try await fleet.submit(1, timeout: timeout) { runs[run] = timeout }
             }
-            try jump("+0")
-            // Under it a Swift program does not see its arguments.
-            let lying = [
-                "env", "LD_PRELOAD=\(liar)", "FAKETIME_TIMESTAMP_FILE=\(file)", "FAKETIME_NO_CACHE=1",
-                "FAKETIME_DONT_FAKE_MONOTONIC=1", "INTERRUPT_NAME=w1", "INTERRUPT_STATE_DIR=\(fleet.directory)/w1",
-                "INTERRUPT_ALLOW_ANY_COMMAND=true", "INTERRUPT_CONCURRENCY=100",
-            ]
-            try await fleet.worker("w1", under: lying) { daemon in
-                var runs: [RunID: Duration] = [:]
-                for number in 0..<10 * faultScale {
-                    let timeout = Duration.milliseconds(1_000 + 200 * (number % 10))
-                    for run in try await fleet.submit(1, timeout: timeout) { runs[run] = timeout }
+            try await Task.sleep(for: .milliseconds(700))  // in the middle of them
+            try clock.jump(by: .seconds(3_600))
+            try await Task.sleep(for: .milliseconds(900))
+            try clock.jump(by: .seconds(-3_600))
+            try await fleet.ended(Array(runs.keys))
+            let records = try await fleet.records(of: Array(runs.keys))
+            let late = records.compactMap { record -> Duration? in
+                guard record.reason == .timeout, let startedAt = record.startedAt,
+                    let requestedAt = record.requestedAt, let timeout = runs[record.run]
+                else { return nil }
+                return requestedAt - startedAt - timeout
+            }.sorted()
+            print("clock jumps: \(late.count) timeouts, \(late.first ?? .zero) to \(late.last ?? .zero) after due")
+            #expect(late.count == runs.count)
+            // From the claim to the receipt; 50 ms of it are the timeout's own.
+            #expect(late.allSatisfy { $0 >= .milliseconds(-5) && $0 < .milliseconds(250) }, "\(late)")
+            let all = Set(runs.keys)
+            #expect(try await fleet.facts(of: Array(all), asked: [], endedByOthers: all).violations == [])
+            #expect(try hours(in: fleet) >= 3 && isRunning(daemon))
+        }
+    }
+
+    @Test func `by an hour, forth and back, moves no lease and no fence`() async throws {
+        try await withLyingWorker("--lease", "3s") { fleet, daemon, clock in
+            let submitted = try await fleet.control(
+                ["submit", "--id", "leased", "--retries", "1", "--", "bash", "-c", JobKind.deaf.script]
+            )
+            try #require(submitted.exitCode == 0, "\(submitted)")
+            let run = try await fleet.wait(for: "leased", .running).run
+            for offset in [Duration.seconds(3_600), .seconds(-3_600), .zero] {
+                try clock.jump(by: offset)
+                // Longer than the lease: what would be fenced or silent by a wrong clock is by then.
+                try await fleet.asking { client in
+                    let name = try Name("w1")
+                    let before = try #require(try await client.worker(name.description)).heartbeat
+                    try await eventually("it goes on being heard of", within: .seconds(20)) {
+                        try await client.worker(name.description).map { $0.heartbeat >= before + 4 } ?? false
+                    }
+                    let record = try #require(try await client.record(of: run))
+                    #expect(record.state == .running && record.silentSince == nil)
+                    #expect(livingRuns(among: [run]).count == 1)
                 }
-                try await Task.sleep(for: .milliseconds(700))  // in the middle of them
-                try jump("+1h")
-                try await Task.sleep(for: .milliseconds(900))
-                try jump("-1h")
-                try await fleet.ended(Array(runs.keys))
-                let records = try await fleet.records(of: Array(runs.keys))
-                let late = records.compactMap { record -> Duration? in
-                    guard record.reason == .timeout, let startedAt = record.startedAt,
-                        let requestedAt = record.requestedAt, let timeout = runs[record.run]
-                    else { return nil }
-                    return requestedAt - startedAt - timeout
-                }.sorted()
-                print("clock jumps: \(late.count) timeouts, \(late.first ?? .zero) to \(late.last ?? .zero) after due")
-                #expect(late.count == runs.count)
-                // From the claim to the receipt; 50 ms of it are the timeout's own.
-                #expect(late.allSatisfy { $0 >= .milliseconds(-5) && $0 < .milliseconds(250) }, "\(late)")
-                let all = Set(runs.keys)
-                #expect(try await fleet.facts(of: Array(all), asked: [], endedByOthers: all).violations == [])
-                // It has seen them: its log has the time of day.
-                let days = Set(try fleet.lines(of: "w1").compactMap { $0.split(separator: ":").first })
-                #expect(days.count >= 3 && isRunning(daemon), "\(days)")
             }
+            // No heartbeat moves the fence any more. Before it is reached, the clock jumps back by an hour.
+            kill(daemon, SIGSTOP)
+            try clock.jump(by: .seconds(-3_600))
+            try await eventually("the run is fenced", within: .seconds(20)) { livingRuns(among: [run]).isEmpty }
+            kill(daemon, SIGCONT)
+            try await fleet.asking { client in
+                let name = try Name("leased")
+                try await eventually("it is tried again", within: .seconds(20)) {
+                    try await client.newestRun(of: name).map { $0.attempt == 2 && $0.state == .running } ?? false
+                }
+                #expect(try await client.record(of: run)?.state == .lost)
+            }
+            // It says little, and not in each of them.
+            #expect(try hours(in: fleet) >= 2)
         }
     }
 }
