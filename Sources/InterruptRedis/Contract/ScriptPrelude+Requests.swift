@@ -86,7 +86,8 @@ extension RedisScripts {
           local was_drain = earlier == 1 and signal.stage > 1
           if not request then
             request = signal
-            request.run, request.job, request.triggered_at_ms, request.seen = run, job, now, {signal.request_id}
+            request.run, request.job = utf8_text(run), utf8_text(job)
+            request.triggered_at_ms, request.seen = now, {signal.request_id}
             outcome = 'accepted'
           elseif signal.stage > earlier then
             local escalations = request.escalated_by or {}

@@ -67,6 +67,18 @@ import Testing
         }
     }
 
+    @Test func `makes no record that a worker cannot read, whatever the run's own record calls its job`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let run = try await scene.running("j", on: worker)
+            try await scene.connection.send(
+                RedisCommand("HSET", [.init(scene.keys.run(run)), "job", RedisArgument([0x6A, 0xFF, 0x00])])
+            )
+            #expect(try await scene.interrupt(run, InterruptSignal(reason: .timeout)).outcome == .accepted)
+            #expect(try await scene.client.request(for: run)?.reason == .timeout)
+        }
+    }
+
     @Test(arguments: [
         #"{"stage":99,"request_id":"x","reason":"t","triggered_at_ms":1}"#,
         #"{"stage":2.5,"request_id":"x","reason":"t","triggered_at_ms":1}"#,
