@@ -242,6 +242,8 @@ public final class RedisInterruptChecker: Sendable {
                 ) {
                     board.deliver(signal, way, to: run)
                 }
+                // Without an id it was taken out: the same text set again is a new request, also before it was read as gone.
+                if message.requestID?.isEmpty ?? true, !signals.isEmpty { board.forgetValue(of: key) }
             case .wideFlag(let target):
                 guard let message = try FlagValue.read(value) else { return }
                 guard board.honoursUnsigned(at: key) else { return board.setAside(key) }

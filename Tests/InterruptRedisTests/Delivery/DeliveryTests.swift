@@ -174,6 +174,17 @@ import Testing
         }
     }
 
+    @Test func `again when the same flag is set at once, before it was seen that it had gone`() async throws {
+        try await withWatching(ways: [.poll], pollInterval: .milliseconds(400)) { watching in
+            let (_, deliveries) = try await watching.run("nightly")
+            for value in ["{\"stage\":1}", "{\"stage\":1}", "1"] {
+                try await watching.scene.command("SET", "interrupt:nightly", value)
+                try await watching.scene.until { try await !watching.scene.exists("interrupt:nightly") }
+            }
+            #expect(deliveries.all.last?.signal.stage == .terminate)
+        }
+    }
+
     @Test func `again when the same wide flag is set for the next run`() async throws {
         try await withWatching(ways: [.poll], pollInterval: .milliseconds(200)) { watching in
             for round in 0..<4 {
