@@ -46,6 +46,8 @@ final class ModelChecker {
     /// What is cut or falls silent when the network does that to the subscription.
     var subscription: ModelConnection? { subscriber.connection }
 
+    func cutOff(until instant: VirtualInstant) { subscriber.cutOff(until: instant) }
+
     func watch(_ order: RunOrder, deliver: @escaping (InterruptSignal, DeliveryWay) -> Void) {
         list.watch(order, now: world.now)
         deliveries[order.run] = deliver
@@ -199,6 +201,8 @@ final class ModelChecker {
                     if let record = replies[0].bytes, let message = try? SignalMessage(json: record) {
                         deliveries[run]?(self.signal(message, .flag), way)
                     }
+                    // Without an id it was taken out: the same text set again is a new request.
+                    if world.promises.wasGiven(signal.id) { list.forgetValue(of: key) }
                 case .failure: list.forgetValue(of: key)
                 }
                 consider(rest, read)
@@ -237,7 +241,7 @@ final class ModelChecker {
                 return id
             }()
         )
-        if let given, let key { world.promises.adopt(given, flag: key) }
+        if let given, given == signal.id, let key { world.promises.adopt(given, flag: key) }
         return signal
     }
 

@@ -137,6 +137,8 @@ final class ModelClient {
     var onConnected: (ModelConnection) -> Void = { _ in }
     var onLost: () -> Void = {}
     private(set) var connection: ModelConnection?
+    /// Nothing gets through before that.
+    private var cutOffUntil = VirtualInstant(microseconds: 0)
 
     init(_ world: World, _ server: ModelServer, pingInterval: Duration? = .seconds(3)) {
         (self.world, self.server, self.pingInterval) = (world, server, pingInterval)
@@ -144,9 +146,15 @@ final class ModelClient {
 
     var current: ModelConnection? { state.current }
 
+    /// Its connection falls silent, and a new one cannot be made before that.
+    func cutOff(until instant: VirtualInstant) {
+        cutOffUntil = instant
+        connection?.fallSilent()
+    }
+
     func connect() {
         if hasEnded { return }
-        guard server.isUp, !world.chance(3) else {
+        guard server.isUp, world.now >= cutOffUntil, !world.chance(3) else {
             return world.after(world.latency()) { [self] in
                 again(RedisError(.cannotConnect, "refused"), lifetime: nil)
             }

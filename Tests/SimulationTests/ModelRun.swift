@@ -17,6 +17,10 @@ final class ModelRun {
     private var hasExited = false
     private var wasTold = false
     private var isOver = false
+    private var hasBegun = false
+    /// When the guard kills it, if nobody moves that on.
+    private var fence: VirtualInstant?
+    private var isLost = false
     /// By when SIGKILL is due at the latest: what the run may ask for itself is in it.
     private var forcedBy: VirtualInstant?
     /// How much more than its grace period it may have.
@@ -27,8 +31,15 @@ final class ModelRun {
         moreTime = worker.world.chance(30) ? worker.world.milliseconds(0..<2_000) : .zero
     }
 
-    func begin() {
+    /// - Parameter fence: when the guard kills it; `nil` for a run that is not leased.
+    func begin(until fence: VirtualInstant? = nil) {
+        if hasExited { return }
+        hasBegun = true
         world.tell("\(order.run) runs on \(worker.name)")
+        if let other = world.promises.living.updateValue(order.run, forKey: order.job) {
+            world.broken("\(order.run) runs, and \(other) does still")
+        }
+        if let fence { move(fence, isFirst: true) }
         // Some end soon, most only because they are asked to.
         world.after(world.chance(25) ? world.milliseconds(1..<4_000) : .seconds(600)) { [self] in exit() }
         if moreTime > .zero {
@@ -53,6 +64,30 @@ final class ModelRun {
     }
 
     // MARK: The processes
+
+    /// The worker was heard of: the guard has more time. Not for a run that has no fence, nor sooner than before.
+    func move(_ instant: VirtualInstant, isFirst: Bool = false) {
+        guard hasBegun, !hasExited, isFirst || fence.map({ $0 < instant }) ?? false else { return }
+        fence = instant
+        world.at(instant) { [self] in
+            guard fence == instant, !hasExited else { return }
+            world.tell("\(order.run) is fenced")
+            isLost = true
+            exit()
+        }
+    }
+
+    /// Another worker may have it by now: it never begins.
+    func fail() {
+        isLost = true
+        exit()
+    }
+
+    /// It is not this worker's any more.
+    func giveUp() {
+        world.tell("\(order.run) is given up by \(worker.name)")
+        exit()
+    }
 
     private func tearDown(_ signal: InterruptSignal) {
         let grace = signal.gracePeriod ?? order.gracePeriod ?? .zero
@@ -105,6 +140,7 @@ final class ModelRun {
         if hasExited { return }
         hasExited = true
         world.tell("\(order.run) has ended")
+        endLiving()
         ladder.treeEnded()
         if worker.hasCrashed { return }
         isOver = true
@@ -115,8 +151,13 @@ final class ModelRun {
     /// The worker's process has gone, and all of the run with it.
     func vanish() {
         hasExited = true
+        endLiving()
         ladder.treeEnded()
         isOver = true
+    }
+
+    private func endLiving() {
+        if world.promises.living[order.job] == order.run { world.promises.living[order.job] = nil }
     }
 
     // MARK: What goes on record
@@ -134,7 +175,8 @@ final class ModelRun {
         }
         guard hasExited else { return }
         isWriting = true
-        let state: RunState = inbox.stage ?? .drain > .drain ? .interrupted : .completed
+        let isInterrupted = inbox.stage ?? .drain > .drain
+        let state: RunState = isLost ? .lost : isInterrupted ? .interrupted : .completed
         worker.write(.end(order.run, instance: worker.instance, state)) { [self] _ in onEnd() }
     }
 }

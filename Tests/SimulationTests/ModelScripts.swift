@@ -24,6 +24,8 @@ extension ModelServer {
         switch script {
         case .enter(let worker, let instance):
             instances[worker] = instance
+            heartbeats[worker] = 0
+            silent.remove(worker)
             let left = runs.filter { _, run in
                 run.worker == worker && run.instance != instance && !run.state.isEnd
             }
@@ -60,11 +62,41 @@ extension ModelServer {
         case .giveBack(let offers):
             for offer in offers { putBack(offer) }
             return text("OK")
+        case .heartbeat(let worker, let instance):
+            guard instances[worker] == instance else { return text("replaced") }
+            heartbeats[worker, default: 0] += 1
+            guard silent.remove(worker) != nil else { return text("OK") }
+            return .array([text("back")] + held(by: worker).map { text($0.rawValue) })
+        case .survey:
+            for run in delayed.filter({ $0.value <= world.now }).keys.sorted(by: { $0.rawValue < $1.rawValue }) {
+                delayed[run] = nil
+                if runs[run]?.state == .queued { enqueue(run) }
+            }
+            return .array(
+                instances.keys.sorted().map {
+                    .array([text($0), text("\(instances[$0]!)"), .integer(heartbeats[$0] ?? 0)])
+                }
+            )
+        case .takeOver(let sign):
+            let worker = sign.worker.description
+            guard "\(instances[worker] ?? 0)" == sign.instance, heartbeats[worker] == sign.heartbeat else {
+                return text("heard")
+            }
+            silent.insert(worker)
+            for run in held(by: worker) where runs[run]!.retries > 0 {
+                world.tell("\(run) is taken over from \(worker)")
+                finish(run, .lost)
+            }
+            return text("OK")
         }
     }
 
-    func submit(_ run: RunID, _ job: Name, _ queue: Name, _ groups: [Name]) {
-        runs[run] = Run(job: job, queue: queue, groups: groups, entry: 0)
+    private func held(by worker: String) -> [RunID] {
+        runs.filter { $0.value.worker == worker && !$0.value.state.isEnd }.keys.sorted { $0.rawValue < $1.rawValue }
+    }
+
+    func submit(_ run: RunID, _ job: Name, _ queue: Name, _ groups: [Name], retries: Int = 0) {
+        runs[run] = Run(job: job, queue: queue, groups: groups, entry: 0, retries: retries)
         newest[job] = run
         set(keys.flag(.job(job)), nil)
         enqueue(run)
@@ -167,5 +199,17 @@ extension ModelServer {
         runs[run]?.state = state
         // The flag is the newest run's.
         if newest[record.job] == run { set(keys.flag(.job(record.job)), nil) }
+        if state == .lost || state == .failed { retry(run, record) }
+    }
+
+    /// Nobody tries again what somebody has interrupted.
+    private func retry(_ run: RunID, _ record: Run) {
+        guard record.attempt <= record.retries, requests[run] == nil, newest[record.job] == run else { return }
+        let next = RunID(rawValue: "r-\(record.job).\(record.attempt + 1)")
+        runs[next] = Run(job: record.job, queue: record.queue, groups: record.groups, entry: 0, retries: record.retries)
+        runs[next]?.attempt = record.attempt + 1
+        newest[record.job] = next
+        delayed[next] = world.now.advanced(by: world.milliseconds(50..<500))
+        world.tell("\(next) waits to be tried")
     }
 }

@@ -26,6 +26,9 @@ final class ModelServer {
         case importWideFlag(InterruptSignal, target: InterruptTarget, value: String)
         case end(RunID, instance: Int, RunState)
         case giveBack([RunOffer])
+        case heartbeat(worker: String, instance: Int)
+        case survey
+        case takeOver(WorkerSign)
     }
 
     struct Session {
@@ -52,6 +55,9 @@ final class ModelServer {
         var instance: Int?
         var stage: InterruptStage?
         var starts = 0
+        /// How often it is tried again; which try this is.
+        var retries = 0
+        var attempt = 1
     }
 
     let world: World
@@ -68,6 +74,11 @@ final class ModelServer {
     var newest: [Name: RunID] = [:]
     var instances: [String: Int] = [:]
     var requests: [RunID: ModelRequest] = [:]
+    var heartbeats: [String: Int64] = [:]
+    /// Who was found silent and was not heard of since.
+    var silent: Set<String> = []
+    /// Those that are to be tried again, and when they are due.
+    var delayed: [RunID: VirtualInstant] = [:]
 
     init(_ world: World, _ keys: RedisKeys) { (self.world, self.keys) = (world, keys) }
 
@@ -183,7 +194,7 @@ final class ModelServer {
     }
 
     func isWaiting(_ run: RunID) -> Bool {
-        queues.values.contains { $0.contains { $0.run == run } }
+        delayed[run] != nil || queues.values.contains { $0.contains { $0.run == run } }
             || pending.values.contains { $0.contains { $0.run == run } }
     }
 
@@ -192,6 +203,7 @@ final class ModelServer {
     }
 
     func withdraw(_ run: RunID) {
+        delayed[run] = nil
         for queue in queues.keys { queues[queue]?.removeAll { $0.run == run } }
     }
 

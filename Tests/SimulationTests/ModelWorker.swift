@@ -17,15 +17,19 @@ final class ModelWorker {
     private var decisions: WorkerState
     private var held: HeldQueues<VirtualInstant>
     private(set) var runs: [RunID: ModelRun] = [:]
+    var lease: Lease<VirtualInstant>
+    var watch: SilenceWatch<VirtualInstant>
     private var isAsking = false
     private var hasEntered = false
     /// How far this consumer's own pending entries were read since a connect; `nil` when they all were.
     private var cursors: [Name: Int]? = [:]
     private(set) var hasCrashed = false
 
-    init(_ world: World, _ server: ModelServer, _ name: Name, queues: [Name], slots: Int) {
+    init(_ world: World, _ server: ModelServer, _ name: Name, queues: [Name], slots: Int, lease length: Duration) {
         (self.world, self.server, self.name, self.queues, self.slots) = (world, server, name, queues, slots)
         instance = world.newID()
+        lease = Lease(length: length)
+        watch = SilenceWatch(own: "\(instance)")
         commands = ModelClient(world, server)
         queue = ModelClient(world, server, pingInterval: nil)
         checker = ModelChecker(world, server, name, commands, queues: queues)
@@ -51,6 +55,8 @@ final class ModelWorker {
                 write(.lose(RunID(rawValue: run), instance: instance)) { _ in }
             }
             hasEntered = true
+            beat()
+            survey()
             ask()
         }
     }
@@ -68,6 +74,15 @@ final class ModelWorker {
         checker.end()
         commands.end()
         queue.end()
+    }
+
+    /// The cable is pulled, for a while.
+    func cutOff(for time: Duration) {
+        world.tell("\(name) is cut off for \(time)")
+        let end = world.now.advanced(by: time)
+        commands.cutOff(until: end)
+        queue.cutOff(until: end)
+        checker.cutOff(until: end)
     }
 
     func drain() {
@@ -144,10 +159,11 @@ final class ModelWorker {
     }
 
     private func start(_ offer: RunOffer) {
+        let claim = lease.fence
         write(.start(offer, worker: name.description, instance: instance)) { [self] reply in
             let parts = reply.array ?? []
             switch parts.first?.text {
-            case "started": run(offer, flag: parts[1].bytes)
+            case "started": run(offer, flag: parts[1].bytes, claimedBefore: claim)
             case "held":
                 let target = parts[1].text.flatMap { try? InterruptTarget($0) }
                 held.meet(offer, behind: target, now: world.now)
@@ -163,7 +179,7 @@ final class ModelWorker {
         ask()
     }
 
-    private func run(_ offer: RunOffer, flag: [UInt8]?) {
+    private func run(_ offer: RunOffer, flag: [UInt8]?, claimedBefore claim: VirtualInstant?) {
         guard let record = server.runs[offer.run] else { return world.broken("\(offer.run) has no record") }
         let order = RunOrder(
             run: offer.run,
@@ -179,7 +195,11 @@ final class ModelWorker {
         }
         runs[order.run] = run
         checker.watch(order) { [weak run] signal, way in run?.receive(signal, way) }
-        run.begin()
+        guard record.retries > 0 else { return run.begin() }
+        makeFence(claimedBefore: claim) { [self] fence in
+            if hasCrashed { return }
+            fence.map { run.begin(until: $0) } ?? run.fail()
+        }
     }
 
     /// Sends a script until it is answered, as receipts and ends are.

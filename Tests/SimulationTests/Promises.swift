@@ -12,8 +12,12 @@ final class Promises {
     }
 
     var broken: [String] = []
+    /// The run of each job that has processes.
+    var living: [Name: RunID] = [:]
     /// By request id, or by the key of a flag that has none; one id may have been asked with several stages.
     private(set) var asked: [RequestID: [Asked]] = [:]
+    /// The ids of flags that had none.
+    private var given: Set<RequestID> = []
     /// The calls that nobody has answered yet.
     private(set) var open: Set<Int> = []
 
@@ -30,8 +34,11 @@ final class Promises {
 
     /// A flag without an id was given one.
     func adopt(_ id: RequestID, flag key: String) {
+        given.insert(id)
         asked[id, default: []] += asked[RequestID(rawValue: key)] ?? []
     }
+
+    func wasGiven(_ id: RequestID) -> Bool { given.contains(id) }
 
     func begin(_ call: Int) { open.insert(call) }
 

@@ -9,6 +9,7 @@ struct Schedule {
     let world: World
     private let server: ModelServer
     private let queues: [Name]
+    private let lease: Duration
     private let flags = Flags()
 
     /// When people have set which flag last, and which queues they hold.
@@ -37,6 +38,7 @@ struct Schedule {
         world = World(seed: seed, isTraced: isTraced)
         server = ModelServer(world, Self.namespace)
         queues = Array(Self.queueNames.prefix(1 + world.number(below: 2)))
+        lease = world.milliseconds(500..<5_000)
     }
 
     /// What was promised and not kept; empty is good.
@@ -68,7 +70,7 @@ struct Schedule {
     }
 
     private func worker(_ name: Name) -> ModelWorker {
-        let worker = ModelWorker(world, server, name, queues: queues, slots: 1 + world.number(below: 3))
+        let worker = ModelWorker(world, server, name, queues: queues, slots: 1 + world.number(below: 3), lease: lease)
         worker.begin()
         return worker
     }
@@ -79,7 +81,9 @@ struct Schedule {
         let run = RunID(rawValue: "r-\(job)")
         let queue = queues[world.number(below: queues.count)]
         let groups = Self.groups.filter { _ in world.chance(40) }
-        person(after: world.milliseconds(0..<2_000)) { server.submit(run, job, queue, groups) }
+        person(after: world.milliseconds(0..<2_000)) {
+            server.submit(run, job, queue, groups, retries: world.chance(60) ? 1 + world.number(below: 3) : 0)
+        }
         for _ in 0..<world.number(below: 4) { person(after: moment) { ask(job, groups) } }
         if world.chance(15) {
             let target = InterruptTarget.queue(queue)
@@ -160,7 +164,7 @@ struct Schedule {
         let worker = living[world.number(below: living.count)]
         let connections = [worker.commands.connection, worker.queue.connection, worker.checker.subscription]
         let connection = connections[world.number(below: 3)]
-        switch world.number(below: 12) {
+        switch world.number(below: 14) {
         case 0, 1, 2, 3:
             world.tell("a connection of \(worker.name) breaks")
             connection?.cut()
@@ -169,7 +173,8 @@ struct Schedule {
             connection?.fallSilent()
         case 7, 8: server.goDown(for: world.milliseconds(20..<3_000))
         case 9: server.forgetTracked(everything: world.chance(50))
-        case 10:
+        case 10, 11: worker.cutOff(for: world.milliseconds(200..<6_000))
+        case 12:
             worker.crash()
             world.after(world.milliseconds(50..<1_500)) {
                 fleet.all.append(self.worker(worker.name))

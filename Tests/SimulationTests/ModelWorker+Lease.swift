@@ -1,0 +1,78 @@
+import InterruptCore
+
+@testable import InterruptRedis
+@testable import InterruptWorker
+
+/// The signs of life of a worker and its look at others', as `Worker+Lease` has them: ``Lease`` and ``SilenceWatch`` decide.
+extension ModelWorker {
+    func beat() {
+        if hasCrashed { return }
+        renewLease { [self] isHeard in
+            if hasCrashed { return }
+            let pause = isHeard ? lease.heartbeatInterval : min(lease.heartbeatInterval, .seconds(1))
+            world.after(pause) { [self] in beat() }
+        }
+    }
+
+    /// Sends one heartbeat; answers whether it was heard.
+    func renewLease(_ done: @escaping (Bool) -> Void) {
+        let asked = world.now
+        let before = runs
+        let heartbeat = ModelServer.Script.heartbeat(worker: name.description, instance: instance)
+        commands.send("heartbeat", [.script(heartbeat)]) { [self] result in
+            guard !hasCrashed, case .success(let replies) = result, replies[0].text != "replaced" else {
+                return done(false)
+            }
+            lease.renewed(at: asked)
+            for run in before.values { if let fence = lease.fence { run.move(fence) } }
+            if let kept = replies[0].array?.compactMap(\.text) {
+                for run in before.values where !kept.contains(run.order.run.rawValue) { run.giveUp() }
+            }
+            done(true)
+        }
+    }
+
+    /// The fence of a leased run that is about to begin; answers `nil` when another worker may have it by now.
+    func makeFence(claimedBefore claim: VirtualInstant?, _ done: @escaping (VirtualInstant?) -> Void) {
+        if let claim, claim > world.now { return done(claim) }
+        renewLease { [self] isHeard in done(isHeard ? lease.fence(after: world.now) : nil) }
+    }
+
+    func survey() {
+        if hasCrashed { return }
+        let asked = world.now
+        func again() { world.after(lease.length / 5) { [self] in survey() } }
+        guard let connection = commands.current else {
+            watch.missed()
+            return again()
+        }
+        let answer = Answer("survey", world) { [self] result in
+            if hasCrashed { return }
+            if case .success(let replies) = result {
+                let signs = (replies[0].array ?? []).compactMap { WorkerSign($0, lease: lease.length) }
+                let survey = WorkerSurvey(signs: signs, connection: UInt64(connection.id))
+                for silent in watch.observe(survey, at: asked) { takeOver(silent, over: connection) }
+            } else {
+                watch.missed()
+            }
+            again()
+        }
+        connection.send([.script(.survey)], timeout: .seconds(2), answer)
+    }
+
+    /// Everything over the connection on which the silence was seen.
+    private func takeOver(_ silent: WorkerSign, over connection: ModelConnection) {
+        world.tell("\(name) finds \(silent.worker) silent")
+        let answer = Answer("take over", world) { _ in }  // what is left is found by the next survey
+        connection.send([.script(.takeOver(silent))], timeout: .seconds(2), answer)
+    }
+}
+
+extension WorkerSign {
+    fileprivate init?(_ reply: RESPValue, lease: Duration) {
+        guard let parts = reply.array, parts.count == 3, let worker = parts[0].text.flatMap({ try? Name($0) }),
+            let instance = parts[1].text, let heartbeat = parts[2].integer
+        else { return nil }
+        self.init(worker: worker, instance: instance, heartbeat: heartbeat, lease: lease)
+    }
+}
