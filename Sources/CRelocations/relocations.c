@@ -8,6 +8,7 @@
 void give_back_relocations(void) {
     uintptr_t start = 0, size = 0;
     for (const ElfW(Dyn) *entry = _DYNAMIC; entry->d_tag != DT_NULL; entry++) {
+        // The C library has put the true address in its place; where it does not, nothing is found below.
         if (entry->d_tag == DT_RELA) start = entry->d_un.d_ptr;
         if (entry->d_tag == DT_RELASZ) size = entry->d_un.d_val;
     }

@@ -223,7 +223,8 @@ extension InterruptClient {
 
     // MARK: Flags
 
-    /// Takes what a job's flag says into the record; returns what is to be delivered. Of several signals, which only a
+    /// Takes what a job's flag says into the record; returns what is to be delivered, and whether the flag is gone now. Of
+    /// several signals, which only a
     /// worker with a key finds in a flag, the first one goes on record here, the others with their receipt.
     ///
     /// - `areSigned`: what stands on record besides is anybody's, and not delivered.
@@ -233,27 +234,18 @@ extension InterruptClient {
         run: RunID,
         job: Name,
         value: [UInt8]
-    ) async throws(RedisError) -> [InterruptSignal] {
-        guard let signal = signals.first else { return [] }
-        let recorded = try await importFlag(signal, run: run, job: job, value: value)
-        return areSigned ? signals : recorded.map { [$0] } ?? []
-    }
-
-    /// Takes a job's flag into the record; `nil` when it changed meanwhile or was known.
-    func importFlag(
-        _ signal: InterruptSignal,
-        run: RunID,
-        job: Name,
-        value: [UInt8]
-    ) async throws(RedisError) -> InterruptSignal? {
+    ) async throws(RedisError) -> (signals: [InterruptSignal], isTakenOut: Bool) {
+        guard let signal = signals.first else { return ([], false) }
         let reply = try await evaluate(
             RedisScripts.importFlag,
             signal.arguments + [.init(run.rawValue), .init(job.description), .init(value)]
         )
-        guard let parts = reply.array, parts.count == 2, let record = parts[1].bytes, !record.isEmpty else {
-            return nil
+        guard let parts = reply.array, parts.count == 2, let outcome = parts[0].text, let record = parts[1].bytes else {
+            return ([], false)
         }
-        return try? SignalMessage(json: record).signal(source: .flag, newID: .random())  // written by the script itself
+        // Written by the script itself; none where the flag had changed or the run has ended.
+        let recorded = try? SignalMessage(json: record).signal(source: .flag, newID: .random())
+        return (areSigned ? signals : recorded.map { [$0] } ?? [], !["changed", "ended", "known"].contains(outcome))
     }
 
     /// Turns a flag on many into a request for its members. Whoever sees the flag does this; the request id that the

@@ -142,7 +142,7 @@ public final class RedisInterruptChecker: Sendable {
         var (followed, last): (UInt64?, UInt64?)
         while !Task.isCancelled {
             // Before it is decided what to read: a new connection makes everything due, and one reading is enough.
-            let present = try? await client.numbered().number  // without one, what is due has failed
+            let present = try? await client.numbered().number  // none in time: what is due counts as a failed read
             if let present, present != last {
                 board.commandsReconnected()
                 last = present
@@ -160,7 +160,8 @@ public final class RedisInterruptChecker: Sendable {
     /// The pair of connections between which tracking was set up; when either is made anew, it is set up again.
     private struct TrackedConnection: Equatable {
         var commands: UInt64
-        var subscription: Int64
+        /// By our own count: a server that was restarted gives its numbers again.
+        var subscription: Int
         var isAccepted: Bool
     }
 
@@ -200,11 +201,11 @@ public final class RedisInterruptChecker: Sendable {
         _ number: UInt64,
         _ tracked: inout TrackedConnection?
     ) async throws(RedisError) -> Bool {
-        guard configuration.ways.contains(.tracked), let subscription = board.subscriberID else { return false }
+        guard configuration.ways.contains(.tracked), let subscription = board.subscription else { return false }
         let isSetUp = tracked?.commands == number
-        if isSetUp, let tracked, tracked.subscription == subscription { return tracked.isAccepted }
+        if isSetUp, let tracked, tracked.subscription == subscription.count { return tracked.isAccepted }
         let off = isSetUp ? [RedisCommand("CLIENT", "TRACKING", "OFF")] : []
-        let on = RedisCommand("CLIENT", "TRACKING", "ON", "REDIRECT", .init(subscription), "OPTIN")
+        let on = RedisCommand("CLIENT", "TRACKING", "ON", "REDIRECT", .init(subscription.id), "OPTIN")
         let reply = try await commands.send(off + [on]).last
         var isAccepted = true
         if case .error(let text) = reply {
@@ -213,7 +214,7 @@ public final class RedisInterruptChecker: Sendable {
                 logger.warning("tracked keys are refused, push and poll go on", metadata: ["why": "\(text)"])
             }
         }
-        tracked = TrackedConnection(commands: number, subscription: subscription, isAccepted: isAccepted)
+        tracked = TrackedConnection(commands: number, subscription: subscription.count, isAccepted: isAccepted)
         return isAccepted
     }
 
@@ -233,17 +234,16 @@ public final class RedisInterruptChecker: Sendable {
                 guard let message = try FlagValue.read(value, for: run) else { return }
                 let signals = board.signals(in: message, of: key, source: .flag, for: run)
                 if signals.isEmpty { board.setAside(key) }
-                for signal in try await interrupts.importFlag(
+                let imported = try await interrupts.importFlag(
                     signals,
                     areSigned: configuration.signingKey != nil,
                     run: run,
                     job: job,
                     value: value
-                ) {
-                    board.deliver(signal, way, to: run)
-                }
-                // Without an id it was taken out: the same text set again is a new request, also before it was read as gone.
-                if message.requestID?.isEmpty ?? true, !signals.isEmpty { board.forgetValue(of: key) }
+                )
+                for signal in imported.signals { board.deliver(signal, way, to: run) }
+                // The same text set again is a new request, also before it was read that this one has gone.
+                if imported.isTakenOut { board.forgetValue(of: key) }
             case .wideFlag(let target):
                 guard let message = try FlagValue.read(value) else { return }
                 guard board.honoursUnsigned(at: key) else { return board.setAside(key) }

@@ -223,14 +223,14 @@ public final class RedisTransport: InterruptTransport {
             guard let message = try? FlagValue.read(value, for: isJobs ? order.run : nil) else { continue }
             if case .job(let job) = target {
                 let signals = checker.board.signals(in: message, of: keys.flag(target), source: .flag, for: order.run)
-                let recorded = try? await interrupts.importFlag(
+                let imported = try? await interrupts.importFlag(
                     signals,
                     areSigned: signingKey != nil,
                     run: order.run,
                     job: job,
                     value: value
                 )
-                pending += recorded ?? []
+                pending += imported?.signals ?? []
             } else if checker.board.honoursUnsigned(at: keys.flag(target)) {
                 let signal = message.signal(source: .flag, newID: .random())
                 try? await interrupts.importWideFlag(signal, target: target, value: value)

@@ -14,6 +14,7 @@ final class WatchBoard: Sendable {
         var deliveries: [RunID: Delivery] = [:]
         var pausings: [RunID: Pausing] = [:]
         var subscriberID: Int64?
+        var subscriptions = 0
         var pendingProbe: String?
         var malformedCount = 0
         var saidMalformed: Set<String> = []
@@ -71,6 +72,7 @@ final class WatchBoard: Sendable {
         case .connected(let clientID):
             let wakes = state.withLock { state in
                 state.subscriberID = clientID
+                state.subscriptions += 1
                 state.pendingProbe = nil
                 return state.list.reconnected(now: Clock.now)
             }
@@ -194,6 +196,11 @@ final class WatchBoard: Sendable {
     // MARK: What the checker's loop asks
 
     var subscriberID: Int64? { state.withLock { $0.subscriberID } }
+
+    /// The number of the present subscription on the server, and which one it is of this process.
+    var subscription: (id: Int64, count: Int)? {
+        state.withLock { state in state.subscriberID.map { ($0, state.subscriptions) } }
+    }
 
     func step(pollInterval: Duration) -> WatchList<Clock.Instant>.Step {
         state.withLock { $0.list.step(now: Clock.now, pollInterval: pollInterval) }

@@ -189,7 +189,8 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
         entries[key]?.isMalformed = true
     }
 
-    /// What was to be done about the value failed: it counts as new at the next poll.
+    /// The value has been dealt with and is gone, or what was to be done about it failed: it counts as new when it is read
+    /// again.
     mutating func forgetValue(of key: String) {
         entries[key]?.lastValue = nil
     }

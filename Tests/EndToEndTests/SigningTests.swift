@@ -105,6 +105,11 @@ struct `A worker with a key to verify with` {
                 let paused = try await fleet.control("pause", "three", "--wait", "1s")
                 #expect(paused.exitCode == 5 && paused.errors.contains("ask again with --sign-key FILE"), "\(paused)")
                 try await fleet.wait(for: "three", .running)
+                // To go on needs no signature.
+                #expect(try await fleet.control(["pause", "three"] + key).exitCode == 0)
+                let resumed = try await fleet.control("resume", "three")
+                #expect(resumed.exitCode == 0 && !resumed.text.contains("signed"), "\(resumed)")
+                try await fleet.wait(for: "three", .running)
                 // Behind the forged one, which is on record first.
                 let cancelled = try await fleet.control(["cancel", "one"] + key)
                 #expect(cancelled.exitCode == 0, "\(cancelled)")

@@ -81,8 +81,8 @@ import Testing
         // Two seconds on a machine of its own. All of them are in one process here, and others may be building.
         #expect(time < .seconds(10))
         #expect(busiest < 200, "spread by chance, not all at once")
-        // A name and a number, and two subscriptions; or a name, tracking, and a reading before it and one behind.
-        #expect(mean <= 5)
+        // A name, where the keys are, and three or four more. Who is late, because others are building, asks again.
+        #expect(mean <= 5.5)
     }
 
     private func watchers(_ redis: TestRedis) async throws -> Int {

@@ -58,13 +58,17 @@ import Testing
         let now = Timestamp(milliseconds: 40_000)
         let worker = makeWorker(seenAt: 40_000, signedOnly: true)
         let followers = [StopFollower(makeReceipt(.accepted, job: "a", run: "r-a"), signal: signal)]
-        for isSigned in [true, false] {
-            var wait = RequestWait(followers: followers, limit: nil, isSigned: isSigned)
+        for isHeeded in [true, false] {
+            var wait = RequestWait(followers: followers, limit: nil, isHeeded: isHeeded)
             _ = wait.observe([record("a")], elapsed: .zero)
             let lines = wait.observe(worker, now: now).flatMap { wait.lines($0, on: Screen()) }
-            #expect(lines == (isSigned ? [] : ["worker 'alpha' honours only what is signed, and this request is not"]))
-            #expect(wait.remedy(for: 0)?.contains("--sign-key FILE") == (isSigned ? nil : true))
+            #expect(lines == (isHeeded ? [] : ["worker 'alpha' honours only what is signed, and this request is not"]))
+            #expect(wait.remedy(for: 0)?.contains("--sign-key FILE") == (isHeeded ? nil : true))
             #expect(wait.observe(worker, now: now).isEmpty)
+            // Whoever is silent honours nothing at all.
+            let late = wait.observe(worker, now: Timestamp(milliseconds: 80_000))
+            let said = late.flatMap { wait.lines($0, on: Screen()) }
+            #expect(said.first?.contains("is silent for 40.0s") == true && said.count == 1)
         }
     }
 

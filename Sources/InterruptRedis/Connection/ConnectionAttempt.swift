@@ -10,7 +10,6 @@ struct ConnectionAttempt {
     let configuration: RedisConnectionConfiguration
     let group: any EventLoopGroup
     var isMasterNeeded = false
-    var isKnownAlone = false
 
     /// A connection on which the server has accepted user and database, and what else it has answered. The endpoint's
     /// address is a server's.
@@ -93,8 +92,7 @@ struct ConnectionAttempt {
             endpoint: endpoint,
             name: name,
             isNumbered: configuration.isNumbered,
-            isMasterNeeded: isMasterNeeded,
-            isKnownAlone: isKnownAlone
+            isMasterNeeded: isMasterNeeded
         )
         switch await link.send(greeting.commands, timeout: limit) {
         case .success(let replies): return try greeting.answer(replies)

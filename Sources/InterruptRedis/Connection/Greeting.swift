@@ -12,8 +12,6 @@ struct Greeting {
         var clientID: Int64?
         /// The nodes of its cluster, if it is one and the user may ask.
         var nodes: [RedisNode] = []
-        /// It belongs to no cluster.
-        var isAlone = false
     }
 
     let endpoint: RedisEndpoint
@@ -22,8 +20,6 @@ struct Greeting {
     var isNumbered = true
     /// Whether a replica will not do.
     let isMasterNeeded: Bool
-    /// It was asked before, and belonged to no cluster.
-    var isKnownAlone = false
 
     var commands: [RedisCommand] { parts.map(\.command) }
 
@@ -42,7 +38,7 @@ struct Greeting {
         if isNumbered { parts.append((.number, RedisCommand("CLIENT", "ID"))) }
         if isMasterNeeded { parts.append((.role, RedisCommand("ROLE"))) }
         // Two keys, so that a cluster whose slots tear the namespace apart says so. Where they are is all that is asked.
-        if let keys = endpoint.keys, !isKnownAlone {
+        if let keys = endpoint.keys {
             parts.append((.keys, RedisCommand("EXISTS", keys.meta, keys.history)))
             if keys.isInOneSlot { parts.append((.nodes, RedisCommand("CLUSTER", "SLOTS"))) }
         }
@@ -51,7 +47,7 @@ struct Greeting {
 
     /// - Throws: why the server will not do.
     func answer(_ replies: [RESPValue]) throws(RedisError) -> Answer {
-        var welcome = Welcome(isAlone: isKnownAlone)
+        var welcome = Welcome()
         var owner: RedisNode?
         for ((part, _), reply) in zip(parts, replies) {
             switch part {
@@ -62,13 +58,8 @@ struct Greeting {
                 try acceptUnlessRefused(reply)
                 welcome.clientID = reply.integer
             case .role: try acceptMaster(reply)
-            case .keys:
-                owner = try otherOwner(reply)
-                // In a cluster two keys of two slots are not answered together.
-                welcome.isAlone = reply.integer != nil && endpoint.keys?.isInOneSlot == false
-            case .nodes:
-                welcome.nodes = Self.nodes(reply, at: endpoint.address)
-                welcome.isAlone = reply.errorText?.contains("cluster support disabled") ?? false
+            case .keys: owner = try otherOwner(reply)
+            case .nodes: welcome.nodes = Self.nodes(reply, at: endpoint.address)
             }
         }
         return owner.map { .moved($0) } ?? .welcome(welcome)

@@ -6,7 +6,6 @@ package final class KnownServers: Sendable {
         var owner: RedisNode?
         var nodes: [RedisNode] = []
         var sentinel: RedisNode?
-        var isAlone = false
     }
 
     private let knowledge = Mutex(Knowledge())
@@ -20,19 +19,8 @@ package final class KnownServers: Sendable {
     /// The sentinel that led to the last master.
     var sentinel: RedisNode? { knowledge.withLock { $0.sentinel } }
 
-    /// Whether the server at the address as it was given belonged to no cluster: then nobody else has the keys.
-    var isAlone: Bool { knowledge.withLock { $0.isAlone } }
-
     /// The keys are on this node now; `nil` is the one at the address as it was given.
-    func owner(is node: RedisNode?) {
-        knowledge.withLock {
-            $0.owner = node
-            if node != nil { $0.isAlone = false }
-        }
-    }
-
-    /// That server belongs to no cluster; or it may, and is to be asked.
-    func isAlone(_ isAlone: Bool) { knowledge.withLock { $0.isAlone = isAlone } }
+    func owner(is node: RedisNode?) { knowledge.withLock { $0.owner = node } }
 
     /// These are all nodes of the cluster. Nothing is forgotten because nobody could be asked.
     func nodes(are nodes: [RedisNode]) {

@@ -63,8 +63,6 @@ struct Reconnector: Sendable {
         do throws(RedisError) {
             try await prepare(connection)
         } catch {
-            // Whatever it has become meanwhile, the next attempt asks.
-            known.isAlone(false)
             connection.close(error)
             throw error
         }

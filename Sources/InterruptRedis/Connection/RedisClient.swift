@@ -85,8 +85,11 @@ public final class RedisClient: RedisCommands {
     /// Whether there is a connection now. It may be lost the next moment.
     public var isConnected: Bool { state.withLock { $0.current != nil } }
 
-    /// The present connection, or the next one if it comes in time, and its number: another one after each loss. Nothing
-    /// is asked for that.
+    /// The number of the present connection on the server, if there is one and it was asked for.
+    public var clientID: Int64? { state.withLock { $0.current }?.clientID }
+
+    /// The present connection, or the next one if it comes in time, and its number here: another one after each loss. Sends
+    /// nothing.
     func numbered() async throws(RedisError) -> (connection: RedisConnection, number: UInt64) {
         _ = try await connection(within: reconnector.configuration.commandTimeout)
         guard let numbered = state.withLock({ $0.numbered }) else {

@@ -8,7 +8,7 @@ import NIOPosix
 public final class RedisConnection: RedisCommands {
     /// Where the connection goes: with sentinels or a cluster, the server that was found.
     public let endpoint: RedisEndpoint
-    /// The connection's number on the server (`CLIENT ID`); `nil` if the user may not ask.
+    /// The connection's number on the server (`CLIENT ID`); `nil` if the user may not ask, or it was not asked for.
     public let clientID: Int64?
     private let link: ConnectionLink
 

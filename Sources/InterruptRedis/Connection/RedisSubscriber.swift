@@ -96,7 +96,6 @@ public final class RedisSubscriber: Sendable {
 
     /// Drops the present connection, if there is one, and makes a new one; the gap is reported. Returns at once.
     public func reconnect() {
-        reconnector.known.isAlone(false)
         let connection: RedisConnection? = link.withLock { link in
             if case .up(let connection) = link { connection } else { nil }
         }

@@ -36,7 +36,6 @@ struct ServerSearch {
                 case .welcome(let welcome):
                     known.owner(is: node)
                     known.nodes(are: welcome.nodes)
-                    known.isAlone(welcome.isAlone)
                     return RedisConnection(endpoint: endpoint, clientID: welcome.clientID, link: link)
                 case .moved(let owner):
                     link.close(RedisError(.closed, "\(owner) has the keys"))
@@ -115,8 +114,7 @@ struct ServerSearch {
             name: name,
             configuration: configuration,
             group: group,
-            isMasterNeeded: isMasterNeeded,
-            isKnownAlone: known.isAlone
+            isMasterNeeded: isMasterNeeded
         )
         return try await attempt.run()
     }

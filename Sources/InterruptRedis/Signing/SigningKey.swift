@@ -36,6 +36,7 @@ public struct SigningKey: Sendable, CustomStringConvertible, CustomReflectable {
 
     private func code(of text: [UInt8]) -> [UInt8] {
         var state = crypto_auth_hmacsha256_state()
+        defer { sodium_memzero(&state, MemoryLayout.size(ofValue: state)) }  // the key can be used through it
         crypto_auth_hmacsha256_init(&state, key, key.count)
         crypto_auth_hmacsha256_update(&state, text, UInt64(text.count))
         var code = [UInt8](repeating: 0, count: Int(crypto_auth_hmacsha256_BYTES))

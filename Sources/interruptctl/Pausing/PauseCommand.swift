@@ -22,6 +22,9 @@ struct PauseCommand: RequestCommand {
 
     var announcement: String? { nil }
 
+    /// What lets a run go on counts from anybody.
+    var needsSignature: Bool { request.action == .pause }
+
     /// What became of a target's gate is said in any case.
     var emptyText: String? { nil }
 

@@ -12,6 +12,8 @@ protocol RequestCommand {
     var display: DisplayOptions { get }
     /// What a person is told at once, before Redis has answered; `nil` is nothing.
     var announcement: String? { get }
+    /// Whether a worker with a key honours it only when it is signed.
+    var needsSignature: Bool { get }
     /// What is said when there was nobody to ask it of.
     var emptyText: String? { get }
 
@@ -107,7 +109,7 @@ extension RequestCommand {
             followers: followers,
             limit: options.wait,
             troubles: troubles,
-            isSigned: session.signingKey != nil,
+            isHeeded: !needsSignature || session.signingKey != nil,
             random: .random(in: 0..<1)
         )
     }

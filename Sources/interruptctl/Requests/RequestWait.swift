@@ -25,7 +25,7 @@ struct RequestWait<Follower: RequestFollower> {
     var reassertion: Reassertion
     /// What is on record otherwise than asked, whatever the runs do.
     let troubles: [CommandFailure]
-    private let isSigned: Bool
+    private let isHeeded: Bool
     /// Whose workers honour nothing that is not signed.
     private var unheeded: Set<Int> = []
     /// Of whose workers' silence was told.
@@ -33,19 +33,19 @@ struct RequestWait<Follower: RequestFollower> {
 
     /// - Parameters:
     ///   - limit: how long to wait; `nil` is the longest that a run may take.
-    ///   - isSigned: whether the request is signed.
+    ///   - isHeeded: whether those honour it, too, who honour only what is signed.
     ///   - random: a number from 0 up to 1.
     init(
         followers: [Follower],
         limit: Duration?,
         troubles: [CommandFailure] = [],
-        isSigned: Bool = false,
+        isHeeded: Bool = false,
         random: Double = 0.5
     ) {
         self.followers = followers
         self.limit = limit
         self.troubles = troubles
-        self.isSigned = isSigned
+        self.isHeeded = isHeeded
         reassertion = Reassertion(random: random)
     }
 
@@ -80,12 +80,14 @@ struct RequestWait<Follower: RequestFollower> {
         let concerned = followers.indices.filter {
             followers[$0].needsReceipt && followers[$0].record?.worker == worker.name
         }
-        if worker.heedsSignedOnly, !isSigned {
-            return concerned.filter { unheeded.insert($0).inserted }.map { ($0, .unheeded(worker: worker.name)) }
-        }
         let silence = now - worker.seenAt
-        guard worker.lease > .zero, silence > worker.lease else { return [] }
-        return concerned.filter { silent.insert($0).inserted }.map { ($0, .silent(worker: worker.name, for: silence)) }
+        if worker.lease > .zero, silence > worker.lease {
+            return concerned.filter { silent.insert($0).inserted }.map {
+                ($0, .silent(worker: worker.name, for: silence))
+            }
+        }
+        guard worker.heedsSignedOnly, !isHeeded else { return [] }
+        return concerned.filter { unheeded.insert($0).inserted }.map { ($0, .unheeded(worker: worker.name)) }
     }
 
     /// What helps where the worker will never acknowledge what this follower waits for; `nil` where it may.

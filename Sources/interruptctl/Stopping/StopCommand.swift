@@ -18,6 +18,8 @@ struct StopCommand: RequestCommand {
         durability = options.durability
     }
 
+    var needsSignature: Bool { true }
+
     var announcement: String? {
         switch signal.stage {
         case .drain: nil

@@ -28,18 +28,14 @@ import Testing
         let moved = RESPValue.error("MOVED 7 10.0.0.2:7000")
         #expect(try greeting.answer([id, moved, .array([])]) == .moved(RedisNode(host: "10.0.0.2", port: 7_000)))
         let single = RESPValue.error("ERR This instance has cluster support disabled")
-        #expect(try greeting.answer([id, .integer(0), single]) == .welcome(.init(clientID: 7, isAlone: true)))
-        // Two slots that are answered together are those of a server of its own.
-        let answer = try self.greeting(namespace: "i").answer([id, .integer(0)])
-        #expect(answer == .welcome(.init(clientID: 7, isAlone: true)))
+        #expect(try greeting.answer([id, .integer(0), single]) == .welcome(.init(clientID: 7)))
     }
 
-    @Test func `asks no more where the keys are once it is known that there is no cluster`() throws {
-        var greeting = try greeting(namespace: "{i}")
-        greeting.isKnownAlone = true
+    @Test func `asks for no number where that is of no use`() throws {
+        var greeting = try greeting(namespace: "i")
         greeting.isNumbered = false
-        #expect(greeting.commands == [])
-        #expect(try greeting.answer([]) == .welcome(.init(isAlone: true)))
+        #expect(greeting.commands.map(\.name) == ["EXISTS"])
+        #expect(try greeting.answer([.integer(0)]) == .welcome(.init()))
     }
 
     @Test(arguments: ["ASK 7 10.0.0.2:7000", "TRYAGAIN part of it", "NOPERM no"])

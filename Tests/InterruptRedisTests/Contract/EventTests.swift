@@ -79,7 +79,13 @@ import Testing
                 for (value, stage) in [("1", InterruptStage.terminate), (#"{"stage":3}"#, .kill), ("true", .drain)] {
                     try await scene.command("SET", "interrupt:j", value)
                     let signal = InterruptSignal(stage: stage, source: .flag)
-                    _ = try await scene.client.importFlag(signal, run: run, job: job, value: Array(value.utf8))
+                    _ = try await scene.client.importFlag(
+                        [signal],
+                        areSigned: false,
+                        run: run,
+                        job: job,
+                        value: Array(value.utf8)
+                    )
                 }
             }
             #expect(events == ["requested 2", "escalated 3"])

@@ -181,7 +181,7 @@ import Testing
                 try await watching.scene.command("SET", "interrupt:nightly", value)
                 try await watching.scene.until { try await !watching.scene.exists("interrupt:nightly") }
             }
-            #expect(deliveries.all.last?.signal.stage == .terminate)
+            try await watching.scene.until { deliveries.all.last?.signal.stage == .terminate }
         }
     }
 
