@@ -85,6 +85,9 @@ extension Fleet {
         }
         // Each has begun its program.
         try await eventually("all of them are there") { livingRuns(among: Set(runs)).count == count }
+        // And who is not to listen does not listen yet if it only begins.
+        let leaders = try await asking { try await $0.records(of: runs).compactMap(\.pid) }
+        try await eventually("none of them listens") { kind == .stub || leaders.allSatisfy { isDeaf($0) } }
         return runs
     }
 
@@ -168,6 +171,14 @@ func livingRuns(among runs: Set<RunID>) -> [RunID: [Int32]] {
 extension Array<Duration> {
     /// The value that so many percent do not exceed; of none, zero. The array is sorted.
     func percentile(_ percent: Int) -> Duration { isEmpty ? .zero : self[Swift.min(count - 1, count * percent / 100)] }
+}
+
+/// Whether a process ignores SIGTERM.
+private func isDeaf(_ pid: Int32) -> Bool {
+    let data = FileManager.default.contents(atPath: "/proc/\(pid)/status") ?? Data()
+    let lines = String(decoding: data, as: UTF8.self).split(separator: "\n")
+    let ignored = lines.first { $0.hasPrefix("SigIgn:") }?.split(separator: "\t").last.flatMap { UInt64($0, radix: 16) }
+    return ignored.map { $0 & 1 << (SIGTERM - 1) != 0 } ?? false
 }
 
 /// Whether a process has not ended. One that has, and that nobody has waited for yet, can still be signalled.

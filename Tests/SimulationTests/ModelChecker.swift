@@ -200,9 +200,9 @@ final class ModelChecker {
                 case .success(let replies):
                     if let record = replies[0].bytes, let message = try? SignalMessage(json: record) {
                         deliveries[run]?(self.signal(message, .flag), way)
+                        // One without an id was taken out: the same text set again is a new request.
+                        if world.promises.wasGiven(signal.id) { list.forgetValue(of: key) }
                     }
-                    // Without an id it was taken out: the same text set again is a new request.
-                    if world.promises.wasGiven(signal.id) { list.forgetValue(of: key) }
                 case .failure: list.forgetValue(of: key)
                 }
                 consider(rest, read)

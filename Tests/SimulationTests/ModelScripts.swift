@@ -208,6 +208,7 @@ extension ModelServer {
         let next = RunID(rawValue: "r-\(record.job).\(record.attempt + 1)")
         runs[next] = Run(job: record.job, queue: record.queue, groups: record.groups, entry: 0, retries: record.retries)
         runs[next]?.attempt = record.attempt + 1
+        runs[next]?.submittedAt = world.now
         newest[record.job] = next
         delayed[next] = world.now.advanced(by: world.milliseconds(50..<500))
         world.tell("\(next) waits to be tried")

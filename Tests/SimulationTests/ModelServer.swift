@@ -58,6 +58,7 @@ final class ModelServer {
         /// How often it is tried again; which try this is.
         var retries = 0
         var attempt = 1
+        var submittedAt = VirtualInstant(microseconds: 0)
     }
 
     let world: World

@@ -13,7 +13,7 @@ final class ModelWorker {
     let queue: ModelClient
     let checker: ModelChecker
     private let queues: [Name]
-    private let slots: Int
+    let slots: Int
     private var decisions: WorkerState
     private var held: HeldQueues<VirtualInstant>
     private(set) var runs: [RunID: ModelRun] = [:]
@@ -77,9 +77,8 @@ final class ModelWorker {
     }
 
     /// The cable is pulled, for a while.
-    func cutOff(for time: Duration) {
-        world.tell("\(name) is cut off for \(time)")
-        let end = world.now.advanced(by: time)
+    func cutOff(until end: VirtualInstant) {
+        world.tell("\(name) is cut off for \(world.now.duration(to: end))")
         commands.cutOff(until: end)
         queue.cutOff(until: end)
         checker.cutOff(until: end)

@@ -20,6 +20,7 @@ struct Schedule {
 
     /// While anything may happen.
     private static let troubled = 6_000
+    private static let troubleEnds = VirtualInstant(microseconds: Int64(troubled) * 1_000)
     /// How long after the last fault an interrupt may take that was recorded during it: a silent connection is noticed (3 s,
     /// 1 s), a command gives up (2 s), the pauses between attempts (2 s, 1 s), the next poll (2.2 s).
     private static let healing = Duration.seconds(14)
@@ -50,7 +51,7 @@ struct Schedule {
         let faults = world.number(below: 9)
         for _ in 0..<faults { world.after(moment) { fault(fleet) } }
         if faults == 0 { watchCalm(fleet) }
-        world.run(until: VirtualInstant(microseconds: Int64(Self.troubled) * 1_000).advanced(by: Self.healing))
+        world.run(until: Self.troubleEnds.advanced(by: Self.healing))
         checkDelivery(fleet, recordedBy: world.now.advanced(by: .zero - Self.healing))
         checkMailboxes(setBy: world.now.advanced(by: .zero - Self.healing))
         checkQueues(fleet)
@@ -69,8 +70,10 @@ struct Schedule {
         var living: [ModelWorker] { all.filter { !$0.hasCrashed } }
     }
 
-    private func worker(_ name: Name) -> ModelWorker {
-        let worker = ModelWorker(world, server, name, queues: queues, slots: 1 + world.number(below: 3), lease: lease)
+    /// - Parameter slots: as many as before its crash; with fewer, what was offered to it would wait for these.
+    private func worker(_ name: Name, slots: Int? = nil) -> ModelWorker {
+        let slots = slots ?? 1 + world.number(below: 3)
+        let worker = ModelWorker(world, server, name, queues: queues, slots: slots, lease: lease)
         worker.begin()
         return worker
     }
@@ -173,11 +176,13 @@ struct Schedule {
             connection?.fallSilent()
         case 7, 8: server.goDown(for: world.milliseconds(20..<3_000))
         case 9: server.forgetTracked(everything: world.chance(50))
-        case 10, 11: worker.cutOff(for: world.milliseconds(200..<6_000))
+        case 10, 11:
+            // No longer than there are faults.
+            worker.cutOff(until: min(world.now.advanced(by: world.milliseconds(200..<6_000)), Self.troubleEnds))
         case 12:
             worker.crash()
             world.after(world.milliseconds(50..<1_500)) {
-                fleet.all.append(self.worker(worker.name))
+                fleet.all.append(self.worker(worker.name, slots: worker.slots))
             }
         default: if world.chance(30) { worker.drain() }
         }
@@ -192,7 +197,7 @@ struct Schedule {
             if world.now > VirtualInstant(microseconds: 3_000_000) {
                 checkDelivery(fleet, recordedBy: world.now.advanced(by: .zero - Self.calm))
             }
-            if world.now < VirtualInstant(microseconds: Int64(Self.troubled) * 1_000) { watchCalm(fleet) }
+            if world.now < Self.troubleEnds { watchCalm(fleet) }
         }
     }
 
@@ -211,8 +216,10 @@ struct Schedule {
 
     private func checkQueues(_ fleet: Fleet) {
         for (run, record) in server.runs {
+            // Who tries again waits a moment, and for a survey.
             // What was offered to a worker that takes nothing more stays its name's until that comes back.
-            if record.state == .queued, !isHeld(record), !fleet.all.contains(where: \.isDraining),
+            let isNew = record.submittedAt.duration(to: world.now) < lease + .seconds(1)
+            if record.state == .queued, !isNew, !isHeld(record), !fleet.all.contains(where: \.isDraining),
                 let worker = fleet.living.first(where: \.isIdle)
             {
                 world.broken("\(run) waits, though \(worker.name) has nothing to do")
