@@ -49,6 +49,7 @@ private struct Overtaken: RedisCommands {
             try await watching.transport.acknowledge(delivery.signal, way: way, for: run)
             #expect(deliveries.all.allSatisfy { $0.signal.id == signal.id })
             #expect(watching.transport.checker.refusedCount == 1)
+            try await watching.scene.until { watching.lines.count("nobody with the key") >= 1 }
             #expect(watching.lines.count("nobody with the key") == 1, "\(watching.lines.all)")
         }
     }
@@ -80,6 +81,8 @@ private struct Overtaken: RedisCommands {
                 #"{"v":1,"run":"\#(run)","request_id":"f","stage":3,"reason":"custom","triggered_at_ms":1,"seen":["f"]}"#
             )
             try await scene.until { watching.transport.checker.refusedCount == 9 }
+            // It is counted before it is said.
+            try await scene.until { watching.lines.count("nobody with the key") >= 7 }
             #expect(watching.lines.count("nobody with the key") == 7, "\(watching.lines.all)")
             #expect(deliveries.all.isEmpty)
             _ = try await watching.transport.heartbeat(running: 1)
