@@ -268,7 +268,7 @@ public final class RedisInterruptChecker: Sendable {
         var count = 0
         while !Task.isCancelled {
             try? await Task.sleep(for: configuration.probeInterval, clock: .continuous)  // cancelled: the loop ends
-            guard board.subscriberID != nil, !Task.isCancelled else { continue }
+            guard board.subscription != nil, !Task.isCancelled else { continue }
             count += 1
             let text = "\(worker)-\(count)"
             if !board.exchangeProbe(text) {

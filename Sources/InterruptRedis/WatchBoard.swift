@@ -195,8 +195,6 @@ final class WatchBoard: Sendable {
 
     // MARK: What the checker's loop asks
 
-    var subscriberID: Int64? { state.withLock { $0.subscriberID } }
-
     /// The number of the present subscription on the server, and which one it is of this process.
     var subscription: (id: Int64, count: Int)? {
         state.withLock { state in state.subscriberID.map { ($0, state.subscriptions) } }

@@ -1,17 +1,11 @@
 /// What a new connection says first, in one write, and what the answers mean.
 struct Greeting {
     enum Answer: Equatable {
-        /// This is the server that is wanted.
-        case welcome(Welcome)
+        /// This is the server that is wanted; its number for the connection, where that was asked and the user may know, and
+        /// the nodes of its cluster, if it is one and the user may ask.
+        case welcome(clientID: Int64?, nodes: [RedisNode])
         /// This is a node of a cluster, and that one owns the keys.
         case moved(RedisNode)
-    }
-
-    struct Welcome: Equatable {
-        /// The server's number for the connection, where it was asked and the user may know.
-        var clientID: Int64?
-        /// The nodes of its cluster, if it is one and the user may ask.
-        var nodes: [RedisNode] = []
     }
 
     let endpoint: RedisEndpoint
@@ -47,7 +41,8 @@ struct Greeting {
 
     /// - Throws: why the server will not do.
     func answer(_ replies: [RESPValue]) throws(RedisError) -> Answer {
-        var welcome = Welcome()
+        var clientID: Int64?
+        var nodes: [RedisNode] = []
         var owner: RedisNode?
         for ((part, _), reply) in zip(parts, replies) {
             switch part {
@@ -56,13 +51,13 @@ struct Greeting {
             case .name: try acceptUnlessRefused(reply)
             case .number:
                 try acceptUnlessRefused(reply)
-                welcome.clientID = reply.integer
+                clientID = reply.integer
             case .role: try acceptMaster(reply)
             case .keys: owner = try otherOwner(reply)
-            case .nodes: welcome.nodes = Self.nodes(reply, at: endpoint.address)
+            case .nodes: nodes = Self.nodes(reply, at: endpoint.address)
             }
         }
-        return owner.map { .moved($0) } ?? .welcome(welcome)
+        return owner.map { .moved($0) } ?? .welcome(clientID: clientID, nodes: nodes)
     }
 
     private func accept(_ reply: RESPValue) throws(RedisError) {

@@ -33,10 +33,10 @@ struct ServerSearch {
             do throws(RedisError) {
                 let (link, answer) = try await connect(to: endpoint, within: route.isChoice ? Self.choiceLimit : nil)
                 switch answer {
-                case .welcome(let welcome):
+                case .welcome(let clientID, let nodes):
                     known.owner(is: node)
-                    known.nodes(are: welcome.nodes)
-                    return RedisConnection(endpoint: endpoint, clientID: welcome.clientID, link: link)
+                    known.nodes(are: nodes)
+                    return RedisConnection(endpoint: endpoint, clientID: clientID, link: link)
                 case .moved(let owner):
                     link.close(RedisError(.closed, "\(owner) has the keys"))
                     failure =
@@ -67,12 +67,12 @@ struct ServerSearch {
                 do throws(RedisError) {
                     let endpoint = endpoint.at(node)
                     let (link, answer) = try await connect(to: endpoint, within: Self.choiceLimit, isMasterNeeded: true)
-                    guard case .welcome(let welcome) = answer else {
+                    guard case .welcome(let clientID, _) = answer else {
                         link.close(RedisError(.closed, "it is a node of a cluster"))
                         throw endpoint.connectionFailure(.wrongSettings, "it is a node of a cluster: use redis://")
                     }
                     if let sentinel { known.sentinel(is: sentinel) }
-                    return RedisConnection(endpoint: endpoint, clientID: welcome.clientID, link: link)
+                    return RedisConnection(endpoint: endpoint, clientID: clientID, link: link)
                 } catch {
                     if error.isFinal { throw error }
                     step = search.masterFailed(error.reason(at: self.endpoint.at(node)))
