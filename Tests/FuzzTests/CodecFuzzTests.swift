@@ -67,7 +67,7 @@ import Testing
         }
     }
 
-    private static func value(_ numbers: inout SeededNumbers, depth: Int) -> RESPValue {
+    private static func value(_ numbers: inout SeededRandom, depth: Int) -> RESPValue {
         // hiredis 0.14 reads seven levels.
         switch numbers.below(depth < 5 ? 7 : 5) {
         case 0: .status(Self.word(&numbers))
@@ -79,7 +79,7 @@ import Testing
         }
     }
 
-    private static func word(_ numbers: inout SeededNumbers) -> String {
+    private static func word(_ numbers: inout SeededRandom) -> String {
         String(decoding: (0..<numbers.below(12)).map { _ in UInt8(0x20 + numbers.below(0x5F)) }, as: UTF8.self)
     }
 

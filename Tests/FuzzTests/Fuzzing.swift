@@ -12,7 +12,7 @@ struct Fuzzing {
         ProcessInfo.processInfo.environment[name].flatMap { UInt64($0) }
     }
 
-    var numbers: SeededNumbers
+    var numbers: SeededRandom
     private let corpus: [[UInt8]]
     private var latest: [[UInt8]] = []
     private var accepted = 0
@@ -23,7 +23,7 @@ struct Fuzzing {
     }
 
     init(bytes corpus: [[UInt8]]) {
-        numbers = SeededNumbers(seed: Self.seed)
+        numbers = SeededRandom(seed: Self.seed)
         self.corpus = corpus
     }
 
@@ -33,7 +33,7 @@ struct Fuzzing {
     mutating func run(
         _ subject: String,
         seconds: Double = Fuzzing.seconds,
-        _ attempt: ([UInt8], inout SeededNumbers) -> Verdict
+        _ attempt: ([UInt8], inout SeededRandom) -> Verdict
     ) {
         print("fuzzing \(subject) with INTERRUPT_FUZZ_SEED=\(Self.seed)")
         for input in corpus + Self.hostile { check(subject, input, attempt) }
@@ -57,7 +57,7 @@ struct Fuzzing {
     private mutating func check(
         _ subject: String,
         _ input: [UInt8],
-        _ attempt: ([UInt8], inout SeededNumbers) -> Verdict
+        _ attempt: ([UInt8], inout SeededRandom) -> Verdict
     ) {
         let begin = ContinuousClock.now
         let verdict = attempt(input, &numbers)
@@ -135,7 +135,7 @@ struct Fuzzing {
     ]
 }
 
-extension SeededNumbers {
+extension SeededRandom {
     mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(max(1, bound))) }
     mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
 }

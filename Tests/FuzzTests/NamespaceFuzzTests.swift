@@ -12,7 +12,7 @@ import Testing
     @Test func `is read by the library and answered by every script, and what is written to it can be read`()
         async throws
     {
-        var numbers = SeededNumbers(seed: Fuzzing.seed)
+        var numbers = SeededRandom(seed: Fuzzing.seed)
         print("fuzzing a namespace with INTERRUPT_FUZZ_SEED=\(Fuzzing.seed)")
         try await withNamespace { namespace in
             let begin = ContinuousClock.now
@@ -68,7 +68,7 @@ import Testing
     }
 
     @Test func `does not make interruptctl crash, hang or print raw control bytes`() async throws {
-        var numbers = SeededNumbers(seed: Fuzzing.seed)
+        var numbers = SeededRandom(seed: Fuzzing.seed)
         print("fuzzing interruptctl with INTERRUPT_FUZZ_SEED=\(Fuzzing.seed)")
         try await withNamespace { namespace in
             let begin = ContinuousClock.now
@@ -113,7 +113,7 @@ import Testing
     }
 
     @Test func `does not keep a worker from running what can be run`() async throws {
-        var numbers = SeededNumbers(seed: Fuzzing.seed)
+        var numbers = SeededRandom(seed: Fuzzing.seed)
         print("fuzzing interruptd with INTERRUPT_FUZZ_SEED=\(Fuzzing.seed)")
         try await withNamespace { namespace in
             let begin = ContinuousClock.now
@@ -124,7 +124,7 @@ import Testing
         }
     }
 
-    private func spoil(_ namespace: Namespace, around numbers: inout SeededNumbers) async throws {
+    private func spoil(_ namespace: Namespace, around numbers: inout SeededRandom) async throws {
         // In a namespace with another version nothing runs at all, and a gate is closed on purpose.
         let spared: Set = ["interrupt/meta", "interrupt/worker/w2", "interrupt/holds/w2"]
         let spoiled = try await namespace.spoil(12, sparing: spared, &numbers)
@@ -195,7 +195,7 @@ extension Namespace {
     func spoil(
         _ count: Int,
         sparing spared: Set<String> = [],
-        _ numbers: inout SeededNumbers
+        _ numbers: inout SeededRandom
     ) async throws -> [String] {
         let names = try await command("KEYS", "interrupt*").array?.compactMap(\.text).sorted() ?? []
         let candidates = names.filter { !spared.contains($0) }
@@ -245,7 +245,7 @@ extension Namespace {
         "[[[[[[1]]]]]]", "\"text\"", "7",
     ]
 
-    private static func hostile(_ numbers: inout SeededNumbers) -> [UInt8] {
+    private static func hostile(_ numbers: inout SeededRandom) -> [UInt8] {
         switch numbers.below(10) {
         case 0: []
         case 1: [UInt8](repeating: UInt8(ascii: "x"), count: 70_000)

@@ -28,7 +28,7 @@ import Testing
     ]
 
     /// The reply of HGETALL with some values in place of the record's own.
-    private static func reply(_ input: [UInt8], _ numbers: inout SeededNumbers) -> RESPValue {
+    private static func reply(_ input: [UInt8], _ numbers: inout SeededRandom) -> RESPValue {
         let names = fields.keys.sorted()
         var values = fields.mapValues { Array($0.utf8) }
         for _ in 0...numbers.below(4) {

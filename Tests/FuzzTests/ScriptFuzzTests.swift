@@ -36,7 +36,7 @@ import Testing
         ]
     }
 
-    private static func hostile(_ numbers: inout SeededNumbers) -> [UInt8] {
+    private static func hostile(_ numbers: inout SeededRandom) -> [UInt8] {
         switch numbers.below(10) {
         case 0: []
         case 1: [UInt8](repeating: UInt8(ascii: "x"), count: 100_000)
@@ -46,7 +46,7 @@ import Testing
     }
 
     @Test func `answer or refuse, and leave no record that nobody can read`() async throws {
-        var numbers = SeededNumbers(seed: Fuzzing.seed)
+        var numbers = SeededRandom(seed: Fuzzing.seed)
         print("fuzzing the scripts with INTERRUPT_FUZZ_SEED=\(Fuzzing.seed)")
         try await withNamespace { namespace in
             let begin = ContinuousClock.now

@@ -6,7 +6,7 @@ import InterruptTesting
 /// Time, chance, and what everybody in one simulated schedule shares. Nothing in it waits: it is driven by its agenda.
 final class World {
     private var agenda = Agenda()
-    private var numbers: SeededNumbers
+    private var numbers: SeededRandom
     private var lastID = 0
     private(set) var now = VirtualInstant(microseconds: 0)
     /// How many things have happened.
@@ -17,7 +17,7 @@ final class World {
     let promises = Promises()
 
     init(seed: UInt64, isTraced: Bool) {
-        numbers = SeededNumbers(seed: seed)
+        numbers = SeededRandom(seed: seed)
         self.isTraced = isTraced
     }
 
