@@ -154,8 +154,7 @@ import Testing
     }
 
     private func runsGoodJob(_ namespace: Namespace, _ spoiled: [String]) async throws {
-        let job = try Name("good")
-        var submission = Submission(job: job, queue: try Name("default"), command: [Array("true".utf8)])
+        var submission = Submission(job: try Name("good"), queue: try Name("default"), command: [Array("true".utf8)])
         submission.directory = "/"
         let deadline = ContinuousClock.now + .seconds(60)
         var state: RunState?
@@ -163,6 +162,8 @@ import Testing
         while state != .completed, ContinuousClock.now < deadline {
             if state?.isEnd ?? true {
                 submission.run = .random()
+                // A job whose state cannot be read any more may still run, and keeps its name.
+                submission.job = try Name("good-\(submission.run)")
                 _ = try? await namespace.client.submit(submission)  // refused while a gate is closed
             }
             try await Task.sleep(for: .milliseconds(20))

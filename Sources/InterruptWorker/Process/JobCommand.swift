@@ -93,7 +93,7 @@ struct JobCommand: Equatable {
         if text.contains("/") {
             // Relative to the job's directory, as the child will see it.
             let program = FilePath(text)
-            let seen = program.isRelative ? directory?.pushing(program) ?? program : program
+            let seen = program.isRelative ? directory.map { FilePath("\($0)/\(text)") } ?? program : program
             if let problem = problem(running: seen) {
                 let code: Int32 = problem == .noSuchFileOrDirectory || problem == .notDirectory ? 127 : 126
                 throw SpawnFailure(exitCode: code, text: "'\(shown)' cannot be run: \(problem)")
@@ -102,7 +102,7 @@ struct JobCommand: Equatable {
         }
         var firstProblem: Errno?
         for entry in path.split(separator: UInt8(ascii: ":")) where entry.first == UInt8(ascii: "/") {
-            let program = FilePath(String(decoding: entry, as: UTF8.self)).appending(text)
+            let program = FilePath("\(String(decoding: entry, as: UTF8.self))/\(text)")
             guard let problem = problem(running: program) else { return program }
             if problem != .noSuchFileOrDirectory, problem != .notDirectory { firstProblem = firstProblem ?? problem }
         }

@@ -177,6 +177,16 @@ import Testing
         #expect(ending2.error == "'\(noFormat)' cannot be run: neither a program nor a script with a '#!' line")
     }
 
+    @Test func `a program's name as long as a record may hold is looked for without delay, and is 126`() async throws {
+        let long = String(repeating: "x", count: 100_000)
+        let directory = try TemporaryDirectory()
+        for name in [long, "/\(long)", "./\(long)"] {
+            let ending = await (try JobUnderTest(name, in: directory)).run()
+            #expect(ending.exitCode == 126)
+            #expect(ending.error?.hasSuffix("cannot be run: File name too long") == true)
+        }
+    }
+
     @Test func `a missing working directory is named, and nothing runs elsewhere instead`() async throws {
         var job = try JobUnderTest("pwd")
         job.order.directory = "/no/such/directory"
