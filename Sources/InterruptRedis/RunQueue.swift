@@ -11,38 +11,22 @@ final class RunQueue: Sendable {
     private let worker: Name
     private let queues: [Name]
     private let pendingEntries: PendingEntries
+    private let connected: Wakeup
     private let held: Mutex<HeldQueues<ContinuousClock.Instant>>
 
     /// How far this consumer's own pending entries were read since they had to be read again.
     private final class PendingEntries: Sendable {
-        private struct State {
-            /// `nil` when they all were read.
-            var cursors: [Name: String]? = [:]
-            /// When they are read once more.
-            var again: ContinuousClock.Instant?
-        }
+        /// `nil` when they all were read.
+        private let state = Mutex<[Name: String]?>([:])
 
-        private let state = Mutex(State())
+        func readAgain() { state.withLock { $0 = [:] } }
 
-        func readAgain() { state.withLock { $0.cursors = [:] } }
-
-        /// A new connection. A server that has not noticed that the one before is lost may still give it what comes, for as
-        /// long as that waits there.
-        func connected() {
-            state.withLock { $0 = State(again: .now + RunQueue.wait + .seconds(1)) }
-        }
-
-        func cursors(at now: ContinuousClock.Instant) -> [Name: String]? {
-            state.withLock { state in
-                if let again = state.again, again <= now { state = State() }
-                return state.cursors
-            }
-        }
+        var cursors: [Name: String]? { state.withLock { $0 } }
 
         func read(_ offers: [RunOffer]) {
-            state.withLock { state in
-                if offers.isEmpty { state.cursors = nil }
-                for offer in offers { state.cursors?[offer.queue] = offer.entry }
+            state.withLock { cursors in
+                if offers.isEmpty { cursors = nil }
+                for offer in offers { cursors?[offer.queue] = offer.entry }
             }
         }
     }
@@ -66,6 +50,8 @@ final class RunQueue: Sendable {
         self.keys = keys
         let pendingEntries = PendingEntries()
         self.pendingEntries = pendingEntries
+        let connected = Wakeup()
+        self.connected = connected
         // A blocked command cannot be told from a dead link by PING; its own limit takes that part.
         var blocking = connection
         blocking.pingInterval = nil
@@ -76,7 +62,8 @@ final class RunQueue: Sendable {
             configuration: blocking,
             log: log
         ) { connection throws(RedisError) in
-            pendingEntries.connected()
+            pendingEntries.readAgain()
+            connected.signal()
             // A queue that is on its way to another node (ASK) has its group, or is read as one that lacks it.
             let creations = queues.map {
                 RedisCommand("XGROUP", "CREATE", .init(keys.queue($0)), .init(RedisKeys.consumerGroup), "0", "MKSTREAM")
@@ -90,7 +77,23 @@ final class RunQueue: Sendable {
 
     /// Keeps the connection until its task is cancelled.
     func run() async {
-        await client.run()
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.client.run() }
+            group.addTask { await self.returnUnclaimed() }
+        }
+    }
+
+    /// A server that has not noticed that a connection is lost still gives it what comes, for as long as that waits there; and
+    /// there may be more than this worker has slots for. What it does not start within that time goes back, for anyone.
+    private func returnUnclaimed() async {
+        while !Task.isCancelled {
+            await connected.wait()
+            var isDone = false
+            while !isDone, !Task.isCancelled {
+                try? await Task.sleep(for: Self.wait + .seconds(1))  // cancelled: it ends
+                isDone = (try? await takeBack(from: worker)) != nil  // Redis is away: later
+            }
+        }
     }
 
     /// An offered run was put back because `target` is behind a gate: its like is not offered for a moment.
@@ -118,7 +121,7 @@ final class RunQueue: Sendable {
                 continue
             }
             let offers: [RunOffer]
-            if let cursors = pendingEntries.cursors(at: .now) {
+            if let cursors = pendingEntries.cursors {
                 offers = try await pending(after: cursors, limit: limit)
                 pendingEntries.read(offers)
             } else {
@@ -197,16 +200,16 @@ final class RunQueue: Sendable {
         }
     }
 
-    /// Returns what another worker was offered and has not started to the end of the queues that both take from. Should it
-    /// start some of that after all, the start script lets each run start once.
-    func takeBack(from silent: Name) async throws(TransportError) {
+    /// Returns what a worker was offered and has not started to the end of the queues that this one takes from, too. Should
+    /// it start some of that after all, the start script lets each run start once.
+    func takeBack(from holder: Name) async throws(TransportError) {
         do throws(RedisError) {
             for queue in queues {
                 let pending = try await interrupts.commands.send(
                     RedisCommand(
                         "XPENDING",
                         [.init(keys.queue(queue)), .init(RedisKeys.consumerGroup), "-", "+", "100"]
-                            + [.init(silent.description)]
+                            + [.init(holder.description)]
                     )
                 )
                 for entry in (pending.array ?? []).compactMap({ $0.array?.first?.text }) {

@@ -62,6 +62,11 @@ extension ModelServer {
         case .giveBack(let offers):
             for offer in offers { putBack(offer) }
             return text("OK")
+        case .returnUnclaimed(let worker):
+            for (queue, entry, run) in pending[worker] ?? [] {
+                putBack(RunOffer(run: run, queue: queue, entry: "\(entry)"))
+            }
+            return text("OK")
         case .heartbeat(let worker, let instance):
             guard instances[worker] == instance else { return text("replaced") }
             heartbeats[worker, default: 0] += 1

@@ -26,6 +26,7 @@ final class ModelServer {
         case importWideFlag(InterruptSignal, target: InterruptTarget, value: String)
         case end(RunID, instance: Int, RunState)
         case giveBack([RunOffer])
+        case returnUnclaimed(worker: String)
         case heartbeat(worker: String, instance: Int)
         case survey
         case takeOver(WorkerSign)
@@ -70,7 +71,7 @@ final class ModelServer {
     private var blocked: [Blocked] = []
     private var lastEntry = 0
     private var queues: [Name: [(entry: Int, run: RunID)]] = [:]
-    private var pending: [String: [(queue: Name, entry: Int, run: RunID)]] = [:]
+    private(set) var pending: [String: [(queue: Name, entry: Int, run: RunID)]] = [:]
     var runs: [RunID: Run] = [:]
     var newest: [Name: RunID] = [:]
     var instances: [String: Int] = [:]

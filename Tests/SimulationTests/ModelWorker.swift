@@ -39,6 +39,10 @@ final class ModelWorker {
         queue.prepare = { [unowned self] _, done in
             cursors = [:]
             done(true)
+            // When the server has answered what waited on the connection before.
+            world.after(.seconds(6)) { [self] in
+                if !hasCrashed { write(.returnUnclaimed(worker: name.description)) { _ in } }
+            }
         }
     }
 

@@ -54,6 +54,8 @@ struct Schedule {
         world.run(until: Self.troubleEnds.advanced(by: Self.healing))
         checkDelivery(fleet, recordedBy: world.now.advanced(by: .zero - Self.healing))
         checkMailboxes(setBy: world.now.advanced(by: .zero - Self.healing))
+        // What lies at a worker that has no slot for it goes back after some more seconds.
+        world.run(until: world.now.advanced(by: .seconds(8)))
         checkQueues(fleet)
         for worker in fleet.all { worker.close() }
         world.run(until: world.now.advanced(by: .seconds(60)))
@@ -70,9 +72,8 @@ struct Schedule {
         var living: [ModelWorker] { all.filter { !$0.hasCrashed } }
     }
 
-    /// - Parameter slots: as many as before its crash; with fewer, what was offered to it would wait for these.
-    private func worker(_ name: Name, slots: Int? = nil) -> ModelWorker {
-        let slots = slots ?? 1 + world.number(below: 3)
+    private func worker(_ name: Name) -> ModelWorker {
+        let slots = 1 + world.number(below: 3)
         let worker = ModelWorker(world, server, name, queues: queues, slots: slots, lease: lease)
         worker.begin()
         return worker
@@ -182,7 +183,7 @@ struct Schedule {
         case 12:
             worker.crash()
             world.after(world.milliseconds(50..<1_500)) {
-                fleet.all.append(self.worker(worker.name, slots: worker.slots))
+                fleet.all.append(self.worker(worker.name))
             }
         default: if world.chance(30) { worker.drain() }
         }

@@ -25,6 +25,19 @@ import Testing
         }
     }
 
+    @Test func `lets anyone have after some seconds what was offered to it and is not started`() async throws {
+        func leavePending(_ scene: Scene) async throws {
+            let earlier = try await ScriptWorker(scene, "w1", instance: "i1")
+            try await scene.submit("j")
+            #expect(try await earlier.offers().count == 1)
+        }
+        // As a worker without a free slot, it asks for nothing.
+        try await withWatching(prepare: leavePending) { watching in
+            let other = try await ScriptWorker(watching.scene, "w2", instance: "i2")
+            try await watching.scene.until { try await other.startAll().count == 1 }
+        }
+    }
+
     @Test func `offers at most what was asked for, the first queue first`() async throws {
         try await withWatching(queues: ["urgent", "default"]) { watching in
             for queue in ["default", "urgent"] {
