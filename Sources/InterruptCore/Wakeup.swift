@@ -31,6 +31,11 @@ package final class Wakeup: Sendable {
         waiter?.resume()
     }
 
+    /// Forgets a signal that nobody has waited for.
+    package func clear() {
+        state.withLock { if case .signalled = $0 { $0 = .idle } }
+    }
+
     /// Returns when signalled, or when the task is cancelled.
     package func wait() async {
         await withTaskCancellationHandler {

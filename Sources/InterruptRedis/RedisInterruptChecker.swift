@@ -130,6 +130,7 @@ public final class RedisInterruptChecker: Sendable {
                 while !Task.isCancelled {
                     await self.connected.wait()
                     self.board.wakeup.signal()
+                    self.subscriber.hurry()
                 }
             }
         }
@@ -266,9 +267,13 @@ public final class RedisInterruptChecker: Sendable {
     /// Sends a message to itself. A PING does not prove that a subscription delivers: a just-demoted node answers it.
     private func probe() async {
         var count = 0
+        var last = ContinuousClock.now
         while !Task.isCancelled {
-            try? await Task.sleep(for: configuration.probeInterval, clock: .continuous)  // cancelled: the loop ends
-            guard board.subscription != nil, !Task.isCancelled else { continue }
+            // A subscription that was just made has just proved itself.
+            let begin = board.subscription.map { max($0.since, last) } ?? .now
+            try? await Task.sleep(until: begin + configuration.probeInterval, clock: .continuous)  // cancelled: it ends
+            guard let since = board.subscription?.since, since <= begin, !Task.isCancelled else { continue }
+            last = .now
             count += 1
             let text = "\(worker)-\(count)"
             if !board.exchangeProbe(text) {

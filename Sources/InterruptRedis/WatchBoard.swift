@@ -14,6 +14,7 @@ final class WatchBoard: Sendable {
         var deliveries: [RunID: Delivery] = [:]
         var pausings: [RunID: Pausing] = [:]
         var subscriberID: Int64?
+        var subscribedAt = Clock.now
         var subscriptions = 0
         var pendingProbe: String?
         var malformedCount = 0
@@ -72,9 +73,10 @@ final class WatchBoard: Sendable {
         case .connected(let clientID):
             let wakes = state.withLock { state in
                 state.subscriberID = clientID
+                state.subscribedAt = .now
                 state.subscriptions += 1
                 state.pendingProbe = nil
-                return state.list.reconnected(now: Clock.now)
+                return state.list.reconnected(now: .now)
             }
             if wakes { wakeup.signal() }
         case .disconnected(let error):
@@ -195,17 +197,21 @@ final class WatchBoard: Sendable {
 
     // MARK: What the checker's loop asks
 
-    /// The number of the present subscription on the server, and which one it is of this process.
-    var subscription: (id: Int64, count: Int)? {
-        state.withLock { state in state.subscriberID.map { ($0, state.subscriptions) } }
+    /// The number of the present subscription on the server, which one it is of this process, and since when.
+    var subscription: (id: Int64, count: Int, since: Clock.Instant)? {
+        state.withLock { state in state.subscriberID.map { ($0, state.subscriptions, state.subscribedAt) } }
     }
 
     func step(pollInterval: Duration) -> WatchList<Clock.Instant>.Step {
         state.withLock { $0.list.step(now: Clock.now, pollInterval: pollInterval) }
     }
 
+    /// The connection that reads was made anew.
     func commandsReconnected() {
-        if state.withLock({ $0.list.reconnected(now: Clock.now) }) { wakeup.signal() }
+        let wakes = state.withLock { state in
+            state.list.commandsReconnected(isSubscribed: state.subscriberID != nil, now: .now)
+        }
+        if wakes { wakeup.signal() }
     }
 
     func readFailed(_ read: WatchList<Clock.Instant>.Read) {

@@ -42,6 +42,8 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
     static var batchInterval: Duration { .milliseconds(20) }
     /// The time after which a failed read is due again; doubled with each further failure in a row.
     static var shortestRetry: Duration { .milliseconds(50) }
+    /// How long a new connection waits for the subscription, so that one reading follows both.
+    static var subscriptionPatience: Duration { .milliseconds(250) }
     /// The most that this comes to. 1 s: a server that only says that it is loading is not asked more often.
     static var longestRetry: Duration { .seconds(1) }
     /// A key with a malformed value is read at every this many polls only: it may be huge.
@@ -56,6 +58,7 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
     private var lastRead: Instant?
     private var nextPoll: Instant
     private var polls = 0
+    private var areCommandsNew = false
     private var failuresInARow = 0
 
     init(keys: RedisKeys, always targets: [InterruptTarget], now: Instant) {
@@ -114,9 +117,20 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
         return schedule(max(now, lastRead.map { $0.advanced(by: Self.batchInterval) } ?? now))
     }
 
-    /// A connection was made anew: whatever happened meanwhile is found by reading everything.
+    /// The subscription was made anew: whatever was published meanwhile is found by reading everything.
     mutating func reconnected(now: Instant) -> Bool {
         everythingChanged(.reconnect, now: now)
+    }
+
+    /// The connection that reads was made anew: everything is read, and what tracks the keys is set up, as soon as there is
+    /// a subscription, or without one a little later.
+    mutating func commandsReconnected(isSubscribed: Bool, now: Instant) -> Bool {
+        areCommandsNew = true
+        if isSubscribed { return everythingChanged(.reconnect, now: now) }
+        let due = now.advanced(by: Self.subscriptionPatience)
+        // A poll that is due would only come before it.
+        nextPoll = max(nextPoll, due)
+        return everythingChanged(.reconnect, now: due)
     }
 
     private mutating func everythingChanged(_ way: DeliveryWay, now: Instant) -> Bool {
@@ -133,6 +147,8 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
 
     /// What to do at `now`. A due poll reads everything, a due batch what is dirty.
     mutating func step(now: Instant, pollInterval: Duration) -> Step {
+        // Many come back at once: in its first second nobody asks a second time.
+        let pollInterval = areCommandsNew ? pollInterval * 9 / 8 : pollInterval
         if nextPoll <= now {
             nextPoll = now.advanced(by: pollInterval)
             polls += 1
@@ -153,6 +169,7 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
 
     private mutating func begin(_ read: Read, now: Instant) -> Step {
         lastRead = now
+        areCommandsNew = false
         dirty = [:]
         dirtyDue = nil
         return read.keys.isEmpty ? .wait(until: nextPoll) : .read(read)

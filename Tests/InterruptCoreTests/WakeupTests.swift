@@ -15,6 +15,15 @@ import Testing
         #expect(ContinuousClock.now >= end)
     }
 
+    @Test func `a signal that is forgotten ends nothing`() async {
+        let wakeup = Wakeup()
+        wakeup.signal()
+        wakeup.clear()
+        let end = ContinuousClock.now + .milliseconds(5)
+        await wakeup.wait(until: end)
+        #expect(ContinuousClock.now >= end)
+    }
+
     @Test func `cancellation ends a wait, and takes no signal away`() async {
         let wakeup = Wakeup()
         await withTaskGroup(of: Void.self) { group in

@@ -59,7 +59,10 @@ final class ModelChecker {
         deliveries[run] = nil
     }
 
-    func commandsReconnected() { if list.reconnected(now: world.now) { look() } }
+    func commandsReconnected() {
+        subscriber.hurry()
+        if list.commandsReconnected(isSubscribed: subscriberID != nil, now: world.now) { look() }
+    }
 
     // MARK: The subscription
 

@@ -132,6 +132,10 @@ final class ModelClient {
     private var backoff = Backoff()
     private var lastWaiter: UInt64 = 0
     private var hasEnded = false
+    /// The number of the wait before the next attempt, while there is one.
+    private var wait: Int?
+    private var waits = 0
+    private var isHurried = false
     /// Makes a new connection ready; answers whether it is.
     var prepare: (ModelConnection, @escaping (Bool) -> Void) -> Void = { $1(true) }
     var onConnected: (ModelConnection) -> Void = { _ in }
@@ -153,6 +157,7 @@ final class ModelClient {
     }
 
     func connect() {
+        wait = nil
         if hasEnded { return }
         guard server.isUp, world.now >= cutOffUntil, !world.chance(3) else {
             return world.after(world.latency()) { [self] in
@@ -171,6 +176,7 @@ final class ModelClient {
             prepare(connection) { [self] isPrepared in
                 guard isPrepared else { return connection.close(RedisError(.connectionLost, "not prepared")) }
                 isReady = true
+                isHurried = false
                 for waiter in state.connected(connection) { waiter(connection, nil) }
                 onConnected(connection)
             }
@@ -184,7 +190,17 @@ final class ModelClient {
         onLost()
         let delay = backoff.delay(afterLifetime: lifetime, random: world.fraction())
         if delay > .seconds(2) { world.broken("a pause of \(delay) between attempts to connect") }
-        world.after(delay) { [self] in connect() }
+        waits += 1
+        let number = waits
+        wait = number
+        world.after(isHurried ? .zero : delay) { [self] in if wait == number { connect() } }
+        isHurried = false
+    }
+
+    /// Makes the next attempt at once, if there is no connection.
+    func hurry() {
+        if wait != nil { return connect() }
+        if state.current == nil { isHurried = true }
     }
 
     /// As `RedisClient.send`: what was never written is tried on the next connection, as long as there is time.

@@ -12,6 +12,8 @@ struct Reconnector: Sendable {
     let log: ConnectionLog
     /// What its attempts have learnt.
     let known = KnownServers()
+    /// Ends the wait before the next attempt.
+    let hurry = Wakeup()
     /// How often a master is asked whether it still is one: with sentinels only, and not where a connection cannot ask.
     var roleInterval: Duration?
 
@@ -37,6 +39,7 @@ struct Reconnector: Sendable {
                 connectedAt = .now
                 log.logger.debug("connected to Redis", metadata: ["endpoint": "\(connection.endpoint)"])
                 up(connection)
+                hurry.clear()  // this attempt was the one
                 cause = await closure(of: connection)
             } catch {
                 cause = error
@@ -45,8 +48,9 @@ struct Reconnector: Sendable {
             if Task.isCancelled { return }
             log.failed(endpoint, cause)
             let lifetime = connectedAt.map { $0.duration(to: .now) }
-            // Cancellation ends the sleep, and then the loop.
-            try? await Task.sleep(for: backoff.delay(afterLifetime: lifetime, random: Double.random(in: 0..<1)))
+            // Cancellation ends the wait, and then the loop.
+            let delay = backoff.delay(afterLifetime: lifetime, random: Double.random(in: 0..<1))
+            await hurry.wait(until: .now + delay)
         }
     }
 

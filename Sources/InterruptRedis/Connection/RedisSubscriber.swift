@@ -1,3 +1,4 @@
+internal import InterruptCore
 public import Logging
 public import NIOCore
 import Synchronization
@@ -100,6 +101,12 @@ public final class RedisSubscriber: Sendable {
             if case .up(let connection) = link { connection } else { nil }
         }
         connection?.close()
+    }
+
+    /// Makes the next attempt at once if there is no connection: the server is known to be there.
+    func hurry() {
+        let isUp = link.withLock { if case .up = $0 { true } else { false } }
+        if !isUp { reconnector.hurry.signal() }
     }
 
     /// The address of the present server, if there is one.

@@ -132,6 +132,27 @@ private struct Tick: InstantProtocol {
         #expect(list.step(now: .at(500), pollInterval: interval) == .read(.init(keys: all, way: .reconnect)))
     }
 
+    @Test func `a new connection waits for the subscription a little, also with a poll`() throws {
+        let all = ["interrupt/request/r1", "interrupt:all", "interrupt:j"]
+        let reading = List.Step.read(.init(keys: all, way: .reconnect))
+        for now in [500, 1_500] {
+            var list = try list(watching: [try order("r1")])
+            _ = list.commandsReconnected(isSubscribed: false, now: .at(now))
+            #expect(list.step(now: .at(now + 100), pollInterval: interval) == .wait(until: .at(now + 250)))
+            var late = list
+            #expect(late.step(now: .at(now + 250), pollInterval: interval) == reading)
+            #expect(list.reconnected(now: .at(now + 100)) == true)
+            #expect(list.step(now: .at(now + 100), pollInterval: interval) == reading)
+        }
+    }
+
+    @Test func `a new connection reads at once where there is a subscription, and polls a little later`() throws {
+        var list = try list(watching: [try order("r1")])
+        #expect(list.commandsReconnected(isSubscribed: true, now: .at(500)) == true)
+        #expect(read(list.step(now: .at(500), pollInterval: interval))?.ways["interrupt:j"] == .reconnect)
+        #expect(list.step(now: .at(501), pollInterval: interval) == .wait(until: .at(1_625)))
+    }
+
     @Test func `a poll reads everything and takes what is dirty with it, each key for its own reason`() throws {
         var list = try list(watching: [try order("r1")])
         _ = list.invalidated(["interrupt:j"], now: .at(1_000))
