@@ -45,6 +45,17 @@ import Testing
         }
     }
 
+    @Test(arguments: [DeliveryWay.push, .tracked])
+    func `needs no server that speaks a newer protocol than RESP2`(way: DeliveryWay) async throws {
+        try await withWatching(ways: [way], redis: ["--rename-command", "HELLO", ""]) { watching in
+            await #expect(throws: RedisError.self) { try await watching.scene.command("HELLO", "3") }
+            let (run, deliveries) = try await watching.run("j")
+            try await watching.isReady(tracking: way == .tracked ? 1 : nil)
+            _ = try await watching.scene.interrupt(run, InterruptSignal())
+            #expect(await deliveries.first()?.way == way)
+        }
+    }
+
     @Test func `notices a subscription that stays connected and delivers nothing, as to a node that was demoted`()
         async throws
     {

@@ -115,11 +115,12 @@ func withWatching<R>(
     probeInterval: Duration = .seconds(3_600),
     queues: [String] = ["default"],
     signingKey: SigningKey? = nil,
+    redis arguments: [String] = [],
     endpoint: (TestRedis) -> RedisEndpoint = { $0.endpoint },
     prepare: (Scene) async throws -> Void = { _ in },
     _ body: (Watching) async throws -> R
 ) async throws -> R {
-    try await withScene { scene in
+    try await withScene(arguments: arguments) { scene in
         try await prepare(scene)
         var checking = RedisInterruptChecker.Configuration()
         checking.pollInterval = pollInterval
