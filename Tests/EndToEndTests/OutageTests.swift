@@ -115,6 +115,9 @@ struct `While Redis is away` {
         }
     }
 
+    /// `OUTAGE_SECONDS` makes it longer.
+    private let outageSeconds = ProcessInfo.processInfo.environment["OUTAGE_SECONDS"].flatMap(Int.init) ?? 4
+
     @Test func `none of a hundred jobs is harmed, and every outcome is on record within 5 s of its return`()
         async throws
     {
@@ -135,7 +138,7 @@ struct `While Redis is away` {
                 try await fleet.redis.takeAway()
                 let gone = ContinuousClock.now
                 // Not to wait for something: it is to be away for longer than a lease.
-                try await Task.sleep(for: .seconds(4))
+                try await Task.sleep(for: .seconds(outageSeconds))
                 #expect(before.allSatisfy { kill($0, 0) == 0 }, "what nobody asks to end goes on")
                 let writer = gate.open()
                 defer { close(writer) }

@@ -27,15 +27,20 @@ struct ChaosStep: Equatable, Sendable {
 /// The steps of a run of chaos: the same for the same seed, whatever happens. Never waits or acts.
 struct ChaosPlan: Sequence, IteratorProtocol, Sendable {
     private var random: SeededRandom
+    /// How many times as many runs a step has.
+    private let scale: Int
     /// Each fault comes once before any comes again.
     private var left: [ChaosFault] = []
 
-    init(seed: UInt64) { random = SeededRandom(seed: seed) }
+    init(seed: UInt64, scale: Int = 1) {
+        random = SeededRandom(seed: seed)
+        self.scale = scale
+    }
 
     mutating func next() -> ChaosStep? {
         if left.isEmpty { left = ChaosFault.allCases.shuffled(using: &random) }
         let fault = left.removeLast()
-        let runs = (0..<Int.random(in: 2...8, using: &random)).map { _ in
+        let runs = (0..<Int.random(in: 2 * scale...8 * scale, using: &random)).map { _ in
             ChaosStep.Run(
                 kind: JobKind.allCases.randomElement(using: &random) ?? .stub,
                 askedAt: .milliseconds(Int.random(in: 0...1_000, using: &random)),

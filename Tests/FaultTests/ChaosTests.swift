@@ -34,7 +34,7 @@ private func setting(_ name: String) -> UInt64? {
                         let place = ChaosPlace(fleet: fleet, proxy: proxy, requester: requester)
                         try await withThrowingTaskGroup(of: Void.self) { group in
                             group.addTask { try await place.keepWorker() }
-                            group.addTask { try await place.run(ChaosPlan(seed: seed), until: end) }
+                            group.addTask { try await place.run(ChaosPlan(seed: seed, scale: faultScale), until: end) }
                             // Whoever fails ends the other; the steps end the worker.
                             try await group.waitForAll()
                         }
@@ -88,7 +88,7 @@ private final class ChaosPlace: Sendable {
     func keepWorker() async throws {
         guard case .unix(let path) = proxy.endpoint.address else { return }
         while !state.withLock(\.isEnding) {
-            try await fleet.worker("w1", ["--redis", "unix://\(path)", "--concurrency", "10"]) { pid in
+            try await fleet.worker("w1", ["--redis", "unix://\(path)", "--concurrency", "\(10 * faultScale)"]) { pid in
                 state.withLock { ($0.worker, $0.wasKilled) = (pid, false) }
                 while isRunning(pid), !state.withLock(\.isEnding) {
                     try await Task.sleep(for: .milliseconds(20))  // somebody else's process has no event for us
