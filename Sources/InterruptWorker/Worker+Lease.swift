@@ -2,6 +2,13 @@ import InterruptCore
 import Logging
 import Synchronization
 
+/// A run that was claimed.
+struct RunClaim {
+    let offer: RunOffer
+    /// The fence that stood when the claim was sent.
+    let fence: BootTime?
+}
+
 /// The worker's signs of life, what it may run because of them, and what becomes of runs whose workers give none.
 extension Worker {
     /// Sends heartbeats until the task is cancelled.
@@ -54,15 +61,24 @@ extension Worker {
 
     /// The fence of a leased run that is about to start; `nil` when another worker may have taken it over by now.
     ///
-    /// A claim is worth something until the fence that stood when it was sent. A heartbeat that was answered meanwhile may
-    /// have come after the run was taken over: only one that is sent from now on would tell.
-    func makeFence(for run: RunID, claimedBefore claim: BootTime?) async -> RunFence? {
-        var instant = claim.flatMap { $0 > .now ? $0 : nil }
-        if instant == nil, await renewLease() { instant = state.withLock { $0.lease.fence(after: .now) } }
+    /// A claim is worth something until the fence that stood when it was sent. A heartbeat does not make it worth more: the
+    /// run may have been taken over before, and only the first heartbeat after that is told. So it is claimed again.
+    func makeFence(for claim: RunClaim) async -> RunFence? {
+        var instant = claim.fence.flatMap { $0 > .now ? $0 : nil }
+        if instant == nil, await renewLease() {
+            let renewed = state.withLock { $0.lease.fence }
+            if await isStillOurs(claim.offer) { instant = renewed.flatMap { $0 > .now ? $0 : nil } }
+        }
         guard let instant else { return nil }
         let fence = RunFence(at: instant)
-        state.withLock { $0.live[run]?.fence = fence }
+        state.withLock { $0.live[claim.offer.run]?.fence = fence }
         return fence
+    }
+
+    /// What lay in mailboxes meanwhile is on record by this, and found there.
+    private func isStillOurs(_ offer: RunOffer) async -> Bool {
+        if case .started = try? await transport.start(offer, gracePeriod: gracePeriod) { return true }
+        return false  // gone, or out of reach: not known to be
     }
 
     /// Looks how other workers are, takes over what may be taken over of the silent ones, and has offered what is to be tried

@@ -82,7 +82,7 @@ extension Worker {
                 switch try await transport.start(offer, gracePeriod: gracePeriod) {
                 case .gone: return
                 case .started(let order, let pending):
-                    return await execute(order, pending: pending, claimedBefore: fence)
+                    return await execute(order, pending: pending, RunClaim(offer: offer, fence: fence))
                 }
             } catch .unavailable where !isHurried() {
                 // Unknown whether it was claimed: asking again is safe, the claim is this instance's own.

@@ -5,7 +5,7 @@ import Synchronization
 /// One run, from its claim to its recorded end.
 extension Worker {
     /// - Parameter claim: the worker's fence when the run's claim was sent.
-    func execute(_ order: RunOrder, pending: [InterruptSignal], claimedBefore claim: BootTime?) async {
+    func execute(_ order: RunOrder, pending: [InterruptSignal], _ claim: RunClaim) async {
         let receipts = Receipts(
             order: order,
             instance: configuration.description.instance,
@@ -16,7 +16,7 @@ extension Worker {
             isHurried: isHurried
         )
         async let isWritten: Void = receipts.write()
-        receipts.finish(await execute(order, pending: pending, receipts, claimedBefore: claim))
+        receipts.finish(await execute(order, pending: pending, receipts, claim))
         await isWritten
         if order.retries > 0 { retried.signal() }
     }
@@ -25,7 +25,7 @@ extension Worker {
         _ order: RunOrder,
         pending: [InterruptSignal],
         _ receipts: Receipts<Transport>,
-        claimedBefore claim: BootTime?
+        _ claim: RunClaim
     ) async -> RunEnding? {
         await withDetachedInterruptScope(
             run: order.run,
@@ -68,8 +68,8 @@ extension Worker {
                     scope,
                     receipts,
                     pause,
+                    claim,
                     lastCall: lastCall,
-                    claimedBefore: claim,
                     deliver: deliver
                 )
                 transport.unwatch(order.run)
@@ -114,8 +114,8 @@ extension Worker {
         _ scope: InterruptScope,
         _ receipts: Receipts<Transport>,
         _ pause: PauseSwitch?,
+        _ claim: RunClaim,
         lastCall: Wakeup,
-        claimedBefore claim: BootTime?,
         deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void
     ) async -> RunEnding? {
         // What was asked before the start means that it does not start, whatever the stage.
@@ -132,7 +132,7 @@ extension Worker {
         case .command:
             var fence: RunFence?
             if order.isLeased {
-                fence = await makeFence(for: order.run, claimedBefore: claim)
+                fence = await makeFence(for: claim)
                 if fence == nil { return .fenced }
             }
             return await spawn(order, scope, receipts, pause ?? PauseSwitch(), fence, lastCall: lastCall)

@@ -37,6 +37,25 @@ import Testing
         #expect(test.events.all.pids.count == 1)
     }
 
+    @Test func `a leased run that is taken over while it is being claimed does not begin, though a heartbeat is heard`()
+        async throws
+    {
+        let test = try WorkerUnderTest(gated: true)
+        // At the time of the claim none was heard, so that it has no fence.
+        test.transport.faults.withLock { $0.unavailable = ["heartbeat": 1] }
+        let run = try test.submit("true", retries: 1)
+        try await test.run {
+            await test.transport.gateReached.wait()
+            try await test.transport.base.end(run, as: RunEnding(state: .lost))
+            test.transport.gate?.signal()
+            await test.transport.gateReached.wait()  // it is claimed again
+            test.transport.gate?.signal()
+            await test.events.waitForEnds(1)
+        }
+        #expect(test.events.all.pids.isEmpty)
+        #expect(try test.record(run).ending?.state == .lost)
+    }
+
     @Test func `a run whose claim is refused goes back to its queue, and runs when it is offered again`() async throws {
         let test = try WorkerUnderTest(slots: 1)
         test.transport.faults.withLock { $0.refused = ["start": 2] }

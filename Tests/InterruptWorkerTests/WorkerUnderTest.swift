@@ -67,9 +67,10 @@ struct WorkerUnderTest: Sendable {
         timeout: Duration? = nil,
         chargesPausedTime: Bool = false,
         limits: RunLimits = RunLimits(),
-        hooks: RunHooks = RunHooks()
+        hooks: RunHooks = RunHooks(),
+        retries: Int = 0
     ) throws -> RunID {
-        let order = RunOrder(
+        var order = RunOrder(
             run: .random(),
             job: try Name("job"),
             queue: try Name("q"),
@@ -79,6 +80,7 @@ struct WorkerUnderTest: Sendable {
             limits: limits,
             hooks: hooks
         )
+        order.retries = retries
         transport.base.submit(order)
         return order.run
     }

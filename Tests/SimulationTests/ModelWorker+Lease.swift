@@ -33,9 +33,22 @@ extension ModelWorker {
     }
 
     /// The fence of a leased run that is about to begin; answers `nil` when another worker may have it by now.
-    func makeFence(claimedBefore claim: VirtualInstant?, _ done: @escaping (VirtualInstant?) -> Void) {
+    func makeFence(
+        _ offer: RunOffer,
+        claimedBefore claim: VirtualInstant?,
+        _ done: @escaping (VirtualInstant?) -> Void
+    ) {
         if let claim, claim > world.now { return done(claim) }
-        renewLease { [self] isHeard in done(isHeard ? lease.fence(after: world.now) : nil) }
+        renewLease { [self] isHeard in
+            guard isHeard, let renewed = lease.fence else { return done(nil) }
+            let start = ModelServer.Script.start(offer, worker: name.description, instance: instance)
+            commands.send("a claim", [.script(start)]) { [self] result in
+                guard case .success(let replies) = result, replies[0].array?.first?.text == "started" else {
+                    return done(nil)
+                }
+                done(renewed > world.now ? renewed : nil)
+            }
+        }
     }
 
     func survey() {

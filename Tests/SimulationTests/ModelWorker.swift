@@ -199,7 +199,7 @@ final class ModelWorker {
         runs[order.run] = run
         checker.watch(order) { [weak run] signal, way in run?.receive(signal, way) }
         guard record.retries > 0 else { return run.begin() }
-        makeFence(claimedBefore: claim) { [self] fence in
+        makeFence(offer, claimedBefore: claim) { [self] fence in
             if hasCrashed { return }
             fence.map { run.begin(until: $0) } ?? run.fail()
         }

@@ -11,19 +11,27 @@ import Testing
         ProcessInfo.processInfo.environment[name].flatMap { UInt64($0) }
     }
 
-    @Test func `keep what is promised in every schedule of faults`() {
+    @Test func `keep what is promised in every schedule of faults`() async {
         if let seed = Self.seed { return replay(seed) }
         let first = UInt64.random(in: 0 ... .max >> 16)
         print("schedules \(first) to \(first + Self.count - 1)")
-        var steps = 0
-        for seed in first..<(first + Self.count) {
-            let schedule = Schedule(seed: seed)
-            let broken = schedule.run()
-            steps += schedule.world.steps
-            if let first = broken.first {
-                Issue.record("INTERRUPT_SIMULATION_SEED=\(seed): \(first)")
-                break
+        let cores = ProcessInfo.processInfo.activeProcessorCount
+        let steps = await withTaskGroup(of: Int.self) { group in
+            for core in 0..<UInt64(cores) {
+                group.addTask {
+                    var steps = 0
+                    for seed in stride(from: first + core, to: first + Self.count, by: cores) {
+                        let schedule = Schedule(seed: seed)
+                        if let broken = schedule.run().first {
+                            Issue.record("INTERRUPT_SIMULATION_SEED=\(seed): \(broken)")
+                            break
+                        }
+                        steps += schedule.world.steps
+                    }
+                    return steps
+                }
             }
+            return await group.reduce(0, +)
         }
         #expect(steps > Int(Self.count) * 20, "nothing happens in these schedules")
     }
