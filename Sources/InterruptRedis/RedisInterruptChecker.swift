@@ -9,7 +9,8 @@ public import Logging
 public final class RedisInterruptChecker: Sendable {
     /// How the checker looks for interrupts.
     public struct Configuration: Sendable {
-        /// The time between two polls, plus or minus a tenth. 1 s, so that a lost push costs about a second.
+        /// The time between two polls, plus or minus a tenth, and an eighth more right after a connect. 1 s, so that a lost
+        /// push costs about a second.
         public var pollInterval: Duration = .seconds(1)
         /// The time within which the checker's own message must come back through its channel. 3 s: a half-open link
         /// is noticed long before the kernel notices it.

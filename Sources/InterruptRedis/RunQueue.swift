@@ -204,29 +204,31 @@ final class RunQueue: Sendable {
     /// it start some of that after all, the start script lets each run start once.
     func takeBack(from holder: Name) async throws(TransportError) {
         do throws(RedisError) {
-            for queue in queues {
-                let pending = try await interrupts.commands.send(
-                    RedisCommand(
-                        "XPENDING",
-                        [.init(keys.queue(queue)), .init(RedisKeys.consumerGroup), "-", "+", "100"]
-                            + [.init(holder.description)]
-                    )
-                )
-                for entry in (pending.array ?? []).compactMap({ $0.array?.first?.text }) {
-                    let found = try await interrupts.commands.send(
-                        RedisCommand("XRANGE", .init(keys.queue(queue)), .init(entry), .init(entry))
-                    )
-                    let run = found.array?.first.flatMap { RunOffer(queue: queue, entry: $0)?.run.rawValue } ?? ""
-                    _ = try await interrupts.evaluate(
-                        RedisScripts.giveBack,
-                        [.init(queue.description), .init(run), .init(entry)]
-                    )
-                }
-            }
+            for queue in queues { while try await takeBack(100, from: holder, in: queue) == 100 {} }
         } catch {
             if error.replyPrefix == "NOGROUP" { return }  // flushed: nothing is pending
             throw TransportError(error)
         }
+    }
+
+    /// Answers how many it were.
+    private func takeBack(_ limit: Int, from holder: Name, in queue: Name) async throws(RedisError) -> Int {
+        let arguments: [RedisArgument] = [
+            .init(keys.queue(queue)), .init(RedisKeys.consumerGroup), "-", "+", .init(limit), .init(holder.description),
+        ]
+        let pending = try await interrupts.commands.send(RedisCommand("XPENDING", arguments))
+        let entries = (pending.array ?? []).compactMap { $0.array?.first?.text }
+        for entry in entries {
+            let found = try await interrupts.commands.send(
+                RedisCommand("XRANGE", .init(keys.queue(queue)), .init(entry), .init(entry))
+            )
+            let run = found.array?.first.flatMap { RunOffer(queue: queue, entry: $0)?.run.rawValue } ?? ""
+            _ = try await interrupts.evaluate(
+                RedisScripts.giveBack,
+                [.init(queue.description), .init(run), .init(entry)]
+            )
+        }
+        return entries.count
     }
 
     /// Returns offers that this worker will not start to the end of their queues.

@@ -28,13 +28,17 @@ import Testing
     @Test func `lets anyone have after some seconds what was offered to it and is not started`() async throws {
         func leavePending(_ scene: Scene) async throws {
             let earlier = try await ScriptWorker(scene, "w1", instance: "i1")
-            try await scene.submit("j")
-            #expect(try await earlier.offers().count == 1)
+            for index in 0..<101 { try await scene.submit("j\(index)") }
+            #expect(try await earlier.offers().count == 101)
         }
         // As a worker without a free slot, it asks for nothing.
         try await withWatching(prepare: leavePending) { watching in
             let other = try await ScriptWorker(watching.scene, "w2", instance: "i2")
-            try await watching.scene.until { try await other.startAll().count == 1 }
+            var started = 0
+            try await watching.scene.until {
+                started += try await other.startAll().count
+                return started == 101
+            }
         }
     }
 

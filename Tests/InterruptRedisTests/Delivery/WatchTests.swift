@@ -50,7 +50,7 @@ import Testing
         try await withWatching(ways: [way], redis: ["--rename-command", "HELLO", ""]) { watching in
             await #expect(throws: RedisError.self) { try await watching.scene.command("HELLO", "3") }
             let (run, deliveries) = try await watching.run("j")
-            try await watching.isReady(tracking: way == .tracked ? 1 : nil)
+            try await watching.isReady(tracking: way == .tracked ? 5 : nil)
             _ = try await watching.scene.interrupt(run, InterruptSignal())
             #expect(await deliveries.first()?.way == way)
         }
