@@ -30,7 +30,9 @@ struct InterruptControl: AsyncParsableCommand {
             ),
             CommandGroup(
                 name: "Look",
-                subcommands: [Status.self, List.self, Logs.self, Watch.self, History.self, Workers.self]
+                subcommands: [
+                    Status.self, List.self, Logs.self, Watch.self, History.self, Workers.self, Doctor.self,
+                ]
             ),
         ]
     )

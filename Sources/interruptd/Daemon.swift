@@ -188,16 +188,12 @@ struct Daemon {
         }
         defer { connection.close() }
         // A role that may not ask, or a connection that is lost again: nothing is known then.
-        if let info = try? await connection.send(RedisCommand("INFO")) { warnIfNotDurable(info.text ?? "") }
-    }
-
-    /// Says aloud when the record would not survive the server.
-    private func warnIfNotDurable(_ info: String) {
-        if info.contains("aof_enabled:0") {
-            logger.warning("not durable: this Redis has no append-only file; a restart of it loses requests")
-        }
-        if info.contains("maxmemory_policy:"), !info.contains("maxmemory_policy:noeviction") {
-            logger.warning("not durable: this Redis may evict keys; set maxmemory-policy noeviction")
+        guard let info = try? await connection.send(RedisCommand("INFO")) else { return }
+        for finding in ServerHealth(info: info.text ?? "").findings where finding.grade != .ok {
+            logger.warning(
+                "\(finding.text.escapedForDisplay(limit: 200))",
+                metadata: finding.remedy.map { ["hint": "\($0)"] } ?? [:]
+            )
         }
     }
 }

@@ -79,7 +79,7 @@ import Testing
                     ["status"], ["status", "r"], ["status", "e"], ["list", "--all"], ["list", "-o", "json"],
                     ["history"],
                     ["history", "r"], ["history", "-o", "json"], ["workers"], ["logs", "e"], ["wait", "e"],
-                    ["cancel", "r", "--no-wait"], ["watch", "e"],
+                    ["cancel", "r", "--no-wait"], ["watch", "e"], ["doctor"],
                 ]
                 for call in calls {
                     let result = try await control(namespace.redis, call)

@@ -33,6 +33,17 @@ import Testing
         }
     }
 
+    @Test func `run says that too few replicas have the job, and follows it all the same`() async throws {
+        try await withWorker { control, _, worker async throws in
+            async let attached = control("run", "--id", "j", "--durability", "replicas:1", "--", "x")
+            let order = try await firstOrder(worker)
+            try await worker.transport.end(order.run, as: RunEnding(state: .failed, exitCode: 7))
+            let result = try await attached
+            #expect(result.status == 7)
+            #expect(result.error.hasSuffix("warning: job 'j' is queued, but stored on 0 of 1 replicas\n"), "\(result)")
+        }
+    }
+
     @Test func `what Redis has dropped before it was read is counted, in one line`() async throws {
         try await withWorker { control, redis, worker async throws in
             _ = try await control("submit", "--id", "nightly", "--", "x")

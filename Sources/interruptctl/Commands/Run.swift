@@ -29,9 +29,12 @@ struct Run: AsyncParsableCommand {
             let submission = try job.submission(command: RawArguments.ofProcess.command ?? [])
             let session = try await Session.open(connection)
             let status = try await session.withOccurrences(tick: .milliseconds(500)) { occurrences -> Int32 in
-                let (result, _) = try await session.submit(submission)
+                let (result, replication) = try await session.submit(submission, job.durability)
                 switch result {
                 case .queued(let run):
+                    if let replication, replication.isShort {
+                        StandardStreams.error("warning: job '\(submission.job)' is queued, but \(replication.text)")
+                    }
                     return try await AttachedRun(session: session, run: run, display: display).follow(occurrences)
                 case .live(let run) where job.unique:
                     StandardStreams.out(display.screen.shown(run.rawValue))

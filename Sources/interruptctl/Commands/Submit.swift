@@ -18,15 +18,12 @@ struct Submit: AsyncParsableCommand {
     @OptionGroup var job: SubmitOptions
     @OptionGroup var display: DisplayOptions
 
-    @Option("Queued means on this many replicas too, such as replicas:1.", "replicas:n", Durability.init)
-    var durability: Durability?
-
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
         let submission = try job.submission(command: RawArguments.ofProcess.command ?? [])
         let session = try await Session.open(connection)
-        let (result, replication) = try await session.submit(submission, durability)
+        let (result, replication) = try await session.submit(submission, job.durability)
         switch result {
         case .queued(let run):
             let text = display.isJSON ? Self.json(submission.job, run, .queued) : submission.job.description
@@ -57,7 +54,7 @@ extension Session {
     /// Submits; idempotent by the run id, so an unknown outcome is asked for again.
     func submit(
         _ submission: Submission,
-        _ durability: Durability? = nil
+        _ durability: Durability?
     ) async throws(CommandFailure) -> (SubmissionResult, Replication?) {
         if submission.signatureLifetime != nil, signingKey == nil {
             throw CommandFailure(

@@ -52,6 +52,9 @@ struct SubmitOptions: ParsableArguments {
     )
     var signValidFor: Duration?
 
+    @Option("Queued means on this many replicas too, such as replicas:1.", "replicas:n", Durability.init)
+    var durability: Durability?
+
     @OptionGroup var limits: LimitOptions
     @OptionGroup var handler: HandlerOptions
 

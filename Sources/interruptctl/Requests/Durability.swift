@@ -19,8 +19,6 @@ struct Durability: Hashable {
         replicas = count
     }
 
-    static let noFile = "warning: not durable: this Redis has no append-only file; a restart of it loses requests"
-
     /// How many replicas have what this connection has written. A connection that breaks now has proved none.
     func replication(over connection: RedisConnection) async -> Replication {
         let stored = try? await connection.replicas(replicas, within: Self.limit)  // no answer is no proof
@@ -68,6 +66,6 @@ extension Session {
     func prepare(_ durability: Durability?) async throws(CommandFailure) {
         if durability == nil { return }
         let keepsFile = try await asking { () async throws(RedisError) in try await connection.keepsFile() }
-        if !keepsFile { StandardStreams.error(Durability.noFile) }
+        if !keepsFile { StandardStreams.error("warning: \(ServerHealth.noFile)") }
     }
 }
