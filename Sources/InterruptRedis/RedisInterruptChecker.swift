@@ -272,7 +272,8 @@ public final class RedisInterruptChecker: Sendable {
         while !Task.isCancelled {
             // A subscription that was just made has just proved itself.
             let begin = board.subscription.map { max($0.since, last) } ?? .now
-            try? await Task.sleep(until: begin + configuration.probeInterval, clock: .continuous)  // cancelled: it ends
+            // The time that the probe before has to come back, too. Cancelled: the loop ends.
+            try? await Task.sleep(until: begin + configuration.probeInterval, clock: .continuous)
             guard let since = board.subscription?.since, since <= begin, !Task.isCancelled else { continue }
             last = .now
             count += 1

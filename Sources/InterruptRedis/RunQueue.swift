@@ -1,4 +1,5 @@
 import InterruptCore
+import Logging
 import Synchronization
 
 /// The queues of a worker, on a connection of its own: one that blocks carries nothing else.
@@ -90,8 +91,14 @@ final class RunQueue: Sendable {
             await connected.wait()
             var isDone = false
             while !isDone, !Task.isCancelled {
-                try? await Task.sleep(for: Self.wait + .seconds(1))  // cancelled: it ends
-                isDone = (try? await takeBack(from: worker)) != nil  // Redis is away: later
+                // Until the server has answered what waited on the connection before. Cancelled: it ends.
+                try? await Task.sleep(for: Self.wait + .seconds(1))
+                do throws(TransportError) {
+                    try await takeBack(from: worker)
+                    isDone = true
+                } catch {
+                    client.log.logger.debug("missed offers are not returned yet", metadata: ["why": "\(error)"])
+                }
             }
         }
     }

@@ -31,6 +31,9 @@ package struct ServerHealth: Sendable {
         fields = Dictionary(pairs) { first, _ in first }
     }
 
+    /// Whether there is an append-only file, as far as the server says so.
+    package var keepsFile: Bool { number("aof_enabled") != 0 }
+
     /// In the order in which they are of interest.
     package var findings: [Finding] { [version, role, file, disk, eviction, room].compactMap { $0 } }
 
@@ -67,11 +70,8 @@ package struct ServerHealth: Sendable {
     }
 
     private var file: Finding? {
-        switch number("aof_enabled") {
-        case nil: nil
-        case 0: Finding(.warning, "file", Self.noFile, remedy: "set appendonly yes")
-        default: Finding(.ok, "file", "it has an append-only file")
-        }
+        if !keepsFile { return Finding(.warning, "file", Self.noFile, remedy: "set appendonly yes") }
+        return fields["aof_enabled"].map { _ in Finding(.ok, "file", "it has an append-only file") }
     }
 
     private var disk: Finding? {

@@ -4,7 +4,7 @@ import Synchronization
 
 /// One run, from its claim to its recorded end.
 extension Worker {
-    /// - Parameter claim: the worker's fence when the run's claim was sent.
+    /// - Parameter claim: how it became this worker's.
     func execute(_ order: RunOrder, pending: [InterruptSignal], _ claim: RunClaim) async {
         let receipts = Receipts(
             order: order,

@@ -32,7 +32,7 @@ import Testing
             }
             try await Task.sleep(for: .milliseconds(700))  // in the middle of them
             try clock.jump(by: .seconds(3_600))
-            try await Task.sleep(for: .milliseconds(900))  // some are due in that hour, others in the next one
+            try await Task.sleep(for: .milliseconds(900))  // the clock is an hour ahead as long as that
             try clock.jump(by: .seconds(-3_600))
             try await fleet.ended(Array(runs.keys))
             let records = try await fleet.records(of: Array(runs.keys))

@@ -56,7 +56,7 @@ extension ControlConnection {
     fileprivate func keepsFile() async throws(RedisError) -> Bool {
         let replies = try await send([RedisCommand("INFO", "persistence"), RedisCommand("WAIT", "0", "1")])
         if let text = replies[1].errorText { throw RedisError.fromReply(text) }
-        return replies[0].text.map { !$0.contains("aof_enabled:0") } ?? true
+        return ServerHealth(info: replies[0].text ?? "").keepsFile
     }
 }
 
