@@ -90,10 +90,11 @@ static void kill_run(struct run *run) {
 }
 
 static void watch_run(struct run *run) {
-    // The guard keeps a supervisor's socket only to say that it was lost.
-    if (run->is_over || run->supervisor) return;
+    // The guard keeps a supervisor's socket only to say that it was lost. A run that did not begin is over; a supervisor
+    // then waits until the worker has heard of that.
+    if (run->supervisor || (run->is_over && !place.is_supervisor)) return;
     if (events_watch(run->control, EPOLLIN, run->number, CONTROL)
-        && events_watch(run->started, EPOLLIN, run->number, STARTED)) return;
+        && (run->is_over || events_watch(run->started, EPOLLIN, run->number, STARTED))) return;
     run_told(run);  // the worker ends what it cannot hear of
     kill_run(run);
 }

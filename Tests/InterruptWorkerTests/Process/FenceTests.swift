@@ -60,6 +60,25 @@ import Testing
         #expect(left.isEmpty)
     }
 
+    @Test func `that lets nothing start leaves no supervisor behind`() async throws {
+        let script = "guard=$(awk '/^PPid/ { print $2 }' /proc/$PPID/status); echo n=$(wc -w < /proc/$guard/task/$guard/children)"
+        var job = try JobUnderTest(bash: script)
+        job.usesCgroups = false
+        let (runner, order, seen) = (job.runner, job.order, job.seen)
+        for _ in 0..<3 {
+            var late = order
+            late.run = .random()
+            let ending = await withInterruptScope(run: late.run) { [late] scope in
+                await runner.run(late, scope: scope, fence: RunFence(at: .now)) { _ in }
+            }
+            #expect(ending?.state == .lost)
+        }
+        _ = await withInterruptScope(run: order.run) { scope in
+            await runner.run(order, scope: scope) { seen.take($0) }
+        }
+        #expect(numbers(after: "n", in: seen.text()) == [1])
+    }
+
     @Test(arguments: Hold.allCases)
     func `leaves an interrupt that came before it what it is`(hold: Hold) async throws {
         let fence = RunFence(at: .now.advanced(by: .seconds(60)))
