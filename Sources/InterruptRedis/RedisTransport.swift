@@ -180,7 +180,9 @@ public final class RedisTransport: InterruptTransport {
             return .gone
         case "replaced": throw .replaced
         case "started" where parts.count == 4:
-            guard let record = RunRecord(reply: parts[1]), var order = record.order(environment: parts[2]) else {
+            guard let record = RunRecord(reply: parts[1]), record.run == offer.run,
+                var order = record.order(environment: parts[2])
+            else {
                 // It is claimed, and nobody can run it.
                 try await end(offer.run, as: RunEnding(state: .failed, error: "the run's record is broken"))
                 return .gone

@@ -189,7 +189,8 @@ public struct RunRecord: Hashable, Sendable {
 
     /// What a worker needs to run it; `nil` when a field that it needs is broken.
     func order(environment: RESPValue?) -> RunOrder? {
-        guard let job = try? Name(job), let queue = try? Name(queue), let work else {
+        // Files are named after the run, too.
+        guard (try? Name(run.rawValue)) != nil, let job = try? Name(job), let queue = try? Name(queue), let work else {
             return nil  // a record that no submit script wrote
         }
         var variables: [String: [UInt8]] = [:]

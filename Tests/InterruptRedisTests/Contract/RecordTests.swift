@@ -69,6 +69,10 @@ import Testing
         #expect(try #require(read([("run", "r"), ("job", "j"), ("queue", "q")])).order(environment: nil) == nil)
         let nameless = try #require(read([("run", "r"), ("job", "j"), ("queue", "q"), ("handler", "a b")]))
         #expect(nameless.order(environment: nil) == nil)
+        for run in ["../r", String(repeating: "r", count: 70_000)] {
+            let odd = try #require(read([("run", run), ("job", "j"), ("queue", "q"), ("command", "x")]))
+            #expect(odd.order(environment: nil) == nil)
+        }
         let odd = try #require(read([("run", "r"), ("job", "not a name"), ("queue", "q"), ("command", "x")]))
         #expect(odd.order(environment: nil) == nil)
     }

@@ -42,6 +42,18 @@ import Testing
         }
     }
 
+    @Test func `fails a run whose record is about another one`() async throws {
+        try await withWatching { watching in
+            let run = try await watching.scene.submit("j")
+            try await watching.scene.command("HSET", "interrupt/run/\(run)", "run", "another")
+            let offer = try #require(try await watching.transport.offers(limit: 1).first)
+            let result = try await watching.transport.start(offer, gracePeriod: .seconds(10))
+            if case .started = result { Issue.record("it is started") }
+            #expect(try await watching.scene.command("HGET", "interrupt/run/\(run)", "state").text == "failed")
+            #expect(try await watching.scene.command("EXISTS", "interrupt/run/another").integer == 0)
+        }
+    }
+
     @Test func `offers at most what was asked for, the first queue first`() async throws {
         try await withWatching(queues: ["urgent", "default"]) { watching in
             for queue in ["default", "urgent"] {
