@@ -146,7 +146,7 @@ public final class RedisInterruptChecker: Sendable {
             // Before it is decided what to read: a new connection makes everything due, and one reading is enough.
             let present = try? await client.numbered().number  // none in time: what is due counts as a failed read
             if let present, present != last {
-                board.commandsReconnected()
+                board.commandsReconnected(pollInterval: configuration.pollInterval)
                 last = present
             }
             // Where polling is switched off, a poll that nobody is told of would only hide what it has read.

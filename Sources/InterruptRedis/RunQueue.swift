@@ -87,18 +87,22 @@ final class RunQueue: Sendable {
     /// A server that has not noticed that a connection is lost still gives it what comes, for as long as that waits there; and
     /// there may be more than this worker has slots for. What it does not start within that time goes back, for anyone.
     private func returnUnclaimed() async {
+        var lastDone: UInt64?
         while !Task.isCancelled {
-            await connected.wait()
-            var isDone = false
-            while !isDone, !Task.isCancelled {
-                // Until the server has answered what waited on the connection before. Cancelled: it ends.
-                try? await Task.sleep(for: Self.wait + .seconds(1))
-                do throws(TransportError) {
-                    try await takeBack(from: worker)
-                    isDone = true
-                } catch {
-                    client.log.logger.debug("missed offers are not returned yet", metadata: ["why": "\(error)"])
-                }
+            guard let number = try? await client.numbered().number else { continue }  // none in time: waits again
+            if number == lastDone {
+                await connected.wait()
+                continue
+            }
+            // Until the server has answered what waited on the connection before. Cancelled: it ends.
+            try? await Task.sleep(for: Self.wait + .seconds(1))
+            // A connection that was made meanwhile begins that anew.
+            guard (try? await client.numbered().number) == number else { continue }
+            do throws(TransportError) {
+                try await takeBack(from: worker)
+                lastDone = number
+            } catch {
+                client.log.logger.debug("missed offers are not returned yet", metadata: ["why": "\(error)"])
             }
         }
     }

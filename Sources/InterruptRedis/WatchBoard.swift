@@ -207,9 +207,10 @@ final class WatchBoard: Sendable {
     }
 
     /// The connection that reads was made anew.
-    func commandsReconnected() {
+    func commandsReconnected(pollInterval: Duration) {
         let wakes = state.withLock { state in
-            state.list.commandsReconnected(isSubscribed: state.subscriberID != nil, now: .now)
+            let isSubscribed = state.subscriberID != nil
+            return state.list.commandsReconnected(isSubscribed: isSubscribed, pollInterval: pollInterval, now: .now)
         }
         if wakes { wakeup.signal() }
     }

@@ -42,8 +42,9 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
     static var batchInterval: Duration { .milliseconds(20) }
     /// The time after which a failed read is due again; doubled with each further failure in a row.
     static var shortestRetry: Duration { .milliseconds(50) }
-    /// How long a new connection waits for the subscription, so that one reading follows both.
-    static var subscriptionPatience: Duration { .milliseconds(250) }
+    /// How long a new connection waits for the subscription at most, so that one reading follows both: of many that come
+    /// back at once, nobody reads twice in the first second.
+    static var longestPatience: Duration { .seconds(1) }
     /// The most that this comes to. 1 s: a server that only says that it is loading is not asked more often.
     static var longestRetry: Duration { .seconds(1) }
     /// A key with a malformed value is read at every this many polls only: it may be huge.
@@ -59,6 +60,8 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
     private var nextPoll: Instant
     private var polls = 0
     private var areCommandsNew = false
+    /// Whether a new connection may wait for the subscription: once for each reading.
+    private var isPatient = true
     private var failuresInARow = 0
 
     init(keys: RedisKeys, always targets: [InterruptTarget], now: Instant) {
@@ -123,13 +126,16 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
     }
 
     /// The connection that reads was made anew: everything is read, and what tracks the keys is set up, as soon as there is
-    /// a subscription, or without one a little later.
-    mutating func commandsReconnected(isSubscribed: Bool, now: Instant) -> Bool {
+    /// a subscription, and without one no later than a poll would. Where connections are lost again before anything was
+    /// read on them, the next one is not kept waiting.
+    mutating func commandsReconnected(isSubscribed: Bool, pollInterval: Duration, now: Instant) -> Bool {
         areCommandsNew = true
-        if isSubscribed { return everythingChanged(.reconnect, now: now) }
-        let due = now.advanced(by: Self.subscriptionPatience)
-        // A poll that is due would only come before it.
+        if isSubscribed || !isPatient { return everythingChanged(.reconnect, now: now) }
+        isPatient = false
+        let due = now.advanced(by: min(Self.longestPatience, pollInterval))
+        // A poll that is due, or a failed read, would only come before it.
         nextPoll = max(nextPoll, due)
+        dirtyDue = nil
         return everythingChanged(.reconnect, now: due)
     }
 
@@ -186,6 +192,7 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
     /// The read was answered as a whole.
     mutating func readSucceeded() {
         failuresInARow = 0
+        isPatient = true
     }
 
     /// A value that was read: its role when it is new, `nil` when it is unchanged or no longer watched, or when it is gone

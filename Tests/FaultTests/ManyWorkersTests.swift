@@ -40,6 +40,8 @@ import Testing
                     }
                     defer { group.cancelAll() }
                     try await eventually("all are watching") { try await watchers(redis) == names.count }
+                    // Each reads and tracks its own flag and its queue's, and the one for all.
+                    try await eventually("all have read") { try await trackedKeys(redis) == 2 * names.count + 1 }
                     try await proxy.refuseConnections()
                     try await redis.restart()
                     // Long enough for their attempts to have grown rare.
@@ -66,13 +68,14 @@ import Testing
         }
         let begins = clients.compactMap(\.first?.at).sorted()
         let counts = clients.map { commands in commands.count { $0.at < commands[0].at + 1 } }
+        let busyCount = counts.count { $0 > 5 }
         let busiest = begins.map { begin in begins.count { (begin..<begin + 0.1).contains($0) } }.max() ?? 0
         let refused = heard.count { $0.words.contains("max number of clients") }
         let mean = Double(counts.reduce(0, +)) / Double(max(1, counts.count))
         print(
             """
             200 workers: \(clients.count) connections, all watching after \(time); at most \(busiest) in a tenth of a \
-            second; in its first second a connection sends \(mean) commands, \(counts.count { $0 > 5 }) of them more than 5, at \
+            second; in its first second a connection sends \(mean) commands, \(busyCount) of them more than 5, at \
             most \(counts.max() ?? 0)
             """
         )
@@ -81,13 +84,18 @@ import Testing
         // Two seconds on a machine of its own. All of them are in one process here, and others may be building.
         #expect(time < .seconds(10))
         #expect(busiest < 200, "spread by chance, not all at once")
-        // A name, where the keys are, and three or four more. Who is late, because others are building, asks again.
-        #expect(mean <= 5.5)
+        // A name, where the keys are, and two or three more. Who is late, because others are building, may ask again.
+        #expect(mean <= 5 && busyCount < 10)
     }
 
     private func watchers(_ redis: TestRedis) async throws -> Int {
         let reply = try await redis.command("PUBSUB", "NUMSUB", "interrupt:signals")
         return Int(reply.array?.last?.integer ?? 0)
+    }
+
+    private func trackedKeys(_ redis: TestRedis) async throws -> Int? {
+        let lines = try await redis.command("INFO", "stats").text?.split(whereSeparator: \.isNewline) ?? []
+        return lines.first { $0.hasPrefix("tracking_total_keys:") }.flatMap { Int($0.dropFirst(20)) }
     }
 
     private func transport(_ name: Name, _ endpoint: RedisEndpoint) throws -> RedisTransport {

@@ -61,7 +61,9 @@ final class ModelChecker {
 
     func commandsReconnected() {
         subscriber.hurry()
-        if list.commandsReconnected(isSubscribed: subscriberID != nil, now: world.now) { look() }
+        let isSubscribed = subscriberID != nil
+        let isNews = list.commandsReconnected(isSubscribed: isSubscribed, pollInterval: pollInterval, now: world.now)
+        if isNews { look() }
     }
 
     // MARK: The subscription

@@ -132,23 +132,40 @@ private struct Tick: InstantProtocol {
         #expect(list.step(now: .at(500), pollInterval: interval) == .read(.init(keys: all, way: .reconnect)))
     }
 
-    @Test func `a new connection waits for the subscription a little, also with a poll`() throws {
+    @Test(arguments: [(200, 200), (1_000, 1_000), (60_000, 1_000)])
+    func `a new connection waits a poll for the subscription, a second at most`(poll: Int, patience: Int) throws {
         let all = ["interrupt/request/r1", "interrupt:all", "interrupt:j"]
         let reading = List.Step.read(.init(keys: all, way: .reconnect))
+        let interval = Duration.milliseconds(poll)
         for now in [500, 1_500] {
             var list = try list(watching: [try order("r1")])
-            _ = list.commandsReconnected(isSubscribed: false, now: .at(now))
-            #expect(list.step(now: .at(now + 100), pollInterval: interval) == .wait(until: .at(now + 250)))
+            _ = list.commandsReconnected(isSubscribed: false, pollInterval: interval, now: .at(now))
+            #expect(list.step(now: .at(now + 100), pollInterval: interval) == .wait(until: .at(now + patience)))
             var late = list
-            #expect(late.step(now: .at(now + 250), pollInterval: interval) == reading)
+            #expect(late.step(now: .at(now + patience), pollInterval: interval) == reading)
             #expect(list.reconnected(now: .at(now + 100)) == true)
             #expect(list.step(now: .at(now + 100), pollInterval: interval) == reading)
         }
     }
 
+    @Test func `a new connection does not wait when the one before was lost unread, and waits again after a reading`()
+        throws
+    {
+        var list = try list(watching: [try order("r1")])
+        let failed = try #require(read(list.step(now: .at(1_000), pollInterval: interval)))
+        list.readFailed(failed, now: .at(1_000))
+        _ = list.commandsReconnected(isSubscribed: false, pollInterval: interval, now: .at(1_100))
+        #expect(list.step(now: .at(1_200), pollInterval: interval) == .wait(until: .at(2_100)))
+        _ = list.commandsReconnected(isSubscribed: false, pollInterval: interval, now: .at(1_300))
+        #expect(read(list.step(now: .at(1_300), pollInterval: interval))?.keys == failed.keys)
+        list.readSucceeded()
+        _ = list.commandsReconnected(isSubscribed: false, pollInterval: interval, now: .at(1_400))
+        #expect(list.step(now: .at(1_500), pollInterval: interval) == .wait(until: .at(2_400)))
+    }
+
     @Test func `a new connection reads at once where there is a subscription, and polls a little later`() throws {
         var list = try list(watching: [try order("r1")])
-        #expect(list.commandsReconnected(isSubscribed: true, now: .at(500)) == true)
+        #expect(list.commandsReconnected(isSubscribed: true, pollInterval: interval, now: .at(500)) == true)
         #expect(read(list.step(now: .at(500), pollInterval: interval))?.ways["interrupt:j"] == .reconnect)
         #expect(list.step(now: .at(501), pollInterval: interval) == .wait(until: .at(1_625)))
     }

@@ -61,7 +61,8 @@ import Testing
     }
 
     @Test func `that lets nothing start leaves no supervisor behind`() async throws {
-        let script = "guard=$(awk '/^PPid/ { print $2 }' /proc/$PPID/status); echo n=$(wc -w < /proc/$guard/task/$guard/children)"
+        let guardian = "$(awk '/^PPid/ { print $2 }' /proc/$PPID/status)"
+        let script = "pid=\(guardian); echo n=$(wc -w < /proc/$pid/task/$pid/children)"
         var job = try JobUnderTest(bash: script)
         job.usesCgroups = false
         let (runner, order, seen) = (job.runner, job.order, job.seen)
