@@ -5,7 +5,7 @@ import Testing
 /// What a fuzz test tries: inputs that are made of valid ones and of chance. The seed is printed and can be given:
 /// `INTERRUPT_FUZZ_SEED`; for how long each subject is tried, too: `INTERRUPT_FUZZ_SECONDS`.
 struct Fuzzing {
-    static let seconds = number("INTERRUPT_FUZZ_SECONDS").map(Double.init) ?? 1.5
+    static let seconds = number("INTERRUPT_FUZZ_SECONDS").map { Double($0) } ?? 1.5
     static let seed = number("INTERRUPT_FUZZ_SEED") ?? .random(in: 0 ... .max >> 16)
 
     private static func number(_ name: String) -> UInt64? {
