@@ -54,29 +54,86 @@ private enum Refusal: String, CaseIterable, CustomTestStringConvertible {
     @Test(arguments: Refusal.allCases)
     private func `has its words handed on, tells no worker, and lets what runs run`(refusal: Refusal) async throws {
         try await withFleet(redis: ["--enable-protected-configs", "local"]) { fleet in
-            try await fleet.worker("w1") { daemon in
-                let runs = try await fleet.start(1)
-                let job = try #require(try await fleet.records(of: runs).first?.job)
+            try await refuses(refusal.rawValue, fleet) {
                 try await refusal.begin(on: fleet.redis)
-                let refused = try await fleet.control("cancel", job, "--no-wait", "--request-id", "q1")
-                print(
-                    "\(refusal.rawValue): \(refused.exitCode ?? -1) \(refused.errors.split(separator: "\n").first ?? "")"
-                )
-                #expect(refused.exitCode == 1 && refused.errors.contains(refusal.rawValue), "\(refused)")
-                // Told of, it would be gone by now: the next poll has been.
-                try await Task.sleep(for: .milliseconds(1_300))
-                #expect(livingRuns(among: Set(runs)).count == 1)
+            } end: {
                 try await refusal.end(on: fleet.redis)
-                var asked = [
-                    Invariants.Asked(request: RequestID(rawValue: "q1"), run: runs[0], answer: .refused)
-                ]
-                #expect(try await fleet.facts(of: runs, asked: asked).violations == [])
-                let taken = try await fleet.control("cancel", job, "--request-id", "q2")
-                #expect(taken.exitCode == 0, "\(taken)")
-                asked.append(.init(request: RequestID(rawValue: "q2"), run: runs[0], answer: .recorded))
-                #expect(try await fleet.facts(of: runs, asked: asked).violations == [])
-                #expect(isRunning(daemon))
             }
+        }
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "only root can mount a small file system"))
+    func `because its disk is full is no different, and doctor says so`() async throws {
+        try await withFleet(redis: ["--enable-protected-configs", "local"]) { fleet in
+            let disk = "\(fleet.redis.directory)/disk"
+            try await shell("mkdir '\(disk)' && mount -t tmpfs -o size=1m tmpfs '\(disk)'")
+            let result: Result<Void, any Error>
+            do {
+                try await keep(fleet.redis, on: disk)
+                try await refuses("MISCONF", fleet) {
+                    try await shell("head -c 2M /dev/zero > '\(disk)/filler' || true")
+                    try await written(fleet.redis, status: "err")
+                    let sick = try await fleet.control("doctor")
+                    #expect(sick.exitCode == 1 && sick.text.contains("MISCONF"), "\(sick)")
+                } end: {
+                    try await shell("rm '\(disk)/filler'")
+                    try await written(fleet.redis, status: "ok")
+                }
+                #expect(try await fleet.control("doctor").exitCode == 0)
+                result = .success(())
+            } catch {
+                result = .failure(error)
+            }
+            try await shell("umount -l '\(disk)'")
+            try result.get()
+        }
+    }
+
+    /// Has what the server knows kept in this directory.
+    private func keep(_ redis: TestRedis, on disk: String) async throws {
+        try await redis.command("CONFIG", "SET", "appendonly", "no")
+        try await redis.command("CONFIG", "SET", "dir", disk)
+        try await redis.command("CONFIG", "SET", "appendonly", "yes")
+        try await eventually("it is kept there") {
+            let state = try await redis.command("INFO", "persistence").text ?? ""
+            return state.contains("aof_rewrite_in_progress:0") && state.contains("aof_last_bgrewrite_status:ok")
+        }
+    }
+
+    /// Waits until the server finds that it can write its file, or cannot.
+    private func written(_ redis: TestRedis, status: String) async throws {
+        try await eventually("writing is \(status)") {
+            _ = try await redis.command("SET", "something", "new")
+            return try await redis.command("INFO", "persistence").text?.contains("aof_last_write_status:\(status)")
+                == true
+        }
+    }
+
+    /// What holds while a server refuses whatever is to be recorded, and once it no longer does.
+    private func refuses(
+        _ word: String,
+        _ fleet: Fleet,
+        begin: @escaping @Sendable () async throws -> Void,
+        end: @escaping @Sendable () async throws -> Void
+    ) async throws {
+        try await fleet.worker("w1") { daemon in
+            let runs = try await fleet.start(1)
+            let job = try #require(try await fleet.records(of: runs).first?.job)
+            try await begin()
+            let refused = try await fleet.control("cancel", job, "--no-wait", "--request-id", "q1")
+            print("\(word): \(refused.exitCode ?? -1) \(refused.errors.split(separator: "\n").first ?? "")")
+            #expect(refused.exitCode == 1 && refused.errors.contains(word), "\(refused)")
+            // Told of, it would be gone by now: the next poll has been.
+            try await Task.sleep(for: .milliseconds(1_300))
+            #expect(livingRuns(among: Set(runs)).count == 1)
+            try await end()
+            var asked = [Invariants.Asked(request: RequestID(rawValue: "q1"), run: runs[0], answer: .refused)]
+            #expect(try await fleet.facts(of: runs, asked: asked).violations == [])
+            let taken = try await fleet.control("cancel", job, "--request-id", "q2")
+            #expect(taken.exitCode == 0, "\(taken)")
+            asked.append(.init(request: RequestID(rawValue: "q2"), run: runs[0], answer: .recorded))
+            #expect(try await fleet.facts(of: runs, asked: asked).violations == [])
+            #expect(isRunning(daemon))
         }
     }
 

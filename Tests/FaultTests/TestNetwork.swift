@@ -29,7 +29,7 @@ struct TestNetwork: Sendable {
     static func with<R>(_ body: (TestNetwork) async throws -> R) async throws -> R {
         let number = getpid() % 100_000 * 10 + made.add(1, ordering: .relaxed).oldValue % 10
         let network = TestNetwork(name: "it-\(number)", number: number)
-        try await network.shell(
+        try await shell(
             """
             ip netns add \(network.name)
             ip link add it\(number)a type veth peer name it\(number)b
@@ -76,14 +76,15 @@ struct TestNetwork: Sendable {
 
     /// Drops nothing any more.
     func heal() async throws { try await shell("\(there) nft flush ruleset") }
+}
 
-    private func shell(_ script: String) async throws {
-        let result = try await run(
-            .path("/bin/sh"),
-            arguments: ["-ec", script],
-            output: .discarded,
-            error: .string(limit: 10_000)
-        )
-        try #require(result.terminationStatus.isSuccess, "\(result.standardError)")
-    }
+/// Runs a script that must succeed.
+func shell(_ script: String) async throws {
+    let result = try await run(
+        .path("/bin/sh"),
+        arguments: ["-ec", script],
+        output: .discarded,
+        error: .string(limit: 10_000)
+    )
+    try #require(result.terminationStatus.isSuccess, "\(result.standardError)")
 }
