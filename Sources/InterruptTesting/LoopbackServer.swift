@@ -20,17 +20,23 @@ public final class LoopbackServer: Sendable {
     public let port: Int
     private let directory: String
     private let arguments: [String]
+    private let certificates: RedisCertificates?
     private let life = Mutex(Life.new)
 
-    /// - Parameter arguments: of the server; the first one may be its configuration file.
-    init(port: Int, directory: String, arguments: [String]) {
+    /// - Parameters:
+    ///   - arguments: of the server; the first one may be its configuration file.
+    ///   - certificates: of a port that speaks TLS.
+    init(port: Int, directory: String, arguments: [String], certificates: RedisCertificates? = nil) {
         self.port = port
         self.directory = directory
         self.arguments = arguments
+        self.certificates = certificates
     }
 
     /// The server and nobody else, whatever it says of others.
-    public var endpoint: RedisEndpoint { RedisEndpoint(address: .tcp(host: "127.0.0.1", port: port)) }
+    public var endpoint: RedisEndpoint {
+        RedisEndpoint(address: .tcp(host: "127.0.0.1", port: port), tls: certificates?.clientFiles)
+    }
 
     /// How URLs and other servers call it.
     public var node: RedisNode { RedisNode(host: "127.0.0.1", port: port) }

@@ -21,6 +21,14 @@ public struct RedisCertificates: Sendable {
         )
     }
 
+    /// What a server is told so that it speaks TLS on this port, and with its peers: settings and their values.
+    func settings(port: Int) -> [(name: String, value: String)] {
+        [
+            ("port", "0"), ("tls-port", "\(port)"), ("tls-replication", "yes"), ("tls-ca-cert-file", authority),
+            ("tls-cert-file", serverCertificate), ("tls-key-file", serverKey),
+        ]
+    }
+
     /// Makes new certificates in a directory.
     /// - `serverNames`: what the server's certificate is for, as openssl writes it.
     public static func make(

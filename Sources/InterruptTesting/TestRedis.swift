@@ -31,12 +31,8 @@ public final class TestRedis: Sendable {
         self.certificates = certificates
         var all = ["--dir", directory, "--unixsocket", "\(directory)/redis.sock", "--logfile", "\(directory)/log"]
         all += ["--save", "", "--bind", "127.0.0.1"]
-        if let certificates, let port {
-            all += ["--port", "0", "--tls-port", "\(port)", "--tls-ca-cert-file", certificates.authority]
-            all += ["--tls-cert-file", certificates.serverCertificate, "--tls-key-file", certificates.serverKey]
-        } else {
-            all += ["--port", "\(port ?? 0)"]
-        }
+        let settings = port.flatMap { certificates?.settings(port: $0) } ?? [("port", "\(port ?? 0)")]
+        all += settings.flatMap { ["--\($0.name)", $0.value] }
         self.arguments = all + arguments
     }
 

@@ -10,10 +10,13 @@ public struct TestSentinels: Sendable {
     public let servers: [LoopbackServer]
     /// Who watches them.
     public let sentinels: [LoopbackServer]
+    /// With which all of them speak TLS, if they do.
+    public let certificates: RedisCertificates?
 
     /// Whoever is the master, found by the sentinels.
     public var endpoint: RedisEndpoint {
-        RedisEndpoint(address: .sentinels(RedisSentinels(sentinels.map(\.node), master: Self.name)))
+        let address = RedisEndpoint.Address.sentinels(RedisSentinels(sentinels.map(\.node), master: Self.name))
+        return RedisEndpoint(address: address, tls: certificates?.clientFiles)
     }
 
     /// The same as a URL.
@@ -58,21 +61,27 @@ public struct TestSentinels: Sendable {
 
 /// Runs `body` with a primary, a replica and three sentinels, which notice a dead primary within half a second. All are
 /// ended afterwards.
-public func withSentinels<R>(_ body: (TestSentinels) async throws -> R) async throws -> R {
+///
+/// - Parameter speakTLS: to each other and to their clients, with certificates that are made for it.
+public func withSentinels<R>(speakTLS: Bool = false, _ body: (TestSentinels) async throws -> R) async throws -> R {
     try await withTemporaryDirectory { directory in
+        let certificates = speakTLS ? try await RedisCertificates.make(in: directory) : nil
         let ports = try (0..<5).map { _ in try freeLoopbackPort() }
+        func settings(_ port: Int) -> [(name: String, value: String)] {
+            (certificates?.settings(port: port) ?? [("port", "\(port)")]) + [("bind", "127.0.0.1")]
+        }
         let servers = try ports.prefix(2).enumerated().map { index, port in
             let place = try makeDirectory("\(directory)/server\(index)")
-            var arguments = ["--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"]
-            arguments += ["--dir", place, "--logfile", "\(place)/log", "--repl-diskless-sync-delay", "0"]
+            var arguments = settings(port).flatMap { ["--\($0.name)", $0.value] }
+            arguments += ["--save", "", "--appendonly", "yes", "--dir", place, "--logfile", "\(place)/log"]
+            arguments += ["--repl-diskless-sync-delay", "0"]
             if index == 1 { arguments += ["--replicaof", "127.0.0.1", "\(ports[0])"] }
-            return LoopbackServer(port: port, directory: place, arguments: arguments)
+            return LoopbackServer(port: port, directory: place, arguments: arguments, certificates: certificates)
         }
         let sentinels = try ports.dropFirst(2).enumerated().map { index, port in
             let place = try makeDirectory("\(directory)/sentinel\(index)")
             let file = """
-                port \(port)
-                bind 127.0.0.1
+                \(settings(port).map { "\($0.name) \($0.value)" }.joined(separator: "\n"))
                 dir \(place)
                 logfile \(place)/log
                 sentinel monitor \(TestSentinels.name) 127.0.0.1 \(ports[0]) 2
@@ -82,9 +91,10 @@ public func withSentinels<R>(_ body: (TestSentinels) async throws -> R) async th
                 """
             // A sentinel keeps what it learns in its own file.
             try file.write(toFile: "\(place)/sentinel.conf", atomically: false, encoding: .utf8)
-            return LoopbackServer(port: port, directory: place, arguments: ["\(place)/sentinel.conf", "--sentinel"])
+            let arguments = ["\(place)/sentinel.conf", "--sentinel"]
+            return LoopbackServer(port: port, directory: place, arguments: arguments, certificates: certificates)
         }
-        let all = TestSentinels(servers: servers, sentinels: sentinels)
+        let all = TestSentinels(servers: servers, sentinels: sentinels, certificates: certificates)
         return try await whileRunning(servers) {
             // A sentinel asks for replicas when it starts, and then every ten seconds.
             try await eventually("the replica is in step") {

@@ -89,6 +89,28 @@ import Testing
         }
     }
 
+    @Test func `all that speak TLS are followed as well, by whoever has a certificate`() async throws {
+        try await withSentinels(speakTLS: true) { servers in
+            var endpoint = try RedisEndpoint(url: servers.url)
+            #expect(servers.url.hasPrefix("rediss+sentinel://"))
+            let stranger = await refusal(of: endpoint)
+            #expect(stranger?.message.contains("certificate") == true, "\(stranger?.message ?? "it is let in")")
+            endpoint.tls = servers.certificates?.clientFiles
+            try await withFollowed(endpoint) { followed in
+                let (run, deliveries) = try await followed.run("j")
+                try await eventually("the replica has the run") {
+                    try await servers.servers[1].command("ZCARD", "interrupt/live").integer == 1
+                }
+                try await servers.servers[0].kill()
+                try await servers.promotion(of: servers.servers[1])
+                async let refusals = followed.insist(on: run, stop)
+                try await followed.acknowledge(deliveries, of: run)
+                #expect(try await refusals.isEmpty)
+                #expect(deliveries.all.first?.signal.id == stop.id)
+            }
+        }
+    }
+
     @Test func `a write that meets a replica goes to the master`() async throws {
         try await withSentinels { servers in
             try await during(servers.endpoint) { client in
