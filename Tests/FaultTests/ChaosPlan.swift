@@ -29,16 +29,18 @@ struct ChaosPlan: Sequence, IteratorProtocol, Sendable {
     private var random: SeededRandom
     /// How many times as many runs a step has.
     private let scale: Int
-    /// Each fault comes once before any comes again.
+    /// What can go wrong. Each of it comes once before any comes again.
+    let faults: [ChaosFault]
     private var left: [ChaosFault] = []
 
-    init(seed: UInt64, scale: Int = 1) {
+    init(seed: UInt64, scale: Int = 1, sparing spared: Set<ChaosFault> = []) {
         random = SeededRandom(seed: seed)
         self.scale = scale
+        faults = ChaosFault.allCases.filter { !spared.contains($0) }
     }
 
     mutating func next() -> ChaosStep? {
-        if left.isEmpty { left = ChaosFault.allCases.shuffled(using: &random) }
+        if left.isEmpty { left = faults.shuffled(using: &random) }
         let fault = left.removeLast()
         let runs = (0..<Int.random(in: 2 * scale...8 * scale, using: &random)).map { _ in
             ChaosStep.Run(

@@ -24,6 +24,8 @@ private func setting(_ name: String) -> UInt64? {
     {
         let seed = setting("SEED") ?? 1
         let end = ContinuousClock.now + .seconds(Int64(setting("SECONDS") ?? 25))
+        let isSoak = setting("SOAK") != nil
+        let plan = ChaosPlan(seed: seed, scale: faultScale, sparing: isSoak ? [.workerKilled] : [])
         print("chaos: seed \(seed)")
         // A killed server has what it has said to have.
         try await withFleet(redis: ["--appendfsync", "always"]) { fleet in
@@ -34,13 +36,14 @@ private func setting(_ name: String) -> UInt64? {
                         let place = ChaosPlace(fleet: fleet, proxy: proxy, requester: requester)
                         try await withThrowingTaskGroup(of: Void.self) { group in
                             group.addTask { try await place.keepWorker() }
-                            group.addTask { try await place.run(ChaosPlan(seed: seed, scale: faultScale), until: end) }
+                            group.addTask { try await place.run(plan, until: end) }
                             // Whoever fails ends the other; the steps end the worker.
                             try await group.waitForAll()
                         }
                         let facts = try await place.facts(with: bystanders)
                         print("chaos: \(place.summary)")
                         print("chaos: \(facts.summary); by \(try await fleet.ways(of: place.runs))")
+                        if isSoak { try judge(place.usages) }
                         #expect(facts.violations == [], "seed \(seed)")
                         #expect(place.unexpectedEnds == 0, "the worker ends when it is killed and never else")
                         #expect(isRunning(calm))
@@ -50,6 +53,17 @@ private func setting(_ name: String) -> UInt64? {
                 }
             }
         }
+    }
+
+    /// A worker that lives on needs no more in the end than when everything had gone wrong once.
+    private func judge(_ usages: [ProcessUsage]) throws {
+        let (first, last) = (try #require(usages.first), try #require(usages.last))
+        print("chaos: the worker has \(first), and \(last) in the end, \(usages.count - 1) steps later")
+        // Both go up and down a little.
+        let latest = usages.suffix(20)
+        #expect(latest.map(\.descriptors).min()! <= first.descriptors)
+        #expect(latest.map(\.threads).min()! <= first.threads)
+        #expect(last.kilobytes - first.kilobytes < 1_024)
     }
 }
 
@@ -62,6 +76,7 @@ private final class ChaosPlace: Sendable {
         var unexpectedEnds = 0
         var runs: [RunID] = []
         var faults: [ChaosFault: Int] = [:]
+        var usages: [ProcessUsage] = []
     }
 
     let fleet: Fleet
@@ -75,6 +90,8 @@ private final class ChaosPlace: Sendable {
 
     var runs: [RunID] { state.withLock { $0.runs } }
     var unexpectedEnds: Int { state.withLock { $0.unexpectedEnds } }
+    /// What the worker had after each step, from when each fault had come once.
+    var usages: [ProcessUsage] { state.withLock { $0.usages } }
     var summary: String {
         let faults = state.withLock { $0.faults }.map { "\($0.key.rawValue) \($0.value)" }.sorted()
         return "\(faults.joined(separator: ", ")); unknown for a while \(requester.unknownCount)"
@@ -112,7 +129,14 @@ private final class ChaosPlace: Sendable {
             print(
                 "chaos \(number): \(step.fault.rawValue) for \(step.length), \(runs.count) runs, over after \(begin.duration(to: .now))"
             )
+            if number >= plan.faults.count { noteUsage() }
             if ContinuousClock.now >= end { return }
+        }
+    }
+
+    private func noteUsage() {
+        state.withLock { state in
+            if let usage = state.worker.flatMap(ProcessUsage.init) { state.usages.append(usage) }
         }
     }
 
@@ -194,4 +218,25 @@ private final class ChaosPlace: Sendable {
             if let pid = state.worker { _ = kill(pid, number) }
         }
     }
+}
+
+/// What a process has of the machine.
+private struct ProcessUsage: CustomStringConvertible {
+    let kilobytes: Int
+    let threads: Int
+    let descriptors: Int
+
+    init?(of pid: Int32) {
+        guard let text = try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8),
+            let open = try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd")
+        else { return nil }
+        func number(_ name: String) -> Int? {
+            let line = text.split(separator: "\n").first { $0.hasPrefix(name) }
+            return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }
+        }
+        guard let kilobytes = number("VmRSS:"), let threads = number("Threads:") else { return nil }
+        (self.kilobytes, self.threads, descriptors) = (kilobytes, threads, open.count)
+    }
+
+    var description: String { "\(kilobytes) kB, \(threads) threads, \(descriptors) descriptors" }
 }

@@ -83,7 +83,6 @@ import Testing
         #expect((600...800).contains(clients.count) && refused == 0)
         // Two seconds on a machine of its own. All of them are in one process here, and others may be building.
         #expect(time < .seconds(10))
-        #expect(busiest < 200, "spread by chance, not all at once")
         // A name, where the keys are, and two or three more. Who is late, because others are building, may ask again.
         #expect(mean <= 5 && busyCount < 10)
     }
