@@ -62,7 +62,7 @@ public struct TestSentinels: Sendable {
 /// Runs `body` with a primary, a replica and three sentinels, which notice a dead primary within half a second. All are
 /// ended afterwards.
 ///
-/// - Parameter speakTLS: to each other and to their clients, with certificates that are made for it.
+/// - `speakTLS`: to each other and to their clients, with certificates that are made for it.
 public func withSentinels<R>(speakTLS: Bool = false, _ body: (TestSentinels) async throws -> R) async throws -> R {
     try await withTemporaryDirectory { directory in
         let certificates = speakTLS ? try await RedisCertificates.make(in: directory) : nil
