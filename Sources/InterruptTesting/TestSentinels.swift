@@ -1,7 +1,7 @@
 import FoundationEssentials
 public import InterruptRedis
 
-/// A primary, a replica and three sentinels that watch them for the length of a test. ``withSentinels(_:)`` makes them.
+/// A primary, a replica and three sentinels that watch them for the length of a test. ``withSentinels(speakTLS:_:)`` makes them.
 public struct TestSentinels: Sendable {
     /// The name of the master.
     public static let name = "main"
