@@ -74,7 +74,7 @@ import Testing
                 }
             }
             // No heartbeat moves the fence any more. Before it is reached, the clock jumps back by an hour.
-            kill(daemon, SIGSTOP)
+            try await stop(daemon)
             try clock.jump(by: .seconds(-3_600))
             try await eventually("the run is fenced", within: .seconds(20)) { livingRuns(among: [run]).isEmpty }
             kill(daemon, SIGCONT)

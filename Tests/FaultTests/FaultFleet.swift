@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import InterruptCore
 import InterruptRedis
 import InterruptTesting
@@ -184,4 +185,14 @@ private func isDeaf(_ pid: Int32) -> Bool {
 /// Whether a process has not ended. One that has, and that nobody has waited for yet, can still be signalled.
 func isRunning(_ pid: Int32) -> Bool {
     ProcessStatus(of: pid).map { $0.state != "Z" } ?? false
+}
+
+/// Stops a process, and returns when all of its threads stand still: until one of them has taken the signal, which a busy
+/// machine puts off, the others go on.
+func stop(_ pid: Int32) async throws {
+    kill(pid, SIGSTOP)
+    try await eventually("process \(pid) stands still") {
+        let threads = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task").compactMap(Int32.init)
+        return threads.allSatisfy { ProcessStatus(of: $0)?.state == "T" }
+    }
 }

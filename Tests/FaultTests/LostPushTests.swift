@@ -76,7 +76,7 @@ import Testing
             try await fleet.worker("w1", ["--concurrency", "50"]) { pid in
                 let runs = try await fleet.start(50)
                 try await withRequester(fleet.redis.endpoint) { requester in
-                    kill(pid, SIGSTOP)
+                    try await stop(pid)
                     for run in runs { #expect(await requester.interrupt(run) == .recorded) }
                     // Long enough for the server to find that nobody reads; the processes do not notice anything.
                     try await Task.sleep(for: .seconds(2 * faultScale))
@@ -119,7 +119,7 @@ import Testing
             try await withRequester(fleet.redis.endpoint) { requester in
                 let runs = try await fleet.worker("w1", ["--concurrency", "10"]) { pid in
                     let runs = try await fleet.start(5, .escaping) + fleet.start(5)
-                    kill(pid, SIGSTOP)
+                    try await stop(pid)
                     for run in runs { #expect(await requester.interrupt(run) == .recorded) }
                     kill(pid, SIGKILL)
                     return runs

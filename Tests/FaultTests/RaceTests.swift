@@ -40,7 +40,7 @@ import Testing
                 for worker in workers { runs[worker] = try await fleet.start(10 * faultScale, queue: worker) }
                 let all = runs.values.flatMap(\.self)
                 let dead = try #require(runs["dead"])
-                kill(try #require(pids["dead"]), SIGSTOP)
+                try await stop(try #require(pids["dead"]))
                 try await Task.sleep(for: .milliseconds(3_200))  // its lease: before, nobody can know
                 let begin = ContinuousClock.now
                 async let asked = fleet.control("cancel", "all", "--yes", "--wait", "4s")
