@@ -169,7 +169,8 @@ struct `A job of the same user as its guard` {
             #expect(!left.isEmpty)
             for pid in left { kill(pid, SIGKILL) }
             try await eventually("they are gone") { carriers(of: order.run).isEmpty }
-            rmdir(hidden)
+            // A process has no environment any more some time before its cgroup is empty.
+            try await eventually("its cgroup is gone") { rmdir(hidden) == 0 }
         }
     }
 }
