@@ -91,7 +91,7 @@ private let stubborn = """
     private func `are ended by the next worker at the latest when the guard was killed with it`(hold: Hold) async throws
     {
         try await withStubbornJob(hold) { fleet, daemon, guardian, left in
-            kill(daemon, SIGSTOP)  // so that it does not see the guard go
+            try await stop(daemon)  // so that it does not see the guard go
             kill(guardian, SIGKILL)
             kill(daemon, SIGKILL)
             try await fleet.worker("w1", hold.arguments) { _ in

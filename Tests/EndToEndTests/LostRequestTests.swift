@@ -15,7 +15,7 @@ struct `A request that Redis has lost before its receipt` {
                 _ = try await fleet.control("submit", "--id", "nightly", "--", "sleep", "300")
                 let run = try await fleet.wait(for: "nightly", .running).run.rawValue
                 // A worker that hears nothing: stopped, and what is published meanwhile has nobody to go to.
-                kill(pid, SIGSTOP)
+                try await stop(pid)
                 defer { kill(pid, SIGCONT) }
                 try await fleet.redis.command("SAVE")
                 try await fleet.redis.command("CLIENT", "KILL", "TYPE", "pubsub")
@@ -76,7 +76,7 @@ struct `A request that Redis has lost before its receipt` {
             try await fleet.worker("w1") { pid in
                 _ = try await fleet.control("submit", "--id", "nightly", "--", "sleep", "300")
                 try await fleet.wait(for: "nightly", .running)
-                kill(pid, SIGSTOP)
+                try await stop(pid)
                 defer { kill(pid, SIGCONT) }
                 async let drained = fleet.control("drain", "queue:default", "--yes", "--wait", "60s")
                 let gate = "interrupt/gate/queue:default"

@@ -54,7 +54,7 @@ private let job = """
             let client = try await fleet.client
             let old = try await fleet.wait(for: "leased", .running)
             let plain = try await fleet.wait(for: "plain", .running)
-            kill(first, SIGSTOP)
+            try await stop(first)
             // Its processes are gone before anybody else may have the job.
             try await eventually("it is fenced", within: .seconds(20)) { !isAlive(old) }
             #expect(try await client.record(of: old.run)?.state == .running)
