@@ -8,6 +8,8 @@ public struct EndpointSettings: Sendable {
     public var redisURL: String?
     /// A file that holds the password.
     public var passwordFile: String?
+    /// A file that holds the password of the sentinels, which may differ from the master's.
+    public var sentinelPasswordFile: String?
     /// The certificates (PEM) that may sign the server's.
     public var tlsCA: String?
     /// This client's certificate (PEM).
@@ -22,11 +24,12 @@ public struct EndpointSettings: Sendable {
     public var runtimeDirectory: RuntimeDirectory
 
     /// Settings from flags, `nil` where a flag was not given, and from `INTERRUPT_REDIS_URL`,
-    /// `INTERRUPT_REDIS_PASSWORD_FILE`, `INTERRUPT_TLS_CA`, `INTERRUPT_TLS_CERT`, `INTERRUPT_TLS_KEY`,
-    /// `INTERRUPT_NAMESPACE` and `INTERRUPT_SIGN_KEY`. An empty variable counts as not set.
+    /// `INTERRUPT_REDIS_PASSWORD_FILE`, `INTERRUPT_SENTINEL_PASSWORD_FILE`, `INTERRUPT_TLS_CA`, `INTERRUPT_TLS_CERT`,
+    /// `INTERRUPT_TLS_KEY`, `INTERRUPT_NAMESPACE` and `INTERRUPT_SIGN_KEY`. An empty variable counts as not set.
     public init(
         redisURL: String? = nil,
         passwordFile: String? = nil,
+        sentinelPasswordFile: String? = nil,
         tlsCA: String? = nil,
         tlsCert: String? = nil,
         tlsKey: String? = nil,
@@ -37,6 +40,7 @@ public struct EndpointSettings: Sendable {
         func variable(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
         self.redisURL = redisURL ?? variable("INTERRUPT_REDIS_URL")
         self.passwordFile = passwordFile ?? variable("INTERRUPT_REDIS_PASSWORD_FILE")
+        self.sentinelPasswordFile = sentinelPasswordFile ?? variable("INTERRUPT_SENTINEL_PASSWORD_FILE")
         self.tlsCA = tlsCA ?? variable("INTERRUPT_TLS_CA")
         self.tlsCert = tlsCert ?? variable("INTERRUPT_TLS_CERT")
         self.tlsKey = tlsKey ?? variable("INTERRUPT_TLS_KEY")
@@ -59,7 +63,7 @@ public struct EndpointSettings: Sendable {
         }
     }
 
-    /// The endpoint with its password and TLS files. Reads the password file.
+    /// The endpoint with its password and TLS files. Reads the password files, to see whether that is possible.
     ///
     /// - Throws: ``SettingsError`` that says which setting is wrong; never with a password.
     public func endpoint() throws(SettingsError) -> RedisEndpoint {
@@ -71,7 +75,23 @@ public struct EndpointSettings: Sendable {
             throw SettingsError(.invalid, "--redis: \(error)")
         }
         endpoint.keys = try keys()
-        if let passwordFile { endpoint.password = try Self.password(in: passwordFile) }
+        if let passwordFile {
+            endpoint.password = nil
+            endpoint.passwordFile = passwordFile
+            _ = try SecretFile.password(in: passwordFile)
+        }
+        if let sentinelPasswordFile {
+            guard case .sentinels(var sentinels) = endpoint.address else {
+                throw SettingsError(
+                    .invalid,
+                    "a file with the sentinels' password is given, but --redis names no sentinels",
+                    hint: "use redis+sentinel://, or leave --sentinel-password-file out"
+                )
+            }
+            sentinels.passwordFile = sentinelPasswordFile
+            endpoint.address = .sentinels(sentinels)
+            _ = try SecretFile.password(in: sentinelPasswordFile)
+        }
         if tlsCA != nil || tlsCert != nil || tlsKey != nil {
             guard (tlsCert == nil) == (tlsKey == nil) else {
                 throw SettingsError(.invalid, "--tls-cert and --tls-key belong together: give both")
@@ -116,15 +136,6 @@ public struct EndpointSettings: Sendable {
             )
         }
         return key
-    }
-
-    /// The password in a file.
-    static func password(in path: String) throws(SettingsError) -> String {
-        let file = SecretFile(path: path, name: "password file")
-        guard let password = String(validating: try file.read(), as: UTF8.self) else {
-            throw file.refused("is not UTF-8 text")
-        }
-        return password
     }
 }
 

@@ -10,6 +10,15 @@ struct SecretFile {
     /// As messages call it: `password file`.
     let name: String
 
+    /// The password in a file.
+    static func password(in path: String) throws(SettingsError) -> String {
+        let file = SecretFile(path: path, name: "password file")
+        guard let password = String(validating: try file.read(), as: UTF8.self) else {
+            throw file.refused("is not UTF-8 text")
+        }
+        return password
+    }
+
     /// What is in the file, without the end of its line. Never empty.
     ///
     /// - Throws: ``SettingsError`` with the file's name and never with what is in it.
@@ -24,8 +33,14 @@ struct SecretFile {
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             throw refused("is not a regular file")
         }
+        guard status.st_uid == geteuid() || status.st_uid == 0 else {
+            throw refused("it belongs to user \(status.st_uid), not to root or the user of this program")
+        }
         guard status.st_mode & 0o007 == 0 else {
             throw refused("every user of this machine may read or change it", hint: "run 'chmod 600 \(shownPath)'")
+        }
+        guard status.st_mode & 0o020 == 0 else {
+            throw refused("others than its owner may change it", hint: "run 'chmod g-w \(shownPath)'")
         }
         var bytes = [UInt8](repeating: 0, count: Self.maximumSize + 1)
         let count = Glibc.read(descriptor, &bytes, bytes.count)

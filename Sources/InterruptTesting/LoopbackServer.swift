@@ -21,21 +21,34 @@ public final class LoopbackServer: Sendable {
     private let directory: String
     private let arguments: [String]
     private let certificates: RedisCertificates?
+    private let password: String?
     private let life = Mutex(Life.new)
 
     /// - Parameters:
     ///   - arguments: of the server; the first one may be its configuration file.
     ///   - certificates: of a port that speaks TLS.
-    init(port: Int, directory: String, arguments: [String], certificates: RedisCertificates? = nil) {
+    ///   - password: that the arguments make it ask for.
+    init(
+        port: Int,
+        directory: String,
+        arguments: [String],
+        certificates: RedisCertificates? = nil,
+        password: String? = nil
+    ) {
         self.port = port
         self.directory = directory
         self.arguments = arguments
         self.certificates = certificates
+        self.password = password
     }
 
     /// The server and nobody else, whatever it says of others.
     public var endpoint: RedisEndpoint {
-        RedisEndpoint(address: .tcp(host: "127.0.0.1", port: port), tls: certificates?.clientFiles)
+        RedisEndpoint(
+            address: .tcp(host: "127.0.0.1", port: port),
+            password: password,
+            tls: certificates?.clientFiles
+        )
     }
 
     /// How URLs and other servers call it.

@@ -31,9 +31,11 @@ public struct RedisCertificates: Sendable {
 
     /// Makes new certificates in a directory.
     /// - `serverNames`: what the server's certificate is for, as openssl writes it.
+    /// - `isExpired`: whether the server's certificate was good until yesterday.
     public static func make(
         in directory: String,
-        serverNames: String = "DNS:localhost,IP:127.0.0.1"
+        serverNames: String = "DNS:localhost,IP:127.0.0.1",
+        isExpired: Bool = false
     ) async throws -> RedisCertificates {
         let files = RedisCertificates(directory: directory)
         try await files.request("ca", subject: "/CN=test authority", extensions: ["basicConstraints=critical,CA:TRUE"])
@@ -43,6 +45,7 @@ public struct RedisCertificates: Sendable {
             extensions: ["subjectAltName=\(serverNames)"],
             signed: true
         )
+        if isExpired { try await files.expire("server", names: serverNames) }
         try await files.request(
             "client",
             subject: "/CN=client",
@@ -60,6 +63,23 @@ public struct RedisCertificates: Sendable {
         for text in extensions { arguments += ["-addext", text] }
         if signed { arguments += ["-CA", authority, "-CAkey", "\(directory)/ca.key"] }
         if signed { arguments += ["-addext", "basicConstraints=critical,CA:FALSE"] }
+        try await openssl(arguments)
+    }
+
+    /// Signs the key of a certificate once more, with an end that is past.
+    private func expire(_ name: String, names: String) async throws {
+        let (request, certificate) = ("\(directory)/\(name).csr", "\(directory)/\(name).crt")
+        try await openssl([
+            "req", "-new", "-key", "\(directory)/\(name).key", "-subj", "/CN=\(name)", "-out", request, "-addext",
+            "subjectAltName=\(names)",
+        ])
+        try await openssl([
+            "x509", "-req", "-in", request, "-days", "-1", "-copy_extensions", "copyall", "-CA", authority, "-CAkey",
+            "\(directory)/ca.key", "-out", certificate,
+        ])
+    }
+
+    private func openssl(_ arguments: [String]) async throws {
         let result = try await run(
             .name("openssl"),
             arguments: Arguments(arguments),

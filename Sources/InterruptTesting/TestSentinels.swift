@@ -1,7 +1,7 @@
 import FoundationEssentials
 public import InterruptRedis
 
-/// A primary, a replica and three sentinels that watch them for the length of a test. ``withSentinels(speakTLS:_:)`` makes them.
+/// A primary, a replica and three sentinels that watch them for the length of a test. ``withSentinels(speakTLS:password:_:)`` makes them.
 public struct TestSentinels: Sendable {
     /// The name of the master.
     public static let name = "main"
@@ -12,11 +12,13 @@ public struct TestSentinels: Sendable {
     public let sentinels: [LoopbackServer]
     /// With which all of them speak TLS, if they do.
     public let certificates: RedisCertificates?
+    /// A file with the password that the sentinels ask for, if they do. The servers ask for nothing.
+    public let passwordFile: String?
 
     /// Whoever is the master, found by the sentinels.
     public var endpoint: RedisEndpoint {
-        let address = RedisEndpoint.Address.sentinels(RedisSentinels(sentinels.map(\.node), master: Self.name))
-        return RedisEndpoint(address: address, tls: certificates?.clientFiles)
+        let sentinels = RedisSentinels(sentinels.map(\.node), master: Self.name, passwordFile: passwordFile)
+        return RedisEndpoint(address: .sentinels(sentinels), tls: certificates?.clientFiles)
     }
 
     /// The same as a URL.
@@ -63,7 +65,12 @@ public struct TestSentinels: Sendable {
 /// ended afterwards.
 ///
 /// - `speakTLS`: to each other and to their clients, with certificates that are made for it.
-public func withSentinels<R>(speakTLS: Bool = false, _ body: (TestSentinels) async throws -> R) async throws -> R {
+/// - `password`: what the sentinels ask for.
+public func withSentinels<R>(
+    speakTLS: Bool = false,
+    password: String? = nil,
+    _ body: (TestSentinels) async throws -> R
+) async throws -> R {
     try await withTemporaryDirectory { directory in
         let certificates = speakTLS ? try await RedisCertificates.make(in: directory) : nil
         let ports = try (0..<5).map { _ in try freeLoopbackPort() }
@@ -87,14 +94,25 @@ public func withSentinels<R>(speakTLS: Bool = false, _ body: (TestSentinels) asy
                 sentinel monitor \(TestSentinels.name) 127.0.0.1 \(ports[0]) 2
                 sentinel down-after-milliseconds \(TestSentinels.name) 500
                 sentinel failover-timeout \(TestSentinels.name) 10000
+                \(password.map { "requirepass \($0)" } ?? "")
 
                 """
             // A sentinel keeps what it learns in its own file.
             try file.write(toFile: "\(place)/sentinel.conf", atomically: false, encoding: .utf8)
-            let arguments = ["\(place)/sentinel.conf", "--sentinel"]
-            return LoopbackServer(port: port, directory: place, arguments: arguments, certificates: certificates)
+            return LoopbackServer(
+                port: port,
+                directory: place,
+                arguments: ["\(place)/sentinel.conf", "--sentinel"],
+                certificates: certificates,
+                password: password
+            )
         }
-        let all = TestSentinels(servers: servers, sentinels: sentinels, certificates: certificates)
+        let all = TestSentinels(
+            servers: servers,
+            sentinels: sentinels,
+            certificates: certificates,
+            passwordFile: try password.map { try writeSecret($0, to: "\(directory)/password") }
+        )
         return try await whileRunning(servers) {
             // A sentinel asks for replicas when it starts, and then every ten seconds.
             try await eventually("the replica is in step") {
@@ -106,6 +124,17 @@ public func withSentinels<R>(speakTLS: Bool = false, _ body: (TestSentinels) asy
             }
         }
     }
+}
+
+/// Writes a file that only its owner may read, and returns its path.
+package func writeSecret(_ text: String, to path: String) throws -> String {
+    let isWritten = FileManager.default.createFile(
+        atPath: path,
+        contents: Data(text.utf8),
+        attributes: [.posixPermissions: 0o600]
+    )
+    if !isWritten { throw CocoaError(.fileWriteUnknown) }
+    return path
 }
 
 func makeDirectory(_ path: String) throws -> String {

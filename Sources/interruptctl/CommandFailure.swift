@@ -59,6 +59,7 @@ extension CommandFailure {
         switch error.code {
         case .authenticationFailed:
             self.init(.notPermitted, text, hint: "check the user in --redis and the file of --redis-password-file")
+        case .refusedBySentinels: self.init(.notPermitted, text, hint: "check the file of --sentinel-password-file")
         case .notPermitted:
             self.init(.notPermitted, "not permitted: \(text)", hint: Self.permissionHint)
         case .reply where error.isPassing:

@@ -24,6 +24,15 @@ struct ConnectionOptions: ParsableArguments {
     var passwordFile: String?
 
     @Option(
+        help: ArgumentHelp(
+            "A file with the sentinels' own password (INTERRUPT_SENTINEL_PASSWORD_FILE).",
+            valueName: "file"
+        ),
+        completion: .file()
+    )
+    var sentinelPasswordFile: String?
+
+    @Option(
         name: .customLong("tls-ca"),
         help: ArgumentHelp("Certificates that may sign the server's (INTERRUPT_TLS_CA).", valueName: "file"),
         completion: .file()
@@ -56,6 +65,7 @@ struct ConnectionOptions: ParsableArguments {
         EndpointSettings(
             redisURL: redisURL,
             passwordFile: passwordFile,
+            sentinelPasswordFile: sentinelPasswordFile,
             tlsCA: tlsCA,
             tlsCert: tlsCert,
             tlsKey: tlsKey,

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import InterruptCore
+import InterruptRedis
 
 /// The control command. Parsing comes first and touches neither Redis nor NIO, so that `--version` costs nothing.
 @main
@@ -47,6 +48,7 @@ struct InterruptControl: AsyncParsableCommand {
 
     static func main() async {
         let arguments = RawArguments.ofProcess
+        HiddenPassword.hide()
         do {
             let words = try arguments.texts()
             if words == ["help", "interrupts"] {

@@ -47,6 +47,7 @@ struct DaemonSettings {
         endpoint = EndpointSettings(
             redisURL: try settings.text(.redis),
             passwordFile: try settings.text(.redisPasswordFile),
+            sentinelPasswordFile: try settings.text(.sentinelPasswordFile),
             tlsCA: try settings.text(.tlsCA),
             tlsCert: try settings.text(.tlsCert),
             tlsKey: try settings.text(.tlsKey),

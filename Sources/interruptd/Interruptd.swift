@@ -43,6 +43,8 @@ struct Interruptd: AsyncParsableCommand {
     var redis: String?
     @Option(help: "File that holds the Redis password.")
     var redisPasswordFile: String?
+    @Option(help: "File that holds the sentinels' own password.")
+    var sentinelPasswordFile: String?
     @Option(help: "File with the certificates that may sign the server's.")
     var tlsCa: String?
     @Option(help: "File with this client's certificate.")
@@ -99,6 +101,7 @@ struct Interruptd: AsyncParsableCommand {
     var detailed = false
 
     static func main() async {
+        HiddenPassword.hide()
         do {
             try await parse().run()
         } catch {
@@ -113,6 +116,8 @@ struct Interruptd: AsyncParsableCommand {
         give_back_relocations()
         // A reader of our output that goes away is no reason to die with it.
         signal(SIGPIPE, SIG_IGN)
+        // They mean something to other daemons; to die of them would end all jobs.
+        for number in [SIGUSR1, SIGUSR2] { signal(number, SIG_IGN) }
         // An ignored SIGINT or SIGHUP stays so: that is what nohup and a shell's background mean.
         let numbers = [SIGINT, SIGHUP].filter { !UnixSignals.isIgnored($0) } + [SIGTERM]
         // First of all, so that a signal right after the start ends the embedded Redis too.
@@ -131,11 +136,11 @@ struct Interruptd: AsyncParsableCommand {
     private var flags: SettingsSource {
         var flags: [SettingsSource.Key: [String]] = [:]
         let single: [(SettingsSource.Key, String?)] = [
-            (.redis, redis), (.redisPasswordFile, redisPasswordFile), (.tlsCA, tlsCa), (.tlsCert, tlsCert),
-            (.tlsKey, tlsKey), (.namespace, namespace), (.concurrency, concurrency), (.name, name), (.grace, grace),
-            (.drainWarning, drainWarning), (.pollInterval, pollInterval), (.lease, lease),
-            (.moreTime, moreTime), (.outputLimit, outputLimit), (.keepOutput, keepOutput),
-            (.keepOutputSize, keepOutputSize),
+            (.redis, redis), (.redisPasswordFile, redisPasswordFile), (.sentinelPasswordFile, sentinelPasswordFile),
+            (.tlsCA, tlsCa), (.tlsCert, tlsCert), (.tlsKey, tlsKey), (.namespace, namespace),
+            (.concurrency, concurrency), (.name, name), (.grace, grace), (.drainWarning, drainWarning),
+            (.pollInterval, pollInterval), (.lease, lease), (.moreTime, moreTime), (.outputLimit, outputLimit),
+            (.keepOutput, keepOutput), (.keepOutputSize, keepOutputSize),
             (.stateDirectory, stateDir), (.policy, policy), (.jobs, jobs), (.signKey, signKey), (.logFormat, logFormat),
             (.logLevel, logLevel),
         ]
@@ -231,6 +236,9 @@ struct StartFailure: Error {
         case .authenticationFailed, .notPermitted:
             status = 77
             hint = "check the user in --redis and the file of --redis-password-file"
+        case .refusedBySentinels:
+            status = 77
+            hint = "check the file of --sentinel-password-file"
         case .wrongSettings:
             status = 69
             hint = "check --redis, --tls-ca, --tls-cert and --tls-key"

@@ -28,6 +28,7 @@ struct SettingsChange: Equatable {
         note(.outputLimit, \.outputLimit)
         note(.redis, \.endpoint.redisURL)
         note(.redisPasswordFile, \.endpoint.passwordFile)
+        note(.sentinelPasswordFile, \.endpoint.sentinelPasswordFile)
         note(.tlsCA, \.endpoint.tlsCA)
         note(.tlsCert, \.endpoint.tlsCert)
         note(.tlsKey, \.endpoint.tlsKey)

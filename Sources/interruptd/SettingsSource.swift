@@ -12,6 +12,7 @@ struct SettingsSource {
     enum Key: String, CaseIterable {
         case redis
         case redisPasswordFile = "redis_password_file"
+        case sentinelPasswordFile = "sentinel_password_file"
         case tlsCA = "tls_ca"
         case tlsCert = "tls_cert"
         case tlsKey = "tls_key"

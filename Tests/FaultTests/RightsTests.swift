@@ -6,13 +6,12 @@ import InterruptTesting
 import Testing
 
 @Suite(.timeLimit(.minutes(2))) struct `A worker whose rights are taken away` {
-    @Test func `polls without channels, waits without any, never exits, and is well when it has them again`()
+    @Test func `polls without channels, waits without any, never exits, and is well with a new password`()
         async throws
     {
         try await withFleet { fleet in
             let password = "\(fleet.directory)/password"
-            try Data("secret\n".utf8).write(to: URL(fileURLWithPath: password))
-            try #require(chmod(password, 0o600) == 0)
+            _ = try writeSecret("secret\n", to: password)
             @Sendable func user(_ rules: String...) async throws {
                 let connection = try await RedisConnection.connect(to: fleet.redis.endpoint)
                 defer { connection.close() }
@@ -37,7 +36,7 @@ import Testing
                     #expect(livingRuns(among: Set(groups[1])).count == 3)
                     try await user("on", ">other", "~*", "&*", "+@all")
                     #expect(livingRuns(among: Set(groups[1])).count == 3, "the password is another one")
-                    try await user("resetpass", ">secret")
+                    _ = try writeSecret("other\n", to: password)
                     try await fleet.ended(groups[1])
                     for run in groups[2] { await requester.interrupt(run) }
                     try await fleet.ended(groups[2])

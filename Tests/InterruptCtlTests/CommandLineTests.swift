@@ -203,10 +203,25 @@ import Testing
             StandardStreams.write(Array("s3cret\n".utf8), to: descriptor)
             close(descriptor)
             let settings = EndpointSettings(redisURL: "redis://h", passwordFile: path, environment: [:])
-            #expect(try settings.endpoint().password == "s3cret")
-            chmod(path, 0o644)
+            #expect(try settings.endpoint().passwordFile == path)
+            let sentinels = EndpointSettings(
+                redisURL: "redis+sentinel://:other@h/main",
+                sentinelPasswordFile: path,
+                environment: [:]
+            )
+            let nodes = [RedisNode(host: "h", port: 26_379)]
+            let address = RedisEndpoint.Address.sentinels(RedisSentinels(nodes, master: "main", passwordFile: path))
+            #expect(try sentinels.endpoint().address == address)
+            #expect(try sentinels.endpoint().password == "other")
+            for mode: mode_t in [0o644, 0o620, 0o602] {
+                chmod(path, mode)
+                #expect(throws: SettingsError.self, "\(mode)") { _ = try settings.endpoint() }
+            }
+            chmod(path, 0o640)
+            #expect(try settings.endpoint().passwordFile == path, "a group of readers is fine")
+            chown(path, 12_345, 0)
             #expect(throws: SettingsError.self) { _ = try settings.endpoint() }
-            chmod(path, 0o600)
+            chown(path, geteuid(), getegid())
             symlink(path, "\(directory)/link")
             for wrong in ["\(directory)/link", directory, "\(directory)/none", "/dev/null"] {
                 #expect(throws: SettingsError.self) {

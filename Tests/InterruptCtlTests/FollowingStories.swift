@@ -61,6 +61,19 @@ import Testing
         }
     }
 
+    @Test func `through sentinels that want a password, and says whose it is when it is wrong`() async throws {
+        try await withSentinels(password: "s3ntinel") { servers in
+            let file = try #require(servers.passwordFile)
+            let words = ["list", "--redis", servers.url, "--sentinel-password-file", file]
+            let list = try await ran(.path(Control.path), words)
+            #expect(list.status == 0, "\(list)")
+            _ = try writeSecret("other", to: file)
+            let refused = try await ran(.path(Control.path), words)
+            #expect(refused.status == 77, "\(refused)")
+            #expect(refused.error.contains("hint: check the file of --sentinel-password-file"), "\(refused.error)")
+        }
+    }
+
     @Test func `within a second when the first address of its name is dead`() async throws {
         try await withRedis(arguments: ["--bind", "127.0.0.2"], tcp: true) { redis in
             try await withTemporaryDirectory { directory in

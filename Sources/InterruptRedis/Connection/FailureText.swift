@@ -56,7 +56,7 @@ enum FailureText {
     }
 
     private static let aboutCertificates = [
-        ("CERTIFICATE_VERIFY_FAILED", "the server's certificate is not signed by an accepted authority"),
+        ("CERTIFICATE_VERIFY_FAILED", "the server's certificate is not signed by an accepted authority or has expired"),
         ("failedToValidateHostname", "the server's certificate is for another host name"),
         ("unableToValidateCertificate", "the server's certificate is for another host"),
         ("CERTIFICATE_REQUIRED", "the server asks for a client certificate"),

@@ -6,6 +6,8 @@ struct MasterSearch {
         case master(RedisNode)
         /// The sentinel watches no master of that name.
         case unknown
+        /// The sentinel wants another password, and what it says.
+        case refused(String)
         /// There is no answer, and why.
         case failed(String)
     }
@@ -15,8 +17,8 @@ struct MasterSearch {
         case ask(RedisNode)
         /// This server ought to be the master. If it is not, or does not answer, then ``masterFailed(_:)``.
         case connect(RedisNode)
-        /// Every sentinel was asked. Whether all of them answered that they do not know the name, and what each said.
-        case giveUp(isNameUnknown: Bool, String)
+        /// Every sentinel was asked. What that is, if all of them had the same trouble, and what each said.
+        case giveUp(RedisError.Code, String)
     }
 
     private let name: String
@@ -24,7 +26,7 @@ struct MasterSearch {
     private var asked: RedisNode?
     private var tried: [RedisNode] = []
     private var troubles: [String] = []
-    private var isNameUnknown = true
+    private var codes: Set<RedisError.Code> = []
 
     /// - Parameter first: the sentinel that led to the last master. One that hangs costs its time only once.
     init(_ sentinels: RedisSentinels, first: RedisNode? = nil) {
@@ -35,7 +37,9 @@ struct MasterSearch {
     /// The first step, and the one after each that led nowhere.
     mutating func next() -> Step {
         guard let sentinel = left.first else {
-            return .giveUp(isNameUnknown: isNameUnknown, troubles.joined(separator: "; "))
+            // What one sentinel says of the settings is no last word while another one is out of reach.
+            let code = codes.count == 1 ? codes.first : nil
+            return .giveUp(code ?? .cannotConnect, troubles.joined(separator: "; "))
         }
         asked = left.removeFirst()
         return .ask(sentinel)
@@ -45,15 +49,19 @@ struct MasterSearch {
         let sentinel = asked.map { "sentinel \($0)" } ?? "a sentinel"
         switch answer {
         case .master(let node):
-            isNameUnknown = false
+            codes.insert(.cannotConnect)
             // Another sentinel may know better; the same answer twice says nothing new.
             if tried.contains(node) { return next() }
             tried.append(node)
             return .connect(node)
         case .unknown:
+            codes.insert(.wrongSettings)
             troubles.append("\(sentinel) does not know '\(name)'")
+        case .refused(let why):
+            codes.insert(.refusedBySentinels)
+            troubles.append("\(sentinel): \(why)")
         case .failed(let why):
-            isNameUnknown = false
+            codes.insert(.cannotConnect)
             troubles.append("\(sentinel): \(why)")
         }
         return next()

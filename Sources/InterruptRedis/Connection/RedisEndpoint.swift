@@ -37,6 +37,9 @@ public struct RedisEndpoint: Sendable, Hashable, CustomStringConvertible {
     public var username: String?
     /// The password; never part of ``description`` or of an error.
     public var password: String?
+    /// A file that holds the password, in place of ``password``. It is read at every attempt to connect, so that a new
+    /// password counts from the next one on.
+    public var passwordFile: String?
     /// The number of the database.
     public var database: Int
     /// Whether TLS is spoken. Ignored for Unix sockets.
@@ -74,8 +77,9 @@ public struct RedisEndpoint: Sendable, Hashable, CustomStringConvertible {
     /// The URL without the password: `redis://user:***@host:6379/0`.
     public var description: String {
         var credentials = ""
-        if username != nil || password != nil {
-            credentials = (username ?? "").percentEncodedForURL + (password == nil ? "@" : ":***@")
+        let hasPassword = password != nil || passwordFile != nil
+        if username != nil || hasPassword {
+            credentials = (username ?? "").percentEncodedForURL + (hasPassword ? ":***@" : "@")
         }
         let scheme = usesTLS ? "rediss" : "redis"
         switch address {
@@ -113,6 +117,14 @@ public struct RedisEndpoint: Sendable, Hashable, CustomStringConvertible {
         return keys == nil ? .nobody : .owner
     }
 
+    /// The same with the password that is in its file now.
+    func withPassword() throws(SettingsError) -> RedisEndpoint {
+        guard let passwordFile else { return self }
+        var endpoint = self
+        endpoint.password = try SecretFile.password(in: passwordFile)
+        return endpoint
+    }
+
     /// The same on this server.
     func at(_ node: RedisNode) -> RedisEndpoint {
         var endpoint = self
@@ -144,11 +156,15 @@ public struct RedisSentinels: Sendable, Hashable {
     public var nodes: [RedisNode]
     /// The name under which they watch the master.
     public var master: String
+    /// A file that holds the password of the sentinels themselves, read at every attempt to connect; `nil` where they ask
+    /// for none, which is Redis's default.
+    public var passwordFile: String?
 
-    /// Sentinels, at least one, and the name of the master that they watch.
-    public init(_ nodes: [RedisNode], master: String) {
+    /// Sentinels, at least one, the name of the master that they watch, and the file with the password that they want.
+    public init(_ nodes: [RedisNode], master: String, passwordFile: String? = nil) {
         precondition(!nodes.isEmpty, "there is at least one sentinel")
         self.nodes = nodes
         self.master = master
+        self.passwordFile = passwordFile
     }
 }

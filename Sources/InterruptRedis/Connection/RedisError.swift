@@ -5,9 +5,9 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
     /// The kind of a failure.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Kind: String {
-            case cannotConnect, wrongSettings, unsuitableNamespace, notARedisServer, authenticationFailed, notPermitted,
-                connectionLost
-            case timedOut, reply, closed, cancelled
+            case cannotConnect, wrongSettings, unsuitableNamespace, notARedisServer
+            case authenticationFailed, refusedBySentinels, notPermitted
+            case connectionLost, timedOut, reply, closed, cancelled
         }
 
         private let kind: Kind
@@ -23,6 +23,8 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
         public static let notARedisServer = Code(kind: .notARedisServer)
         /// User name or password are wrong or missing (`WRONGPASS`, `NOAUTH`).
         public static let authenticationFailed = Code(kind: .authenticationFailed)
+        /// All sentinels say that their password is wrong or missing. The master has not been asked.
+        public static let refusedBySentinels = Code(kind: .refusedBySentinels)
         /// The user may not do that (`NOPERM`).
         public static let notPermitted = Code(kind: .notPermitted)
         /// The connection broke.

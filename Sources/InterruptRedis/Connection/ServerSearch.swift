@@ -62,7 +62,7 @@ struct ServerSearch {
             switch step {
             case .ask(let node):
                 sentinel = node
-                step = search.answered(try await answer(of: node, about: sentinels.master))
+                step = search.answered(try await answer(of: node, among: sentinels))
             case .connect(let node):
                 do throws(RedisError) {
                     let endpoint = endpoint.at(node)
@@ -77,28 +77,35 @@ struct ServerSearch {
                     if error.isFinal { throw error }
                     step = search.masterFailed(error.reason(at: self.endpoint.at(node)))
                 }
-            case .giveUp(let isNameUnknown, let why):
-                throw endpoint.connectionFailure(isNameUnknown ? .wrongSettings : .cannotConnect, why)
+            case .giveUp(let code, let why):
+                throw endpoint.connectionFailure(code, why)
             }
         }
     }
 
-    private func answer(of node: RedisNode, about master: String) async throws(RedisError) -> MasterSearch.Answer {
+    private func answer(
+        of node: RedisNode,
+        among sentinels: RedisSentinels
+    ) async throws(RedisError) -> MasterSearch.Answer {
         var sentinel = endpoint.at(node)
-        (sentinel.username, sentinel.password, sentinel.database, sentinel.keys) = (nil, nil, 0, nil)
+        (sentinel.username, sentinel.password, sentinel.passwordFile) = (nil, nil, sentinels.passwordFile)
+        (sentinel.database, sentinel.keys) = (0, nil)
         do throws(RedisError) {
             let (link, _) = try await connect(to: sentinel, within: Self.sentinelLimit)
             defer { link.close(RedisError(.closed, "the sentinel was asked")) }
-            let question = RedisCommand("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master)
+            let question = RedisCommand("SENTINEL", "GET-MASTER-ADDR-BY-NAME", sentinels.master)
             let reply = try await link.send([question], timeout: Self.sentinelLimit).get()[0]
-            if let text = reply.errorText { return .failed(RedisError.fromReply(text).message) }
+            if let text = reply.errorText { throw RedisError.fromReply(text) }
             guard let parts = reply.array, parts.count == 2, let host = parts[0].text,
                 let port = parts[1].integer.flatMap({ Int(exactly: $0) }), 1...65_535 ~= port
             else { return .unknown }
             return .master(RedisNode(host: host, port: port))
         } catch {
-            if error.code == .cancelled || error.code == .wrongSettings { throw error }
-            return .failed(error.reason(at: sentinel))
+            switch error.code {
+            case .cancelled, .wrongSettings: throw error
+            case .authenticationFailed: return .refused(error.reason(at: sentinel))
+            default: return .failed(error.reason(at: sentinel))
+            }
         }
     }
 
@@ -109,8 +116,14 @@ struct ServerSearch {
     ) async throws(RedisError) -> (ConnectionLink, Greeting.Answer) {
         var configuration = configuration
         if let limit { configuration.connectTimeout = min(configuration.connectTimeout, limit) }
+        let complete: RedisEndpoint
+        do throws(SettingsError) {
+            complete = try endpoint.withPassword()
+        } catch {
+            throw endpoint.connectionFailure(.authenticationFailed, error.description)
+        }
         let attempt = ConnectionAttempt(
-            endpoint: endpoint,
+            endpoint: complete,
             name: name,
             configuration: configuration,
             group: group,

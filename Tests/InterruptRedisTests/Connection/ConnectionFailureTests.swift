@@ -104,6 +104,14 @@ import Testing
                 #expect(systemRoots?.code == .wrongSettings)
                 #expect(systemRoots?.message.contains("not signed by") == true, "\(systemRoots?.message ?? "")")
             }
+            let expired = try await RedisCertificates.make(in: directory, isExpired: true)
+            try await withRedis(certificates: expired) { redis in
+                var trusting = redis.tcpEndpoint
+                trusting.address = .tcp(host: "localhost", port: redis.port!)
+                let error = await failure(trusting)
+                #expect(error?.code == .wrongSettings)
+                #expect(error?.message.contains("has expired") == true, "\(error?.message ?? "")")
+            }
             let other = try await RedisCertificates.make(in: directory, serverNames: "DNS:elsewhere.example")
             try await withRedis(certificates: other) { redis in
                 let error = await failure(redis.tcpEndpoint)

@@ -39,7 +39,7 @@ import Testing
         #expect(search.answered(.master(first)) == .connect(first))
         #expect(search.masterFailed("connection refused") == .ask(b))
         #expect(
-            search.answered(.master(first)) == .giveUp(isNameUnknown: false, "10.0.0.1:6379: connection refused")
+            search.answered(.master(first)) == .giveUp(.cannotConnect, "10.0.0.1:6379: connection refused")
         )
     }
 
@@ -48,7 +48,7 @@ import Testing
         #expect(search.next() == .ask(a))
         #expect(search.answered(.unknown) == .ask(b))
         let all = "sentinel a:26379 does not know 'main'; sentinel b:26379 does not know 'main'"
-        #expect(search.answered(.unknown) == .giveUp(isNameUnknown: true, all))
+        #expect(search.answered(.unknown) == .giveUp(.wrongSettings, all))
     }
 
     @Test func `does not call a name unknown while a sentinel is out of reach`() {
@@ -56,6 +56,24 @@ import Testing
         #expect(search.next() == .ask(a))
         #expect(search.answered(.unknown) == .ask(b))
         let all = "sentinel a:26379 does not know 'main'; sentinel b:26379: connection refused"
-        #expect(search.answered(.failed("connection refused")) == .giveUp(isNameUnknown: false, all))
+        #expect(search.answered(.failed("connection refused")) == .giveUp(.cannotConnect, all))
+    }
+
+    @Test(arguments: [
+        (MasterSearch.Answer.refused("NOAUTH"), RedisError.Code.refusedBySentinels), (.unknown, .cannotConnect),
+    ])
+    func `calls a password wrong only if all sentinels do`(
+        second: MasterSearch.Answer,
+        code: RedisError.Code
+    ) {
+        var search = search()
+        #expect(search.next() == .ask(a))
+        #expect(search.answered(.refused("NOAUTH")) == .ask(b))
+        let end = search.answered(second)
+        guard case .giveUp(code, let why) = end else {
+            Issue.record("it is \(end)")
+            return
+        }
+        #expect(why.hasPrefix("sentinel a:26379: NOAUTH; sentinel b:26379"))
     }
 }

@@ -1,5 +1,6 @@
-import InterruptRedis
 import Testing
+
+@testable import InterruptRedis
 
 @Suite struct `A Redis URL` {
     @Test(arguments: [
@@ -25,6 +26,17 @@ import Testing
     ])
     func `is shown without its password`(url: String, shown: String) throws {
         #expect(try RedisEndpoint(url: url).description == shown)
+    }
+
+    @Test(arguments: [
+        ("redis://user:s@cret@host:1/2", "redis://user:******@host:1/2"), ("redis://:ä@host", "redis://:**@host"),
+        ("rediss+sentinel://u:x@a:1,b/main", "rediss+sentinel://u:*@a:1,b/main"), ("unix://u:x@/a", "unix://u:*@/a"),
+        ("redis://user@host:1", "redis://user@host:1"), ("redis://host:1", "redis://host:1"), ("a:b@c", "a:b@c"),
+    ])
+    func `is overwritten where its password is`(url: String, hidden: String) {
+        var bytes = Array(url.utf8)
+        for offset in HiddenPassword.range(in: url) ?? 0..<0 { bytes[offset] = UInt8(ascii: "*") }
+        #expect(String(decoding: bytes, as: UTF8.self) == hidden)
     }
 
     @Test func `is decoded into its parts`() throws {

@@ -111,6 +111,27 @@ import Testing
         }
     }
 
+    @Test func `sentinels with a password are asked with it, and the master without`() async throws {
+        try await withSentinels(password: "s3ntinel") { servers in
+            try await during(servers.endpoint) { client in
+                let reply = try await client.send(RedisCommand("SET", "a", "1"))
+                #expect(reply == .status("OK"))
+            }
+            let file = try #require(servers.passwordFile)
+            _ = try writeSecret("other", to: file)
+            for (wrong, answer) in [(nil, "NOAUTH"), (file, "WRONGPASS")] as [(String?, String)] {
+                let nodes = servers.sentinels.map(\.node)
+                let sentinels = RedisSentinels(nodes, master: TestSentinels.name, passwordFile: wrong)
+                let error = await refusal(of: RedisEndpoint(address: .sentinels(sentinels)))
+                #expect(error?.code == .refusedBySentinels)
+                for node in nodes {
+                    let part = "sentinel \(node): \(answer)"
+                    #expect(error?.message.contains(part) == true, "\(error?.message ?? "")")
+                }
+            }
+        }
+    }
+
     @Test func `a write that meets a replica goes to the master`() async throws {
         try await withSentinels { servers in
             try await during(servers.endpoint) { client in
