@@ -66,7 +66,7 @@ final class ProcessExecution: Sendable {
             var ending = await launch(pipes, directory)
             // What follows a lost run may be the same job elsewhere, and the hook would clean up behind that.
             if let ended = ending, ended.state != .lost,
-                let hook = RunHook(.onEnd, of: order, runner: runner, directory: directory)
+                let hook = RunHook(.onEnd, of: order, runner: runner, directory: directory, fence: fence)
             {
                 let variables = RunHook.variables(of: ended, cause: scope.cause)
                 if let error = await hook.run(variables, into: pipes) { ending?.hookErrors.append(error) }
@@ -126,7 +126,8 @@ final class ProcessExecution: Sendable {
     }
 
     private func watch(_ launched: Launched, _ pipes: JobPipes, _ directory: RunDirectory?) async -> RunEnding? {
-        guard let hook = RunHook(.onInterrupt, of: order, runner: runner, directory: directory) else {
+        let hook = RunHook(.onInterrupt, of: order, runner: runner, directory: directory, fence: fence)
+        guard let hook else {
             return await seeThrough(launched, directory) { _ in }
         }
         let (asked, ask) = AsyncStream.makeStream(of: InterruptSignal.self)

@@ -1,12 +1,13 @@
 internal import Synchronization
 
-/// When a leased run is killed, unless that is moved on: by whoever renews the lease, followed by what holds the run.
+/// When a leased run and its hooks are killed, unless that is moved on: by whoever renews the lease, followed by what holds
+/// them.
 ///
 /// Safe to use from any thread.
 public final class RunFence: Sendable {
     private struct State {
         var instant: BootTime
-        var move: (@Sendable (BootTime) -> Void)?
+        var moves: [@Sendable (BootTime) -> Void] = []
     }
 
     private let state: Mutex<State>
@@ -18,7 +19,7 @@ public final class RunFence: Sendable {
     public func move(to instant: BootTime) {
         state.withLock { state in
             state.instant = instant
-            state.move?(instant)
+            for move in state.moves { move(instant) }
         }
     }
 
@@ -28,7 +29,7 @@ public final class RunFence: Sendable {
     /// Calls `move` now and each time that the fence is moved. It must return at once.
     func follow(_ move: @escaping @Sendable (BootTime) -> Void) {
         state.withLock { state in
-            state.move = move
+            state.moves.append(move)
             move(state.instant)
         }
     }

@@ -16,12 +16,15 @@ struct RunHook: Sendable {
     let order: RunOrder
     let runner: ProcessRunner
     let directory: RunDirectory?
+    /// That of its run: after it somebody else may do the same job.
+    let fence: RunFence?
 
     /// `nil` when the run has no such hook.
-    init?(_ kind: Kind, of order: RunOrder, runner: ProcessRunner, directory: RunDirectory?) {
+    init?(_ kind: Kind, of order: RunOrder, runner: ProcessRunner, directory: RunDirectory?, fence: RunFence?) {
         let command = kind == .onEnd ? order.hooks.onEnd : order.hooks.onInterrupt
         guard let command else { return nil }
-        (self.kind, self.command, self.order, self.runner, self.directory) = (kind, command, order, runner, directory)
+        (self.kind, self.command, self.order, self.runner) = (kind, command, order, runner)
+        (self.directory, self.fence) = (directory, fence)
     }
 
     /// Runs the hook, and returns when nothing of it is left, at most as long as its limit and the wait for SIGKILL. Not
@@ -69,12 +72,14 @@ struct RunHook: Sendable {
             runDirectory: directory?.path
         )
         let launched = try await runner.launcher.start(
-            LaunchSpec(command, leaf: "\(order.run).\(kind.rawValue)"),
+            LaunchSpec(command, leaf: "\(order.run).\(kind.rawValue)", fence: fence?.instant),
             input: pipes.input,
             output: pipes.output.write,
             error: pipes.error.write
         )
-        return (RunTeardown(of: LaunchedTree(socket: launched.socket), giveUpAfter: runner.giveUpAfter), command)
+        let teardown = RunTeardown(of: LaunchedTree(socket: launched.socket), giveUpAfter: runner.giveUpAfter)
+        teardown.follow(fence)
+        return (teardown, command)
     }
 
     private func end(of teardown: RunTeardown, isStuck: Bool) async -> String? {
@@ -89,6 +94,7 @@ struct RunHook: Sendable {
         switch outcome.status {
         case .exited(code: 0): return nil
         case .exited(let code): return "failed with exit code \(code)"
+        case .signalled where outcome.wasFenced: return "was killed: its worker's lease was over"
         case .signalled where !outcome.sent.isEmpty: return "was killed after its limit of \(limit.displayText)"
         case .signalled(let signal, _): return "was ended by \(SignalName.of(signal))"
         }

@@ -111,6 +111,22 @@ import Testing
         #expect(left.isEmpty)
     }
 
+    @Test(arguments: Hold.allCases)
+    func `that goes on beyond the fence of its run is killed with all that it started`(hold: Hold) async throws {
+        var job = try job("exit 0", onEnd: "setsid sleep 1000 & echo begun; trap '' TERM; sleep 1000")
+        job.usesCgroups = hold == .cgroup
+        let fence = RunFence(at: .now.advanced(by: .seconds(60)))
+        let ending = await withInterruptScope(run: job.order.run) { [job] scope in
+            async let ending = job.runner.run(job.order, scope: scope, fence: fence) { job.seen.take($0) }
+            await job.seen.wait(for: "begun")
+            fence.move(to: .now.advanced(by: .milliseconds(100)))
+            return await ending
+        }
+        #expect(ending?.state == .completed)
+        #expect(ending?.hookErrors == ["the on-end hook was killed: its worker's lease was over"])
+        #expect(carriers(of: job.order.run).isEmpty)
+    }
+
     @Test func `that fail are both said, and the later one runs though the earlier has failed`() async throws {
         let job = try job("echo ready; exec sleep 100", onInterrupt: "exit 7", onEnd: "echo cleaned; kill -9 $$")
         let ending = await job.runInterrupted()

@@ -25,6 +25,12 @@ import Testing
         #expect(residentBytes() - before < 64 << 20)
     }
 
+    @Test func `a job that has closed its output is interrupted as any other`() async throws {
+        let job = try JobUnderTest(bash: "echo ready; exec >&- 2>&-; exec sleep 1000")
+        #expect(await job.runInterrupted(.terminate) == RunEnding(state: .interrupted, termSignal: SIGTERM))
+        #expect(job.seen.text() == "ready\n")
+    }
+
     @Test func `a consumer that is behind gets everything later`() async throws {
         var job = try JobUnderTest(bash: "echo ready; until [ -e go ]; do :; done; seq 1 1000000; echo last > done")
         job.order.directory = job.directory.path.string

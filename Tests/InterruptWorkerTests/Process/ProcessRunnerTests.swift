@@ -177,6 +177,15 @@ import Testing
         #expect(ending2.error == "'\(noFormat)' cannot be run: neither a program nor a script with a '#!' line")
     }
 
+    @Test func `a program with more words or variables than the system takes says so`() async throws {
+        let long = await (try JobUnderTest("true", String(repeating: "x", count: 200_000))).run()
+        #expect(long.error?.contains("Argument list too long") == true, "\(long)")
+        var job = try JobUnderTest("true")
+        for number in 0..<100_000 { job.order.environment["V\(number)"] = Array(repeating: 0x78, count: 50) }
+        let wide = await job.run()
+        #expect(wide.error?.contains("Argument list too long") == true, "\(wide)")
+    }
+
     @Test func `a program's name as long as a record may hold is looked for without delay, and is 126`() async throws {
         let long = String(repeating: "x", count: 100_000)
         let directory = try TemporaryDirectory()
