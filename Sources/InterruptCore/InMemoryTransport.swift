@@ -147,7 +147,7 @@ public final class InMemoryTransport: InterruptTransport {
     }
 
     /// Nothing to do: whoever reads this transport lives in the same process.
-    public func heartbeat(running: Int) async throws(TransportError) -> Set<RunID>? { nil }
+    public func heartbeat(running: Int, live: Set<RunID>) async throws(TransportError) -> Set<RunID> { [] }
 
     /// There is no other worker, and nothing is tried again.
     public func survey() async throws(TransportError) -> WorkerSurvey { WorkerSurvey() }

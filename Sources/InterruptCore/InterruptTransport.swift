@@ -16,11 +16,11 @@ public protocol InterruptTransport: Sendable {
     /// Ends a run that an earlier instance left behind and that is verified to be gone.
     func lose(_ run: RunID, why: String) async throws(TransportError)
 
-    /// Says that the instance is alive. Waits for no reply longer than the transport's command limit.
+    /// Says that the instance is alive, and with how many runs. Waits for no reply longer than the transport's command limit.
     ///
-    /// - Returns: the runs that this worker still holds, when it had been taken for silent or one of its runs was given up;
-    ///   `nil` when nothing of that has happened.
-    func heartbeat(running: Int) async throws(TransportError) -> Set<RunID>?
+    /// - Returns: those of the `live` runs that are not this worker's any more: it had been taken for silent, and they were
+    ///   taken over or given up.
+    func heartbeat(running: Int, live: Set<RunID>) async throws(TransportError) -> Set<RunID>
 
     /// Lets the runs that are due be offered, and looks at all workers.
     func survey() async throws(TransportError) -> WorkerSurvey

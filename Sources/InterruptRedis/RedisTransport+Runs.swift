@@ -53,6 +53,7 @@ extension RedisTransport {
 
     /// Records the leader's process, which has its environment now: nobody needs to read it any more.
     public func spawned(_ run: RunID, process: ProcessIdentity) async throws(TransportError) {
+        held.spawned(run, process)
         let reply = try await evaluate(
             RedisScripts.spawned,
             [
@@ -139,6 +140,8 @@ extension RedisTransport {
             .init(ending.output?.lastLine ?? ""), .init(ending.output.map { "\($0.keptFrom)" } ?? ""),
             .init(ending.hookErrors.joined(separator: "; ")), .init(before.milliseconds),
         ]
-        return try await evaluate(RedisScripts.end, outcome + Self.nextRun()).text
+        let reply = try await evaluate(RedisScripts.end, outcome + Self.nextRun()).text
+        held.ended(run)
+        return reply
     }
 }

@@ -16,9 +16,18 @@ public final class RedisTransport: InterruptTransport {
     let worker: Name
     let instance: String
     private let queues: [Name]
+
+    private struct Entry {
+        var description: WorkerDescription
+        /// The instance that had the name before: a server that names it again knows less than it did.
+        var predecessor: String
+    }
+
     private let signingKey: SigningKey?
     /// How the worker entered, so that it can again when the server has forgotten it.
-    private let entered = Mutex<WorkerDescription?>(nil)
+    private let entered = Mutex<Entry?>(nil)
+    /// What this instance has claimed.
+    let held = HeldRuns()
     /// Of each run that has written something.
     let outputs = Mutex<[RunID: OutputBound]>([:])
 
@@ -50,7 +59,19 @@ public final class RedisTransport: InterruptTransport {
             name: "interruptd:\(worker)",
             configuration: unnumbered,
             logger: logger
-        ) { _ throws(RedisError) in
+        ) { [held] connection throws(RedisError) in
+            let client = InterruptClient(commands: connection, keys: keys)
+            held.compare()
+            do throws(RedisError) {
+                // First of all, so that nothing else here meets runs that seem to be nobody's.
+                for run in try await held.claimAgain(by: client, worker: worker, instance: instance) {
+                    logger.warning("Redis had forgotten that a run was started", metadata: ["run": "\(run)"])
+                }
+            } catch {
+                // Who may not write, or cannot now, still hears.
+                guard error.code == .reply || error.code == .notPermitted else { throw error }
+                logger.warning("the runs here were not compared with Redis", metadata: ["why": "\(error)"])
+            }
             connected.signal()
         }
         interrupts = InterruptClient(commands: commands, keys: keys)
@@ -105,8 +126,13 @@ public final class RedisTransport: InterruptTransport {
             arguments + (fields + heeded).flatMap { [RedisArgument($0.0), $0.1] }
         )
         let parts = reply.array ?? []
-        if parts.first?.text == "entered", parts.count == 2 {
-            entered.withLock { $0 = description }
+        if parts.first?.text == "entered", parts.count == 3 {
+            let earlier = parts[2].text ?? ""
+            entered.withLock { entered in
+                // Entering again does not make an instance its own predecessor.
+                let predecessor = earlier == instance ? entered?.predecessor : earlier
+                entered = Entry(description: description, predecessor: predecessor ?? "")
+            }
             return (parts[1].array ?? []).compactMap(LeftRun.init)
         }
         if parts.first?.text == "in_use", parts.count == 2,
@@ -131,22 +157,65 @@ public final class RedisTransport: InterruptTransport {
         [.init(RunID.random().rawValue), .init(Int.random(in: 0..<1_000))]
     }
 
-    /// Counts a heartbeat.
-    public func heartbeat(running: Int) async throws(TransportError) -> Set<RunID>? {
+    /// Counts a heartbeat, and looks which of its runs the worker has lost while nobody heard of it.
+    public func heartbeat(running: Int, live: Set<RunID>) async throws(TransportError) -> Set<RunID> {
+        let isToCompare = held.isToCompare
+        held.compare()
+        let entry = entered.withLock { $0 }
         let arguments: [RedisArgument] = [
             .init(worker.description), .init(instance), .init(running), .init(checker.malformedCount),
-            .init(checker.refusedCount),
+            .init(checker.refusedCount), isToCompare ? "1" : "", .init(entry?.predecessor ?? ""),
         ]
         var reply = try await evaluate(RedisScripts.heartbeat, arguments)
-        // Flushed, or restarted without its file: nobody has the name, so it is taken again. That alone counts no heartbeat.
-        if reply.text == "unknown", let description = entered.withLock({ $0 }) {
-            _ = try await enter(description, replacing: nil)
+        // Flushed, or as it was before this instance entered: nobody else has the name, so it is taken again. That alone counts
+        // no heartbeat.
+        if reply.text == "unknown", let entry {
+            _ = try await enter(entry.description, replacing: entry.predecessor)
             reply = try await evaluate(RedisScripts.heartbeat, arguments)
         }
         if reply.text == "replaced" { throw .replaced }
         if reply.text == "unknown" { throw .unavailable("the server has forgotten this worker") }
-        guard let parts = reply.array, parts.first?.text == "back" else { return nil }
-        return Set(parts.dropFirst().compactMap(\.text).map(RunID.init))
+        var gone: Set<RunID> = []
+        if let parts = reply.array, parts.first?.text == "holds" {
+            gone = try await lost(among: live.subtracting(parts.dropFirst().compactMap(\.text).map(RunID.init)))
+        }
+        held.wasCompared()
+        return gone
+    }
+
+    /// Enters again if the server knows only the instance that this one has replaced. Answers whether it did.
+    private func enterAgain() async throws(TransportError) -> Bool {
+        guard let entry = entered.withLock({ $0 }), !entry.predecessor.isEmpty else { return false }
+        do throws(RedisError) {
+            let holder = try await commands.send(
+                RedisCommand("HGET", .init(keys.worker(worker)), "instance")
+            )
+            guard holder.text == entry.predecessor else { return false }
+        } catch {
+            throw TransportError(error)
+        }
+        _ = try await enter(entry.description, replacing: entry.predecessor)
+        return true
+    }
+
+    /// The runs that are on record as lost, or as another's. Of one that the server has forgotten nobody knows that.
+    private func lost(among runs: Set<RunID>) async throws(TransportError) -> Set<RunID> {
+        if runs.isEmpty { return [] }
+        let runs = Array(runs)
+        let fields = runs.map { RedisCommand("HMGET", .init(keys.run($0)), "state", "instance") }
+        let replies: [RESPValue]
+        do throws(RedisError) {
+            replies = try await commands.send(fields)
+        } catch {
+            throw TransportError(error)
+        }
+        let lost = zip(runs, replies).filter { _, reply in
+            guard let parts = reply.array, parts.count == 2, let state = parts[0].text.flatMap(RunState.init) else {
+                return false
+            }
+            return state == .lost || (!state.isEnd && state != .queued && parts[1].text != instance)
+        }
+        return Set(lost.map(\.0))
     }
 
     /// Gives the name back, and to the queue what was offered and never started.
@@ -165,14 +234,14 @@ public final class RedisTransport: InterruptTransport {
 
     /// Claims an offered run.
     public func start(_ offer: RunOffer, gracePeriod: Duration) async throws(TransportError) -> StartResult {
-        let reply = try await evaluate(
-            RedisScripts.start,
-            [
-                .init(offer.run.rawValue), .init(offer.queue.description), .init(offer.entry),
-                .init(worker.description), .init(instance), .init(gracePeriod.milliseconds),
-            ]
-        )
-        let parts = reply.array ?? []
+        let claim: [RedisArgument] = [
+            .init(offer.run.rawValue), .init(offer.queue.description), .init(offer.entry),
+            .init(worker.description), .init(instance), .init(gracePeriod.milliseconds),
+        ]
+        var parts = try await evaluate(RedisScripts.start, claim).array ?? []
+        if parts.first?.text == "replaced", try await enterAgain() {
+            parts = try await evaluate(RedisScripts.start, claim).array ?? []
+        }
         switch parts.first?.text {
         case "gone": return .gone
         case "held":
@@ -187,6 +256,7 @@ public final class RedisTransport: InterruptTransport {
                 try await end(offer.run, as: RunEnding(state: .failed, error: "the run's record is broken"))
                 return .gone
             }
+            held.claimed(offer, gracePeriod: gracePeriod)
             order.signature = try await signature(of: record, environment: parts[2], gracePeriod)
             return .started(order, pending: await importFlags(parts[3].array ?? [], for: order))
         default: throw .refused("start: unexpected reply from the server")

@@ -14,12 +14,23 @@ struct SilenceWatch<Instant: InstantProtocol> where Instant.Duration == Duration
 
     /// The worker that watches. Of itself it knows.
     private let own: String
+    private let ownLease: Duration
     private var sightings: [Name: Sighting] = [:]
     private var connection: UInt64?
     private var last: Instant?
 
-    /// A watch of the worker's instance `own`.
-    init(own: String) { self.own = own }
+    /// A watch of the worker's instance `own`, with a lease of its own.
+    init(own: String, lease: Duration) {
+        self.own = own
+        ownLease = lease
+    }
+
+    /// How long until the next survey: five of them fit into the shortest lease that is on record. Not below a tenth of a second,
+    /// whatever a record says.
+    var interval: Duration {
+        let shortest = sightings.values.reduce(ownLease) { min($0, $1.sign.lease) }
+        return max(.milliseconds(100), shortest / 5)
+    }
 
     /// Takes a survey in that was asked for at `instant` or later; returns the workers that are silent.
     mutating func observe(_ survey: WorkerSurvey, at instant: Instant) -> [WorkerSign] {

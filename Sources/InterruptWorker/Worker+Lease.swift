@@ -28,13 +28,13 @@ extension Worker {
         // Those that begin while the reply is on its way are not in it: it neither moves their fences nor ends them.
         let before = state.withLock { Set($0.live.keys) }
         do throws(TransportError) {
-            let kept = try await transport.heartbeat(running: heldCount)
+            let gone = try await transport.heartbeat(running: heldCount, live: before)
             let (fence, fences) = state.withLock { state in
                 state.lease.renewed(at: asked)
                 return (state.lease.fence, before.compactMap { state.live[$0]?.fence })
             }
             if let fence { for run in fences { run.move(to: fence) } }
-            if let kept { giveUp(before.subtracting(kept)) }
+            giveUp(gone)
             return true
         } catch .replaced {
             stopReplaced()
@@ -84,16 +84,15 @@ extension Worker {
     /// Looks how other workers are, takes over what may be taken over of the silent ones, and has offered what is to be tried
     /// again, until the task is cancelled.
     func watchOthers() async {
-        let interval = configuration.description.lease / 5
-        var watch = SilenceWatch<SuspendingClock.Instant>(own: configuration.description.instance)
+        let own = configuration.description
+        var watch = SilenceWatch<SuspendingClock.Instant>(own: own.instance, lease: own.lease)
         while !Task.isCancelled {
-            var pause = interval
+            var pause = watch.interval
             let asked = SuspendingClock.now
             do throws(TransportError) {
                 let survey = try await transport.survey()
-                for silent in watch.observe(survey, at: asked) {
-                    try await takeOver(silent, seenOver: survey.connection)
-                }
+                for silent in watch.observe(survey, at: asked) { await takeOver(silent, seenOver: survey.connection) }
+                pause = watch.interval
                 // Not as fast as it can where a run's record says that it is due and it is not.
                 if let due = survey.nextDue { pause = min(pause, max(due, .milliseconds(10))) }
             } catch {
@@ -104,12 +103,21 @@ extension Worker {
         }
     }
 
-    private func takeOver(_ silent: WorkerSign, seenOver connection: UInt64) async throws(TransportError) {
-        let runs = try await transport.takeOver(silent, seenOver: connection)
-        for run in runs {
-            logger.warning(
-                "a run was taken over from a worker that is silent",
-                metadata: ["run": "\(run)", "worker": "\(silent.worker)"]
+    /// What could not be taken over is found by the next survey; it keeps nobody from the runs of another silent worker.
+    private func takeOver(_ silent: WorkerSign, seenOver connection: UInt64) async {
+        do throws(TransportError) {
+            for run in try await transport.takeOver(silent, seenOver: connection) {
+                logger.warning(
+                    "a run was taken over from a worker that is silent",
+                    metadata: ["run": "\(run)", "worker": "\(silent.worker)"]
+                )
+            }
+        } catch {
+            let level: Logger.Level = if case .unavailable = error { .debug } else { .warning }
+            logger.log(
+                level: level,
+                "a silent worker's runs could not be taken over",
+                metadata: ["worker": "\(silent.worker)", "why": "\(error.description.escapedForDisplay())"]
             )
         }
     }

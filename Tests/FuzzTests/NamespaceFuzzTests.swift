@@ -206,6 +206,14 @@ extension Namespace {
             let value = Self.hostile(&numbers)
             let name = Array(key.utf8)
             var field = ""
+            // What a role may write that is trusted with nothing else may be of another type.
+            let isAnyones = ["interrupt/request/", "interrupt/history", "interrupt:"].contains { key.hasPrefix($0) }
+            if isAnyones, numbers.chance(20) {
+                try await command("DEL", key)
+                try await command(Array("RPUSH".utf8), name, value)
+                done.append("\(key), a list")
+                continue
+            }
             switch try await command("TYPE", key).text {
             case "hash":
                 let fields = try await command("HKEYS", key).array?.compactMap(\.text).sorted() ?? []

@@ -56,13 +56,13 @@ import Testing
     }
 
     @Test func `calls silent whose count stands still for longer than the lease and a tenth`() throws {
-        var watch = Watch(own: "i1")
+        var watch = Watch(own: "i1", lease: .seconds(30))
         #expect(observe(&watch, [try sign(5)], from: 0, to: 30) == [])
         #expect(observe(&watch, [try sign(5)], from: 36, to: 36) == [try sign(5)])
     }
 
     @Test func `begins anew with every heartbeat and every new instance`() throws {
-        var watch = Watch(own: "i1")
+        var watch = Watch(own: "i1", lease: .seconds(30))
         _ = observe(&watch, [try sign(5)], from: 0, to: 30)
         #expect(observe(&watch, [try sign(6)], from: 36, to: 66) == [])
         #expect(observe(&watch, [try sign(6, instance: "i3")], from: 72, to: 102) == [])
@@ -70,14 +70,14 @@ import Testing
     }
 
     @Test func `begins anew when its own connection was lost`() throws {
-        var watch = Watch(own: "i1")
+        var watch = Watch(own: "i1", lease: .seconds(30))
         _ = observe(&watch, [try sign(5)], from: 0, to: 30)
         #expect(observe(&watch, [try sign(5)], over: 2, from: 36, to: 66) == [])
         #expect(observe(&watch, [try sign(5)], over: 2, from: 72, to: 72).count == 1)
     }
 
     @Test func `begins anew when it was stopped itself, or a survey failed`() throws {
-        var watch = Watch(own: "i1")
+        var watch = Watch(own: "i1", lease: .seconds(30))
         _ = observe(&watch, [try sign(5)], from: 0, to: 30)
         #expect(observe(&watch, [try sign(5)], from: 100, to: 130) == [], "nothing was seen for seventy seconds")
         watch.missed()
@@ -86,10 +86,27 @@ import Testing
     }
 
     @Test func `leaves out its own worker and tells each of the others by itself`() throws {
-        var watch = Watch(own: "i1")
+        var watch = Watch(own: "i1", lease: .seconds(30))
         let own = try sign(5, "w1", instance: "i1")
         _ = observe(&watch, [own, try sign(5), try sign(9, "w3", instance: "i3")], from: 0, to: 30)
         let silent = observe(&watch, [own, try sign(6), try sign(9, "w3", instance: "i3")], from: 36, to: 36)
         #expect(silent == [try sign(9, "w3", instance: "i3")])
+    }
+
+    @Test func `looks five times within the shortest lease, whoever has it`() throws {
+        var watch = Watch(own: "i1", lease: .seconds(30))
+        #expect(watch.interval == .seconds(6))
+        let brief = WorkerSign(worker: try Name("w2"), instance: "i2", heartbeat: 5, lease: .seconds(3))
+        var silent: [WorkerSign] = []
+        var now = BootTime(milliseconds: 0)
+        while silent.isEmpty, now < BootTime(milliseconds: 10_000) {
+            silent = watch.observe(WorkerSurvey(signs: [brief, try sign(7, "w3")], connection: 1), at: now)
+            now = now.advanced(by: watch.interval)
+        }
+        #expect(silent == [brief])
+        var hostile = brief
+        hostile.lease = .milliseconds(1)
+        _ = watch.observe(WorkerSurvey(signs: [hostile], connection: 1), at: now)
+        #expect(watch.interval == .milliseconds(100))
     }
 }

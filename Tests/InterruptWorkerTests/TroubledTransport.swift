@@ -77,10 +77,10 @@ final class TroubledTransport: InterruptTransport {
         try await base.lose(run, why: why)
     }
 
-    func heartbeat(running: Int) async throws(TransportError) -> Set<RunID>? {
+    func heartbeat(running: Int, live: Set<RunID>) async throws(TransportError) -> Set<RunID> {
         try check("heartbeat")
         if faults.withLock({ $0.isReplaced }) { throw .replaced }
-        return faults.withLock { $0.kept }
+        return faults.withLock { $0.kept }.map { live.subtracting($0) } ?? []
     }
 
     func survey() async throws(TransportError) -> WorkerSurvey {

@@ -22,8 +22,9 @@ struct ModelRequest {
 extension ModelServer {
     func evaluate(_ script: Script) -> RESPValue {
         switch script {
-        case .enter(let worker, let instance):
+        case .enter(let worker, let instance, let lease):
             instances[worker] = instance
+            leases[worker] = lease
             heartbeats[worker] = 0
             silent.remove(worker)
             let left = runs.filter { _, run in
@@ -71,7 +72,7 @@ extension ModelServer {
             guard instances[worker] == instance else { return text("replaced") }
             heartbeats[worker, default: 0] += 1
             guard silent.remove(worker) != nil else { return text("OK") }
-            return .array([text("back")] + held(by: worker).map { text($0.rawValue) })
+            return .array([text("holds")] + held(by: worker).map { text($0.rawValue) })
         case .survey:
             for run in delayed.filter({ $0.value <= world.now }).keys.sorted(by: { $0.rawValue < $1.rawValue }) {
                 delayed[run] = nil
@@ -79,7 +80,10 @@ extension ModelServer {
             }
             return .array(
                 instances.keys.sorted().map {
-                    .array([text($0), text("\(instances[$0]!)"), .integer(heartbeats[$0] ?? 0)])
+                    .array([
+                        text($0), text("\(instances[$0]!)"), .integer(heartbeats[$0] ?? 0),
+                        .integer(leases[$0]?.milliseconds ?? 0),
+                    ])
                 }
             )
         case .takeOver(let sign):

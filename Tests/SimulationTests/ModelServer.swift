@@ -18,7 +18,7 @@ final class ModelServer {
 
     /// What a worker asks of the scripts.
     enum Script {
-        case enter(worker: String, instance: Int)
+        case enter(worker: String, instance: Int, lease: Duration)
         case lose(RunID, instance: Int)
         case start(RunOffer, worker: String, instance: Int)
         case acknowledge(InterruptSignal, RunID, instance: Int)
@@ -77,6 +77,7 @@ final class ModelServer {
     var instances: [String: Int] = [:]
     var requests: [RunID: ModelRequest] = [:]
     var heartbeats: [String: Int64] = [:]
+    var leases: [String: Duration] = [:]
     /// Who was found silent and was not heard of since.
     var silent: Set<String> = []
     /// Those that are to be tried again, and when they are due.

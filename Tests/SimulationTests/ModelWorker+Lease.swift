@@ -54,7 +54,7 @@ extension ModelWorker {
     func survey() {
         if hasCrashed { return }
         let asked = world.now
-        func again() { world.after(lease.length / 5) { [self] in survey() } }
+        func again() { world.after(watch.interval) { [self] in survey() } }
         guard let connection = commands.current else {
             watch.missed()
             return again()
@@ -62,7 +62,7 @@ extension ModelWorker {
         let answer = Answer("survey", world) { [self] result in
             if hasCrashed { return }
             if case .success(let replies) = result {
-                let signs = (replies[0].array ?? []).compactMap { WorkerSign($0, lease: lease.length) }
+                let signs = (replies[0].array ?? []).compactMap(WorkerSign.init(reply:))
                 let survey = WorkerSurvey(signs: signs, connection: UInt64(connection.id))
                 for silent in watch.observe(survey, at: asked) { takeOver(silent, over: connection) }
             } else {
@@ -82,10 +82,10 @@ extension ModelWorker {
 }
 
 extension WorkerSign {
-    fileprivate init?(_ reply: RESPValue, lease: Duration) {
-        guard let parts = reply.array, parts.count == 3, let worker = parts[0].text.flatMap({ try? Name($0) }),
-            let instance = parts[1].text, let heartbeat = parts[2].integer
+    fileprivate init?(reply: RESPValue) {
+        guard let parts = reply.array, parts.count == 4, let worker = parts[0].text.flatMap({ try? Name($0) }),
+            let instance = parts[1].text, let heartbeat = parts[2].integer, let lease = parts[3].integer
         else { return nil }
-        self.init(worker: worker, instance: instance, heartbeat: heartbeat, lease: lease)
+        self.init(worker: worker, instance: instance, heartbeat: heartbeat, lease: .milliseconds(lease))
     }
 }

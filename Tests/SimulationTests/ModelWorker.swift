@@ -29,7 +29,7 @@ final class ModelWorker {
         (self.world, self.server, self.name, self.queues, self.slots) = (world, server, name, queues, slots)
         instance = world.newID()
         lease = Lease(length: length)
-        watch = SilenceWatch(own: "\(instance)")
+        watch = SilenceWatch(own: "\(instance)", lease: length)
         commands = ModelClient(world, server)
         queue = ModelClient(world, server, pingInterval: nil)
         checker = ModelChecker(world, server, name, commands, queues: queues)
@@ -54,7 +54,7 @@ final class ModelWorker {
     }
 
     private func enter() {
-        write(.enter(worker: name.description, instance: instance)) { [self] reply in
+        write(.enter(worker: name.description, instance: instance, lease: lease.length)) { [self] reply in
             for run in reply.array?.compactMap(\.text) ?? [] {
                 write(.lose(RunID(rawValue: run), instance: instance)) { _ in }
             }

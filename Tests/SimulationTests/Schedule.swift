@@ -9,7 +9,6 @@ struct Schedule {
     let world: World
     private let server: ModelServer
     private let queues: [Name]
-    private let lease: Duration
     private let flags = Flags()
 
     /// When people have set which flag last, and which queues they hold.
@@ -28,6 +27,9 @@ struct Schedule {
     /// How long an interrupt may take where nothing goes wrong but that messages come late, twice and in another order.
     private static let calm = Duration.milliseconds(700)
 
+    /// How long each worker may be silent.
+    private static let leases = 500..<5_000
+
     static let namespace = try! RedisKeys(namespace: "n")
     private static let names = try! (0..<6).map { try Name("j\($0)") }
     private static let queueNames = try! [Name("q0"), Name("q1")]
@@ -39,7 +41,6 @@ struct Schedule {
         world = World(seed: seed, isTraced: isTraced)
         server = ModelServer(world, Self.namespace)
         queues = Array(Self.queueNames.prefix(1 + world.number(below: 2)))
-        lease = world.milliseconds(500..<5_000)
     }
 
     /// What was promised and not kept; empty is good.
@@ -74,6 +75,7 @@ struct Schedule {
 
     private func worker(_ name: Name) -> ModelWorker {
         let slots = 1 + world.number(below: 3)
+        let lease = world.milliseconds(Self.leases)
         let worker = ModelWorker(world, server, name, queues: queues, slots: slots, lease: lease)
         worker.begin()
         return worker
@@ -219,7 +221,7 @@ struct Schedule {
         for (run, record) in server.runs {
             // Who tries again waits a moment, and for a survey.
             // What was offered to a worker that takes nothing more stays its name's until that comes back.
-            let isNew = record.submittedAt.duration(to: world.now) < lease + .seconds(1)
+            let isNew = record.submittedAt.duration(to: world.now) < .milliseconds(Self.leases.upperBound + 1_000)
             if record.state == .queued, !isNew, !isHeld(record), !fleet.all.contains(where: \.isDraining),
                 let worker = fleet.living.first(where: \.isIdle)
             {

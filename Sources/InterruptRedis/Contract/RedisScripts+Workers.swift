@@ -3,8 +3,8 @@ extension RedisScripts {
     /// Takes a worker's name for an instance. The name of one that is silent and holds nothing any more is free.
     ///
     /// Arguments: worker, instance, the instance that is known to be dead or "", then names and values of the fields.
-    /// Replies `{'entered', {{run, boot, pid, start, handler}, …}}` with the runs that the name still holds, or
-    /// `{'in_use', fields of the holder}`.
+    /// Replies `{'entered', {{run, boot, pid, start, handler}, …}, earlier instance or ''}` with the runs that the name still
+    /// holds, or `{'in_use', fields of the holder}`.
     static let enter = script(
         "enter",
         using: [history],
@@ -32,13 +32,14 @@ extension RedisScripts {
             left[#left + 1] = {run, fields[2] or '', fields[3] or '', fields[4] or '', fields[5] or ''}
           end
         end
-        return {'entered', left}
+        return {'entered', left, holder or ''}
         """
     )
 
     /// Counts a heartbeat. Arguments: worker, instance, number of runs, number of malformed signals, number of refused
-    /// requests. Replies `OK`, `replaced`, `unknown` when the server has forgotten the worker, or `{'back', run, …}` with the
-    /// runs that it still holds when it had been taken for silent.
+    /// requests, 1 from a worker that has had no answer to the last one, and the instance that it has replaced. Replies `OK`,
+    /// `replaced`, `unknown` when the server has forgotten the worker or knows the earlier instance only, or `{'holds', run, …}` with the runs that it still holds to one that asks, or that had been
+    /// taken for silent.
     static let heartbeat = script(
         "heartbeat",
         using: [history],
@@ -47,19 +48,21 @@ extension RedisScripts {
         local worker = \(key.worker) .. ARGV[2]
         local fields = redis.call('HMGET', worker, 'instance', 'silent_since_ms')
         if not fields[1] then return 'unknown' end
-        if fields[1] ~= ARGV[3] then return 'replaced' end
+        if fields[1] ~= ARGV[3] then return fields[1] == ARGV[8] and 'unknown' or 'replaced' end
         local now = now_ms()
         redis.call('HINCRBY', worker, 'heartbeat', 1)
         redis.call('HSET', worker, 'seen_at_ms', now, 'running', ARGV[4], 'malformed', ARGV[5],
           'refused_requests', ARGV[6] or 0)
-        if not fields[2] then return 'OK' end
-        redis.call('HDEL', worker, 'silent_since_ms')
-        local reply = {'back'}
+        if not fields[2] and ARGV[7] ~= '1' then return 'OK' end
+        local reply = {'holds'}
         for _, run in ipairs(redis.call('SMEMBERS', \(key.holds) .. ARGV[2])) do
           redis.call('HDEL', \(key.run) .. run, 'silent_since_ms')
           reply[#reply + 1] = run
         end
-        record(now, 'worker_back', '', '', 'worker', ARGV[2], 'silent_since_ms', fields[2])
+        if fields[2] then
+          redis.call('HDEL', worker, 'silent_since_ms')
+          record(now, 'worker_back', '', '', 'worker', ARGV[2], 'silent_since_ms', fields[2])
+        end
         return reply
         """
     )

@@ -70,7 +70,7 @@ enum RedisScripts {
     /// later), or `{'replaced'}`.
     static let start = script(
         "start",
-        using: [history, flags, gates, offers, requests, endings, unstarted],
+        using: [history, flags, gates, claims, offers, requests, endings, unstarted],
         least: 7,
         """
         local run, queue, entry, worker, instance, grace = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
@@ -129,17 +129,40 @@ enum RedisScripts {
           return {'held', paused}
         end
 
-        redis.call('XACK', \(key.queue) .. queue, 'workers', entry)
-        redis.call('XDEL', \(key.queue) .. queue, entry)
-        redis.call('HINCRBY', \(key.run) .. run, 'attempt', 1)
-        redis.call('HSET', \(key.run) .. run, 'state', 'running', 'worker', worker, 'instance', instance,
-          'started_at_ms', now, 'grace_ms', grace)
-        if grace ~= fields[6] then redis.call('HSET', \(key.run) .. run, 'grace_of_worker', 1) end
-        redis.call('HDEL', \(key.run) .. run, 'entry', 'due_at_ms')
-        redis.call('SADD', \(key.holds) .. worker, run)
-        record(now, 'started', job, run, 'worker', worker)
-        publish_event('started', job, run, 'running', now)
+        claim(run, job, queue, entry, worker, instance, grace, grace == fields[6], now)
         return started()
+        """
+    )
+
+    /// Claims runs once more that a worker has processes of, should the server have forgotten it: one that has taken the
+    /// place of another may not have got the claim. A gate or an interrupt that it has on record does not count here: the run
+    /// was started, and is told of them as any other.
+    ///
+    /// Arguments: worker, instance, then of each run: run, queue, entry, grace period in ms, and process, its start and its
+    /// boot or three times "". Replies the runs that had to be claimed.
+    static let claimAgain = script(
+        "claim_again",
+        using: [history, claims],
+        least: 3,
+        """
+        local worker, instance, claimed = ARGV[2], ARGV[3], {}
+        local now = now_ms()
+        for i = 4, #ARGV - 6, 7 do
+          local run, queue, grace, pid = ARGV[i], ARGV[i + 1], ARGV[i + 3], ARGV[i + 4]
+          local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'entry', 'grace_ms', 'retries')
+          if fields[1] == 'queued' and fields[2] then
+            local own = fields[4] and fields[4] ~= '' and fields[4]
+            if fields[3] then redis.call('XDEL', \(key.queue) .. queue, fields[3]) end
+            redis.call('ZREM', \(key.delayed), run)
+            claim(run, fields[2], queue, ARGV[i + 2], worker, instance, own or grace, own, now)
+            if pid ~= '' then
+              redis.call('HSET', \(key.run) .. run, 'pid', pid, 'pid_start', ARGV[i + 5], 'boot', ARGV[i + 6])
+              if (tonumber(fields[5] or '') or 0) == 0 then redis.call('DEL', \(key.env) .. run) end
+            end
+            claimed[#claimed + 1] = run
+          end
+        end
+        return claimed
         """
     )
 

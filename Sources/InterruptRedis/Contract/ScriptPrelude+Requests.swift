@@ -38,8 +38,8 @@ extension RedisScripts {
         -- The record and its text. One with another shape than ours counts as none: a role may write the key without
         -- being trusted.
         local function stored_request(run)
-          local text = redis.call('GET', \(key.request) .. run)
-          if not text or #text > 524288 or utf8_text(text) ~= text then return nil end
+          local text = redis.pcall('GET', \(key.request) .. run)
+          if type(text) ~= 'string' or #text > 524288 or utf8_text(text) ~= text then return nil end
           local ok, request = pcall(cjson.decode, text)
           if not ok or type(request) ~= 'table' then return nil end
           local function is(name, wanted, or_missing)

@@ -34,8 +34,16 @@ extension RedisScripts {
     /// Writing the history and telling the watchers.
     static let history = """
         local function record(now, event, job, run, ...)
-          redis.call('XADD', \(key.history), 'MAXLEN', '~', 100000, '*', 'at_ms', now, 'event', event, 'job', job,
-            'run', run, ...)
+          local function add(call, ...)
+            return call('XADD', \(key.history), 'MAXLEN', '~', 100000, '*', 'at_ms', now, 'event', event, 'job', job,
+              'run', run, ...)
+          end
+          local reply = add(redis.pcall, ...)
+          if type(reply) ~= 'table' or not reply.err then return end
+          if not string.find(reply.err, 'WRONGTYPE', 1, true) then add(redis.call, ...) end
+          -- A role may write the key without being trusted: what is no history must not end a script half-way.
+          redis.pcall('DEL', \(key.history))
+          add(redis.pcall, ...)
         end
 
         local function publish_event(event, job, run, state, now, stage, more)
@@ -112,6 +120,23 @@ extension RedisScripts {
           for i, target in ipairs(targets) do keys[i] = \(key.pause) .. target end
           if redis.call('EXISTS', unpack(keys)) == 0 then return nil end
           for i, name in ipairs(keys) do if redis.call('EXISTS', name) == 1 then return targets[i] end end
+        end
+
+        """
+
+    /// Claiming a run. Uses `history`.
+    static let claims = """
+        local function claim(run, job, queue, entry, worker, instance, grace, is_graces_own, now)
+          redis.call('XACK', \(key.queue) .. queue, 'workers', entry)
+          redis.call('XDEL', \(key.queue) .. queue, entry)
+          redis.call('HINCRBY', \(key.run) .. run, 'attempt', 1)
+          redis.call('HSET', \(key.run) .. run, 'state', 'running', 'worker', worker, 'instance', instance,
+            'started_at_ms', now, 'grace_ms', grace)
+          if not is_graces_own then redis.call('HSET', \(key.run) .. run, 'grace_of_worker', 1) end
+          redis.call('HDEL', \(key.run) .. run, 'entry', 'due_at_ms')
+          redis.call('SADD', \(key.holds) .. worker, run)
+          record(now, 'started', job, run, 'worker', worker)
+          publish_event('started', job, run, 'running', now)
         end
 
         """

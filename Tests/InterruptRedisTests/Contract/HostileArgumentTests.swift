@@ -67,6 +67,29 @@ import Testing
         }
     }
 
+    @Test func `in keys that others may write keeps a run neither from an interrupt nor from its end`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            for command in ["RPUSH", "SADD", "XADD"] {
+                func spoil(_ key: String) async throws {
+                    try await scene.connection.send(RedisCommand("DEL", .init(key)))
+                    let words: [RedisArgument] = command == "XADD" ? ["*", "a", "b"] : ["a"]
+                    try await scene.connection.send(RedisCommand(command, [.init(key)] + words))
+                }
+                let ended = try await scene.running("j", on: worker)
+                try await spoil(scene.keys.request(ended))
+                #expect(try await worker.end(ended) == "OK")
+                let run = try await scene.running("j", on: worker)
+                try await spoil(scene.keys.request(run))
+                if command != "XADD" { try await spoil(scene.keys.history) }
+                #expect(try await scene.interrupt(run, InterruptSignal(reason: .timeout)).outcome == .accepted)
+                #expect(try await scene.client.request(for: run)?.reason == .timeout)
+                #expect(try await scene.events(of: run).contains("requested"))
+                #expect(try await worker.end(run) == "OK")
+            }
+        }
+    }
+
     @Test func `makes no record that a worker cannot read, whatever the run's own record calls its job`() async throws {
         try await withScene { scene in
             let worker = try await ScriptWorker(scene)

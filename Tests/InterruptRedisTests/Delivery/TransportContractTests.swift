@@ -295,7 +295,7 @@ private struct Stage: Sendable {
             // The transport over Redis is one instance's own, and enters as that.
             _ = try await stage.transport.enter(try worker("i1"), replacing: nil)
             #expect(try await stage.transport.enter(try worker("i1"), replacing: nil).isEmpty, "a repetition")
-            _ = try await stage.transport.heartbeat(running: 0)
+            _ = try await stage.transport.heartbeat(running: 0, live: [])
             await stage.transport.leave()
         }
     }

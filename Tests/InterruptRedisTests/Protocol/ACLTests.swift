@@ -195,7 +195,7 @@ enum Documents {
                 _ = try await transport.enter(description, replacing: nil)
                 try await watching.isReady()
                 let (run, deliveries) = try await watching.run("j", groups: ["g"])
-                _ = try await transport.heartbeat(running: 1)
+                _ = try await transport.heartbeat(running: 1, live: [])
                 try await transport.spawned(run, process: process)
                 _ = try await admin.ask(.pause, run)
                 try await transport.record(isPaused: true, of: run)

@@ -85,7 +85,7 @@ private struct Overtaken: RedisCommands {
             try await scene.until { watching.lines.count("nobody with the key") >= 7 }
             #expect(watching.lines.count("nobody with the key") == 7, "\(watching.lines.all)")
             #expect(deliveries.all.isEmpty)
-            _ = try await watching.transport.heartbeat(running: 1)
+            _ = try await watching.transport.heartbeat(running: 1, live: [])
             #expect(try await scene.client.worker("w1")?.refusedRequests == 9)
             #expect(try await scene.signing(with: key).interrupt(run, signal).outcome == .already)
             #expect(try #require(await deliveries.first()).signal.id == signal.id)
