@@ -127,13 +127,13 @@ public final class RedisTransport: InterruptTransport {
         )
         let parts = reply.array ?? []
         if parts.first?.text == "entered", parts.count == 3 {
-            let earlier = parts[2].text ?? ""
+            let earlier = parts[1].text ?? ""
             entered.withLock { entered in
                 // Entering again does not make an instance its own predecessor.
                 let predecessor = earlier == instance ? entered?.predecessor : earlier
                 entered = Entry(description: description, predecessor: predecessor ?? "")
             }
-            return (parts[1].array ?? []).compactMap(LeftRun.init)
+            return (parts[2].array ?? []).compactMap(LeftRun.init)
         }
         if parts.first?.text == "in_use", parts.count == 2,
             let holder = WorkerRecord(name: worker.description, reply: parts[1])

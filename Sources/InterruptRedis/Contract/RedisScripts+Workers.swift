@@ -3,7 +3,7 @@ extension RedisScripts {
     /// Takes a worker's name for an instance. The name of one that is silent and holds nothing any more is free.
     ///
     /// Arguments: worker, instance, the instance that is known to be dead or "", then names and values of the fields.
-    /// Replies `{'entered', {{run, boot, pid, start, handler}, …}, earlier instance or ''}` with the runs that the name still
+    /// Replies `{'entered', earlier instance or '', {{run, boot, pid, start, handler}, …}}` with the runs that the name still
     /// holds, or `{'in_use', fields of the holder}`.
     static let enter = script(
         "enter",
@@ -32,7 +32,7 @@ extension RedisScripts {
             left[#left + 1] = {run, fields[2] or '', fields[3] or '', fields[4] or '', fields[5] or ''}
           end
         end
-        return {'entered', left, holder or ''}
+        return {'entered', holder or '', left}
         """
     )
 
