@@ -33,6 +33,18 @@ import Testing
             (RedisScripts.enter, ["w1", "i2", .init(Namespace.instance), "slots", "4"]),
             (RedisScripts.heartbeat, ["w1", .init(Namespace.instance), "1", "0"]),
             (RedisScripts.lose, [.init(running), "i2", "gone", "3600"]),
+            (RedisScripts.leave, ["w1", .init(Namespace.instance)]), (RedisScripts.survey, []),
+            (RedisScripts.markSilent, ["w1", .init(Namespace.instance), "0", "w2"]),
+            (
+                RedisScripts.takeOver,
+                ["w1", .init(Namespace.instance), "0", .init(running), "w2", "3600", "nextnextnextnextnext", "1"]
+            ),
+            (RedisScripts.forget, [.init(running), "ops", "3600"]),
+            (
+                RedisScripts.claimAgain,
+                ["w1", .init(Namespace.instance), .init(queued), "default", .init(entry), "5000", "42", "4242", "boot"]
+            ),
+            (RedisScripts.dropFlag, ["r", "1"]),
         ]
     }
 
@@ -59,8 +71,8 @@ import Testing
                 let calls = Self.calls(entry: entry)
                 let (script, valid) = calls[numbers.below(calls.count)]
                 var arguments = valid
-                if numbers.chance(15) {
-                    arguments = Array(arguments.prefix(numbers.below(arguments.count)))
+                if arguments.isEmpty || numbers.chance(15) {
+                    arguments = Array(arguments.prefix(numbers.below(arguments.count + 1)))
                 } else {
                     for _ in 0...numbers.below(3) {
                         arguments[numbers.below(arguments.count)] = RedisArgument(Self.hostile(&numbers))

@@ -146,6 +146,11 @@ enum RedisScripts {
         least: 3,
         """
         local worker, instance, claimed = ARGV[2], ARGV[3], {}
+        for i = 4, #ARGV - 6, 7 do
+          if not string.find(ARGV[i + 2], '^%d+%-%d+$') or not string.find(ARGV[i + 3], '^%d+$') then
+            return redis.error_reply('ERR claim_again: an entry or a grace period is none')
+          end
+        end
         local now = now_ms()
         for i = 4, #ARGV - 6, 7 do
           local run, queue, grace, pid = ARGV[i], ARGV[i + 1], ARGV[i + 3], ARGV[i + 4]
