@@ -12,7 +12,9 @@ final class HeldRuns: Sendable {
 
     private struct State {
         var runs: [RunID: Run] = [:]
-        var isToCompare = false
+        /// How often there was a reason to ask, and up to which one it was answered.
+        var questions = 0
+        var answered = 0
     }
 
     /// Scripts take no more runs at once.
@@ -33,15 +35,15 @@ final class HeldRuns: Sendable {
     /// The run has an end on record, or is another's.
     func ended(_ run: RunID) { state.withLock { $0.runs[run] = nil } }
 
-    /// Whether the next heartbeat is to ask what the worker holds: after a connect, and when the last one had no answer,
-    /// for what that would have said nobody says again unasked. ``wasCompared()`` ends that.
-    var isToCompare: Bool { state.withLock { $0.isToCompare } }
+    /// What the next heartbeat asks: which runs the worker holds. There is a question after each connect, and when a heartbeat
+    /// had no answer, for what that would have said nobody says again unasked. `nil` when all were answered.
+    var question: Int? { state.withLock { $0.questions > $0.answered ? $0.questions : nil } }
 
-    /// The next heartbeat is to ask.
-    func compare() { state.withLock { $0.isToCompare = true } }
+    /// There is a reason to ask.
+    func ask() { state.withLock { $0.questions += 1 } }
 
-    /// A heartbeat was answered.
-    func wasCompared() { state.withLock { $0.isToCompare = false } }
+    /// A heartbeat that asked was answered. What was asked since is still open.
+    func answered(_ question: Int) { state.withLock { $0.answered = max($0.answered, question) } }
 
     /// Claims the runs again that the server takes for queued; returns them. No runs, no command.
     func claimAgain(

@@ -63,12 +63,26 @@ extension RedisTransport {
 
     /// Counts a heartbeat, and looks which of its runs the worker has lost while nobody heard of it.
     public func heartbeat(running: Int, live: Set<RunID>) async throws(TransportError) -> Set<RunID> {
-        let isToCompare = held.isToCompare
-        held.compare()
+        let question = held.question
+        do throws(TransportError) {
+            let gone = try await heartbeat(running: running, live: live, isAsking: question != nil)
+            if let question { held.answered(question) }
+            return gone
+        } catch {
+            held.ask()
+            throw error
+        }
+    }
+
+    private func heartbeat(
+        running: Int,
+        live: Set<RunID>,
+        isAsking: Bool
+    ) async throws(TransportError) -> Set<RunID> {
         let entry = entered.withLock { $0 }
         let arguments: [RedisArgument] = [
             .init(worker.description), .init(instance), .init(running), .init(checker.malformedCount),
-            .init(checker.refusedCount), isToCompare ? "1" : "", .init(entry?.predecessor ?? ""),
+            .init(checker.refusedCount), isAsking ? "1" : "", .init(entry?.predecessor ?? ""),
         ]
         var reply = try await evaluate(RedisScripts.heartbeat, arguments)
         // Flushed, or as it was before this instance entered: nobody else has the name, so it is taken again. That alone counts
@@ -83,7 +97,6 @@ extension RedisTransport {
         if let parts = reply.array, parts.first?.text == "holds" {
             gone = try await lost(among: live.subtracting(parts.dropFirst().compactMap(\.text).map(RunID.init)))
         }
-        held.wasCompared()
         return gone
     }
 

@@ -54,15 +54,16 @@ public final class RedisTransport: InterruptTransport {
             logger: logger
         ) { [held] connection throws(RedisError) in
             let client = InterruptClient(commands: connection, keys: keys)
-            held.compare()
+            held.ask()
             do throws(RedisError) {
                 // First of all, so that nothing else here meets runs that seem to be nobody's.
                 for run in try await held.claimAgain(by: client, worker: worker, instance: instance) {
                     logger.warning("Redis had forgotten that a run was started", metadata: ["run": "\(run)"])
                 }
             } catch {
-                // Who may not write, or cannot now, still hears.
-                guard error.code == .reply || error.code == .notPermitted else { throw error }
+                // Who may not write still hears. A server that is busy with something else is asked anew.
+                let isRefused = error.code == .reply && error.replyPrefix != "BUSY" || error.code == .notPermitted
+                if !isRefused { throw error }
                 logger.warning("the runs here were not compared with Redis", metadata: ["why": "\(error)"])
             }
             connected.signal()

@@ -126,17 +126,6 @@ public func withSentinels<R>(
     }
 }
 
-/// Writes a file that only its owner may read, and returns its path.
-package func writeSecret(_ text: String, to path: String) throws -> String {
-    let isWritten = FileManager.default.createFile(
-        atPath: path,
-        contents: Data(text.utf8),
-        attributes: [.posixPermissions: 0o600]
-    )
-    if !isWritten { throw CocoaError(.fileWriteUnknown) }
-    return path
-}
-
 func makeDirectory(_ path: String) throws -> String {
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     return path

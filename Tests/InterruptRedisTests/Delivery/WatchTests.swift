@@ -127,63 +127,6 @@ import Testing
         }
     }
 
-    @Test func `a worker is told once more of a run that was given up when the answer was lost`() async throws {
-        try await withWatching { watching in
-            let (given, kept) = (try await watching.run("j").0, try await watching.run("k").0)
-            let scene = watching.scene
-            _ = try await watching.transport.heartbeat(running: 2, live: [given, kept])  // the server has the script
-            try await scene.command("HSET", "interrupt/worker/w1", "lease_ms", "0")
-            try await scene.until {
-                if case .forgotten = try await scene.client.forget(given, by: nil) { true } else { false }
-            }
-            // The server carries out what it has got, and nobody hears the answer.
-            scene.redis.stop()
-            await #expect(throws: TransportError.self) {
-                _ = try await watching.transport.heartbeat(running: 2, live: [given, kept])
-            }
-            scene.redis.resume()
-            try await scene.until {
-                try await scene.command("HEXISTS", "interrupt/worker/w1", "silent_since_ms").integer == 0
-            }
-            #expect(try await watching.transport.heartbeat(running: 2, live: [given, kept]) == [given])
-            #expect(try await watching.transport.heartbeat(running: 2, live: [given, kept]) == [])
-        }
-    }
-
-    @Test func `a worker whose server has forgotten everything keeps its runs`() async throws {
-        try await withWatching { watching in
-            let run = try await watching.run("j").0
-            watching.scene.redis.stop()
-            await #expect(throws: TransportError.self) {
-                _ = try await watching.transport.heartbeat(running: 1, live: [run])
-            }
-            watching.scene.redis.resume()
-            try await watching.scene.command("FLUSHALL")
-            #expect(try await watching.transport.heartbeat(running: 1, live: [run]) == [])
-            #expect(try await watching.transport.heartbeat(running: 1, live: [run]) == [])
-        }
-    }
-
-    @Test func `a worker enters again when its server knows the instance only that it has replaced`() async throws {
-        try await withWatching(prepare: { scene in
-            _ = try await ScriptWorker(scene, instance: "i0")
-            try await scene.command("HSET", "interrupt/worker/w1", "silent_since_ms", "1")
-        }) { watching in
-            let run = try await watching.run("j").0
-            // As it was before.
-            try await watching.scene.command("HSET", "interrupt/worker/w1", "instance", "i0")
-            #expect(try await watching.transport.heartbeat(running: 1, live: [run]) == [])
-            #expect(try await watching.scene.client.worker("w1")?.instance == "i1")
-            try await watching.scene.command("HSET", "interrupt/worker/w1", "instance", "i0")
-            _ = try await watching.run("k")
-            #expect(try await watching.scene.client.worker("w1")?.instance == "i1")
-            try await watching.scene.command("HSET", "interrupt/worker/w1", "instance", "i2")
-            await #expect(throws: TransportError.self) {
-                _ = try await watching.transport.heartbeat(running: 1, live: [run])
-            }
-        }
-    }
-
     @Test(arguments: [true, false])
     func `of 1,000 runs is one round trip a poll, and every key is armed and read`(isTracked: Bool) async throws {
         try await withScene { scene in

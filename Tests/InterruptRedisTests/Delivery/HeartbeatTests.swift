@@ -1,0 +1,81 @@
+import InterruptCore
+import InterruptTesting
+import Testing
+
+@testable import InterruptRedis
+
+@Suite(.serialized, .timeLimit(.minutes(1))) struct `A heartbeat` {
+    @Test func `tells once more of a run that was given up when the answer was lost`() async throws {
+        try await withWatching { watching in
+            let (given, kept) = (try await watching.run("j").0, try await watching.run("k").0)
+            let scene = watching.scene
+            _ = try await watching.transport.heartbeat(running: 2, live: [given, kept])  // the server has the script
+            try await scene.command("HSET", "interrupt/worker/w1", "lease_ms", "0")
+            try await scene.until {
+                if case .forgotten = try await scene.client.forget(given, by: nil) { true } else { false }
+            }
+            // The server carries out what it has got, and nobody hears the answer.
+            scene.redis.stop()
+            await #expect(throws: TransportError.self) {
+                _ = try await watching.transport.heartbeat(running: 2, live: [given, kept])
+            }
+            scene.redis.resume()
+            try await scene.until {
+                try await scene.command("HEXISTS", "interrupt/worker/w1", "silent_since_ms").integer == 0
+            }
+            #expect(try await watching.transport.heartbeat(running: 2, live: [given, kept]) == [given])
+            // The connect was a reason of its own.
+            try await eventually("it asks no more") {
+                try await watching.transport.heartbeat(running: 2, live: [given, kept]) == []
+            }
+        }
+    }
+
+    @Test func `to a server that has forgotten everything costs no run`() async throws {
+        try await withWatching { watching in
+            let run = try await watching.run("j").0
+            watching.scene.redis.stop()
+            await #expect(throws: TransportError.self) {
+                _ = try await watching.transport.heartbeat(running: 1, live: [run])
+            }
+            watching.scene.redis.resume()
+            try await watching.scene.command("FLUSHALL")
+            #expect(try await watching.transport.heartbeat(running: 1, live: [run]) == [])
+            #expect(try await watching.transport.heartbeat(running: 1, live: [run]) == [])
+        }
+    }
+
+    @Test func `enters again where the server knows the instance only that was replaced`() async throws {
+        try await withWatching(prepare: { scene in
+            _ = try await ScriptWorker(scene, instance: "i0")
+            try await scene.command("HSET", "interrupt/worker/w1", "silent_since_ms", "1")
+        }) { watching in
+            let run = try await watching.run("j").0
+            // As it was before.
+            try await watching.scene.command("HSET", "interrupt/worker/w1", "instance", "i0")
+            #expect(try await watching.transport.heartbeat(running: 1, live: [run]) == [])
+            #expect(try await watching.scene.client.worker("w1")?.instance == "i1")
+            try await watching.scene.command("HSET", "interrupt/worker/w1", "instance", "i0")
+            _ = try await watching.run("k")
+            #expect(try await watching.scene.client.worker("w1")?.instance == "i1")
+            try await watching.scene.command("HSET", "interrupt/worker/w1", "instance", "i2")
+            await #expect(throws: TransportError.self) {
+                _ = try await watching.transport.heartbeat(running: 1, live: [run])
+            }
+        }
+    }
+
+    @Test func `after a connect finds the runs that another worker has claimed meanwhile`() async throws {
+        try await withWatching { watching in
+            let (taken, kept) = (try await watching.run("j").0, try await watching.run("k").0)
+            #expect(try await watching.transport.heartbeat(running: 2, live: [taken, kept]) == [])
+            try await watching.scene.command("HSET", "interrupt/run/\(taken)", "worker", "w2", "instance", "i2")
+            try await watching.scene.command("SMOVE", "interrupt/holds/w1", "interrupt/holds/w2", taken.rawValue)
+            #expect(try await watching.transport.heartbeat(running: 2, live: [taken, kept]) == [], "it did not ask")
+            try await watching.kill("interruptd:w1")
+            try await eventually("it asks") {
+                (try? await watching.transport.heartbeat(running: 2, live: [taken, kept])) == [taken]
+            }
+        }
+    }
+}
