@@ -12,18 +12,30 @@ extension String {
         for scalar in unicodeScalars {
             if shown == limit { return result + "…" }
             shown += 1
-            switch scalar.value {
-            case 0x09: result += "\\t"
-            case 0x0A: result += "\\n"
-            case 0x0D: result += "\\r"
-            case 0x5C: result += "\\\\"
-            case 0x00...0x1F, 0x7F...0x9F: result += "\\x" + scalar.value.hexadecimal(digits: 2)
-            case 0x061C, 0x200B...0x200F, 0x2028...0x202E, 0x2060...0x206F, 0xFEFF, 0xE0000...0xE007F:
-                result += "\\u{" + scalar.value.hexadecimal(digits: 4) + "}"
-            default: result.unicodeScalars.append(scalar)
+            if scalar == "\\" {
+                result += "\\\\"
+            } else if let escape = scalar.displayEscape {
+                result += escape
+            } else {
+                result.unicodeScalars.append(scalar)
             }
         }
         return result
+    }
+}
+
+extension Unicode.Scalar {
+    /// What is shown in place of a character that could steer a terminal or forge a line; `nil` for all others.
+    package var displayEscape: String? {
+        switch value {
+        case 0x09: "\\t"
+        case 0x0A: "\\n"
+        case 0x0D: "\\r"
+        case 0x00...0x1F, 0x7F...0x9F: "\\x" + value.hexadecimal(digits: 2)
+        case 0x061C, 0x200B...0x200F, 0x2028...0x202E, 0x2060...0x206F, 0xFEFF, 0xE0000...0xE007F:
+            "\\u{" + value.hexadecimal(digits: 4) + "}"
+        default: nil
+        }
     }
 }
 

@@ -79,7 +79,11 @@ extension InterruptClient {
         var receipts: [InterruptReceipt] = []
         for start in stride(from: 0, to: references.count, by: Self.runsPerScript) {
             let chunk = references[start..<min(start + Self.runsPerScript, references.count)]
-            receipts += try await record(signal, for: chunk, expected: expected)
+            do throws(RedisError) {
+                receipts += try await record(signal, for: chunk, expected: expected)
+            } catch {
+                throw error.after(partIsDone: receipts.contains(where: \.isRecorded))
+            }
         }
         return receipts
     }
@@ -98,8 +102,13 @@ extension InterruptClient {
         let receipts = (reply.array ?? []).compactMap(InterruptReceipt.init)
         guard receipts.count == references.count else { throw unexpected(reply, from: "interrupt") }
         let moved = zip(runs, receipts).compactMap { $1.isRecorded ? $0.movedTo($1.run) : nil }
-        if !moved.isEmpty { _ = try await record(signal, for: moved.map(RunReference.run)[...], expected: nil) }
-        return receipts
+        if moved.isEmpty { return receipts }
+        do throws(RedisError) {
+            _ = try await record(signal, for: moved.map(RunReference.run)[...], expected: nil)
+            return receipts
+        } catch {
+            throw error.after(partIsDone: true)
+        }
     }
 
     /// Interrupts what a target stands for: its gate first, then its members.
@@ -136,19 +145,21 @@ extension InterruptClient {
             return []
         }
         let closesGate = confirmed == nil || signal.stage == .drain
-        if closesGate {
-            try await closeGate(target, signal)
+        if closesGate { try await closeGate(target, signal) }
+        do throws(RedisError) {
             // What was submitted before the gate closed is on the list now; what comes after does not start.
-            live = try await liveRuns(of: target)
+            if closesGate { live = try await liveRuns(of: target) }
+            if let confirmed { live = live.filter(confirmed.contains) }
+            let known = Set(members)
+            members += live.filter { !known.contains($0) }
+            let receipts = try await interrupt(members.map(RunReference.run), signal)
+            if closesGate, signal.stage > .drain, !target.isGroup {
+                try await openGate(target, closedBy: signal.id, by: nil)
+            }
+            return receipts.filter { $0.outcome != .ended && $0.outcome != .missing }
+        } catch {
+            throw error.after(partIsDone: closesGate)
         }
-        if let confirmed { live = live.filter(confirmed.contains) }
-        let known = Set(members)
-        members += live.filter { !known.contains($0) }
-        let receipts = try await interrupt(members.map(RunReference.run), signal)
-        if closesGate, signal.stage > .drain, !target.isGroup {
-            try await openGate(target, closedBy: signal.id, by: nil)
-        }
-        return receipts.filter { $0.outcome != .ended && $0.outcome != .missing }
     }
 
     /// The live runs that a target stands for now.

@@ -76,11 +76,16 @@ extension InterruptClient {
             ]
         )
         var hasGateChanged = reply.integer == 1
-        if request.action == .resume, try await openGate(target, by: request.triggeredBy) { hasGateChanged = true }
-        // What was queued before the gate closed and has started since is on the list now.
-        var members = try await liveRuns(of: target)
-        if let confirmed { members = members.filter(confirmed.contains) }
-        let receipts = try await ask(request, of: members.map(RunReference.run))
+        let receipts: [PauseReceipt]
+        do throws(RedisError) {
+            if request.action == .resume, try await openGate(target, by: request.triggeredBy) { hasGateChanged = true }
+            // What was queued before the gate closed and has started since is on the list now.
+            var members = try await liveRuns(of: target)
+            if let confirmed { members = members.filter(confirmed.contains) }
+            receipts = try await ask(request, of: members.map(RunReference.run))
+        } catch {
+            throw error.after(partIsDone: hasGateChanged)
+        }
         return GroupPause(
             hasGateChanged: hasGateChanged,
             members: receipts.filter { receipt in
@@ -105,20 +110,38 @@ extension InterruptClient {
         var receipts: [PauseReceipt] = []
         for start in stride(from: 0, to: references.count, by: Self.runsPerScript) {
             let chunk = references[start..<min(start + Self.runsPerScript, references.count)]
-            let arguments: [RedisArgument] = [
-                .init(request.action.rawValue), .init(request.id.rawValue),
-                .init((request.triggeredBy ?? "").clipped(toBytes: 256)), .init(expected?.rawValue ?? ""),
-            ]
-            let runs = try await runsToSign(chunk)
-            let signed = signedArguments(chunk, runs) { request.signed(for: $0, namespace: keys.namespace, with: $1) }
-            let reply = try await evaluate(RedisScripts.pause, arguments + signed)
-            let chunkReceipts = (reply.array ?? []).compactMap(PauseReceipt.init)
-            guard chunkReceipts.count == chunk.count else { throw unexpected(reply, from: "pause") }
-            receipts += chunkReceipts
-            let moved = zip(runs, chunkReceipts).compactMap { $1.outcome == .recorded ? $0.movedTo($1.run) : nil }
-            if !moved.isEmpty { _ = try await ask(request, of: moved.map(RunReference.run)) }
+            do throws(RedisError) {
+                receipts += try await record(request, for: chunk, expected: expected)
+            } catch {
+                throw error.after(partIsDone: receipts.contains { $0.outcome == .recorded })
+            }
         }
         return receipts
+    }
+
+    /// One call of the script.
+    private func record(
+        _ request: PauseRequest,
+        for references: ArraySlice<RunReference>,
+        expected: RunID?
+    ) async throws(RedisError) -> [PauseReceipt] {
+        let arguments: [RedisArgument] = [
+            .init(request.action.rawValue), .init(request.id.rawValue),
+            .init((request.triggeredBy ?? "").clipped(toBytes: 256)), .init(expected?.rawValue ?? ""),
+        ]
+        let runs = try await runsToSign(references)
+        let signed = signedArguments(references, runs) { request.signed(for: $0, namespace: keys.namespace, with: $1) }
+        let reply = try await evaluate(RedisScripts.pause, arguments + signed)
+        let receipts = (reply.array ?? []).compactMap(PauseReceipt.init)
+        guard receipts.count == references.count else { throw unexpected(reply, from: "pause") }
+        let moved = zip(runs, receipts).compactMap { $1.outcome == .recorded ? $0.movedTo($1.run) : nil }
+        if moved.isEmpty { return receipts }
+        do throws(RedisError) {
+            _ = try await ask(request, of: moved.map(RunReference.run))
+            return receipts
+        } catch {
+            throw error.after(partIsDone: true)
+        }
     }
 
     /// Whether the run is to be paused, as far as anybody has asked; its state says what its worker has carried out.

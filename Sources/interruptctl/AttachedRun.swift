@@ -44,6 +44,8 @@ struct AttachedRun {
     let session: Session
     let run: RunID
     let display: DisplayOptions
+    /// Whether a terminal gets the output as it is.
+    let isRaw: Bool
 
     private enum Finish: Sendable {
         /// The last run of the job.
@@ -90,7 +92,8 @@ struct AttachedRun {
         let client = session.anotherClient(commandTimeout: .seconds(3))
         var run = run
         while true {
-            let copied = try await OutputReader(client: client, run: run, screen: screen).copy(isFollowing: true)
+            let copied = try await OutputReader(client: client, run: run, screen: screen, isRaw: isRaw)
+                .copy(isFollowing: true)
             if !copied.hasEnded { return .still }
             let record = try await record(of: run)
             guard let next = record.nextRun else { return .ended(run, copied.gaps) }
@@ -109,8 +112,9 @@ struct AttachedRun {
         return record
     }
 
-    /// Turns presses into interrupts, and says once that the run has started.
+    /// Turns presses into interrupts of the run that the job has now, and says once that the first one has started.
     private func attend(_ occurrences: AsyncStream<Occurrence>, on screen: Screen, isTalking: Bool) async -> Finish {
+        var run = run
         var presses = AttachedPresses<ContinuousClock.Instant>()
         var hasSaidRunning = !isTalking
         var asked: AttachedRequest?
@@ -127,16 +131,20 @@ struct AttachedRun {
                 case .leave: return .left
                 case .interrupt(let stage):
                     let request = AttachedRequest(stage: stage)
-                    await interrupt(request.signal, on: screen)
+                    await interrupt(run, request.signal, on: screen)
                     asked = request
                 }
-            case .listening, .deaf, .event, .tick:
+            case .listening, .deaf, .event, .gap, .tick:
                 if occurrence.isDeaf, isListening { asked?.reassertion.connectionWasLost() }
                 isListening = occurrence.isListening(after: isListening)
                 if hasSaidRunning, asked == nil { break }
                 // Not being able to look now is no trouble: the next look is soon.
                 guard let record = try? await session.client.record(of: run) else {
                     asked?.reassertion.connectionWasLost()
+                    break
+                }
+                if let next = record.nextRun {
+                    run = next
                     break
                 }
                 asked = await assertAgain(asked, record)
@@ -157,12 +165,12 @@ struct AttachedRun {
         let elapsed = asked.since.duration(to: .now)
         guard asked.reassertion.isDue(at: elapsed) else { return asked }
         // What is refused, or not answered, is asked again soon.
-        let receipts = try? await session.client.interrupt([.run(run)], asked.signal)
+        let receipts = try? await session.client.interrupt([.run(record.run)], asked.signal)
         asked.reassertion.asserted(at: elapsed, hasArrived: receipts != nil, random: .random(in: 0..<1))
         return asked
     }
 
-    private func interrupt(_ signal: InterruptSignal, on screen: Screen) async {
+    private func interrupt(_ run: RunID, _ signal: InterruptSignal, on screen: Screen) async {
         do {
             _ = try await session.resolving { client, _ throws(RedisError) in
                 try await client.interrupt([.run(run)], signal)

@@ -56,6 +56,13 @@ extension CommandFailure {
             self.init(unknown: text)
             return
         }
+        if error.isPartlyDone {
+            var whole = error
+            whole.isPartlyDone = false
+            let status = CommandStatus(rawValue: CommandFailure(whole).status) ?? .failed
+            self.init(status, "recorded for a part of them only: \(text)", hint: Self.repetitionHint)
+            return
+        }
         switch error.code {
         case .authenticationFailed:
             self.init(.notPermitted, text, hint: "check the user in --redis and the file of --redis-password-file")
@@ -102,7 +109,7 @@ extension CommandFailure {
         self.init(
             .unavailable,
             "unknown whether it is recorded: \(text)",
-            hint: "look with 'interruptctl status'; asking again with the same --request-id does no harm"
+            hint: Self.repetitionHint
         )
     }
 
@@ -122,6 +129,9 @@ extension CommandFailure {
         "NOREPLICAS": "nothing was recorded; the server wants more replicas than it has (min-replicas-to-write)",
         "MISCONF": "nothing was recorded; the server cannot save what it has: see its log and its disk",
     ]
+
+    private static let repetitionHint =
+        "look with 'interruptctl status'; asking again with the same --request-id does no harm"
 
     private static let permissionHint = "the Redis user lacks this right: see 'Rights' in Docs/Protocol.md"
 }

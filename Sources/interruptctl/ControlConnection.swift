@@ -18,8 +18,12 @@ actor ControlConnection: RedisCommands {
     func connect() async throws(RedisError) { _ = try await connection() }
 
     /// The connection as it is now, for what must not be spread over two. Lost, it stays so, and what is sent over it fails.
-    func connection() async throws(RedisError) -> RedisConnection {
+    ///
+    /// - Parameter limit: how long making one may take; `nil` is as long as the configuration says.
+    func connection(within limit: Duration? = nil) async throws(RedisError) -> RedisConnection {
         if let current { return current }
+        var configuration = configuration
+        if let limit { configuration.connectTimeout = min(configuration.connectTimeout, max(.milliseconds(1), limit)) }
         let new = try await RedisConnection.connect(to: endpoint, configuration: configuration, known: known)
         // While this one was made, another call may have made one.
         if let current {
@@ -35,8 +39,8 @@ actor ControlConnection: RedisCommands {
             to: endpoint,
             known: known,
             within: timeout ?? configuration.commandTimeout
-        ) { _ throws(RedisError) in
-            try await self.connection()
+        ) { limit throws(RedisError) in
+            try await self.connection(within: limit)
         } lost: { connection, _ in
             if self.current === connection { self.current = nil }
         }

@@ -85,6 +85,8 @@ enum Occurrence: Sendable {
     /// There is no subscription now: what was published meanwhile must be read.
     case deaf(RedisError)
     case event(RunEvent)
+    /// Some events are missing: they came faster than they were taken.
+    case gap
     /// Time to look again, whatever was heard.
     case tick
     /// Ctrl-C, when it was pressed; Esc, where somebody watches.
@@ -97,7 +99,7 @@ enum Occurrence: Sendable {
         switch self {
         case .listening: true
         case .deaf: false
-        case .event, .tick, .press: before
+        case .event, .gap, .tick, .press: before
         }
     }
 }
@@ -133,30 +135,30 @@ extension Session {
         presses: UnixSignals,
         body: (AsyncStream<Occurrence>) async throws -> R
     ) async rethrows -> R {
-        let (occurrences, feed) = AsyncStream.makeStream(of: Occurrence.self)
+        let (occurrences, feed) = OccurrenceFeed.make()
         let subscriber = RedisSubscriber(
             endpoint: endpoint,
             logger: Logger(label: "interruptctl") { _ in SwiftLogNoOpLogHandler() },
             channels: ["\(keys.namespace):events"]
         ) { event in
             switch event {
-            case .connected: feed.yield(.listening)
-            case .disconnected(let error): feed.yield(.deaf(error))
+            case .connected: feed.add(.listening)
+            case .disconnected(let error): feed.add(.deaf(error))
             case .push(let push):
                 guard let event = push.payload.bytes.flatMap(RunEvent.init) else { break }
-                if isWatching || event.event != "progress" { feed.yield(.event(event)) }
+                if isWatching || event.event != "progress" { feed.add(.event(event)) }
             }
         }
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await subscriber.run() }
             group.addTask {
-                for await _ in presses { feed.yield(.press(.now)) }
+                for await _ in presses { feed.add(.press(.now)) }
             }
-            if isWatching { group.addTask { try await EscapeKey.watch { feed.yield(.press(.now)) } } }
+            if isWatching { group.addTask { try await EscapeKey.watch { feed.add(.press(.now)) } } }
             group.addTask {
                 while !Task.isCancelled {
                     try await Task.sleep(for: tick)
-                    feed.yield(.tick)
+                    feed.add(.tick)
                 }
             }
             defer { group.cancelAll() }

@@ -1,8 +1,15 @@
+import ArgumentParser
 import Glibc
 import InterruptCore
 import InterruptRedis
 
-/// Copies a run's output to this process's stdout and stderr, byte by byte.
+/// How output goes to a terminal. Anywhere else it goes as it was written, byte by byte.
+struct OutputOptions: ParsableArguments {
+    @Flag(help: "Write the output to a terminal as it is, with what steers the terminal.")
+    var raw = false
+}
+
+/// Copies a run's output to this process's stdout and stderr.
 struct OutputReader {
     /// How long the server waits for more before it answers that there is none.
     private static let wait = Duration.seconds(1)
@@ -12,6 +19,25 @@ struct OutputReader {
     let client: InterruptClient
     let run: RunID
     let screen: Screen
+    let isRaw: Bool
+
+    /// Where a stream of the run goes.
+    private struct Sink {
+        let descriptor: Int32
+        /// `nil` where bytes go as they are.
+        var terminal: TerminalText?
+
+        init(_ descriptor: Int32, isRaw: Bool) {
+            self.descriptor = descriptor
+            terminal = isRaw || isatty(descriptor) == 0 ? nil : TerminalText()
+        }
+
+        mutating func write(_ bytes: [UInt8]) {
+            StandardStreams.write(terminal?.visible(bytes) ?? bytes, to: descriptor)
+        }
+
+        mutating func end() { StandardStreams.write(terminal?.end() ?? [], to: descriptor) }
+    }
 
     /// What was copied.
     struct Copied {
@@ -28,6 +54,11 @@ struct OutputReader {
         var record: RunRecord?
         var looksInVain = 0
         var awaySince: ContinuousClock.Instant?
+        var (output, errors) = (Sink(STDOUT_FILENO, isRaw: isRaw), Sink(STDERR_FILENO, isRaw: isRaw))
+        defer {
+            output.end()
+            errors.end()
+        }
         while !Task.isCancelled {
             let entries: [(id: String, entry: OutputEntry)]
             do throws(RedisError) {
@@ -57,7 +88,7 @@ struct OutputReader {
                     return copied
                 case .chunk(let chunk):
                     copied.gaps.copied(chunk)
-                    StandardStreams.write(chunk.bytes, to: chunk.stream == .output ? STDOUT_FILENO : STDERR_FILENO)
+                    if chunk.stream == .output { output.write(chunk.bytes) } else { errors.write(chunk.bytes) }
                 }
             }
             if entries.isEmpty, !isFollowing { return copied }

@@ -9,6 +9,8 @@ struct Session: Sendable {
     /// What the client sends over.
     let connection: ControlConnection
     let signingKey: SigningKey?
+    /// How long connecting took: it counts towards the time of an answer.
+    let connectTime: Duration
     /// Where the embedded server would be, when no URL was given.
     let embeddedSocket: String?
 
@@ -31,16 +33,21 @@ struct Session: Sendable {
         var embeddedSocket: String?
         if settings.usesEmbeddedServer, case .unix(let path) = endpoint.address { embeddedSocket = path }
         let connection = ControlConnection(endpoint: endpoint)
-        let session = Session(
+        let start = ContinuousClock.now
+        do throws(RedisError) {
+            try await connection.connect()
+        } catch {
+            throw CommandFailure(asking: error, embeddedSocket: embeddedSocket)
+        }
+        return Session(
             endpoint: endpoint,
             keys: keys,
             client: InterruptClient(commands: connection, keys: keys, signingKey: signingKey),
             connection: connection,
             signingKey: signingKey,
+            connectTime: start.duration(to: .now),
             embeddedSocket: embeddedSocket
         )
-        try await session.asking { () async throws(RedisError) in try await connection.connect() }
-        return session
     }
 
     /// A second connection, for what blocks or must not wait behind others. It is made by its first command.

@@ -186,4 +186,21 @@ struct `A request whose answer is lost with its connection` {
             #expect(list.text.split(separator: "\n").count { $0.contains(#""job":"a""#) } == 1)
         }
     }
+
+    @Test(arguments: CuttingRelay.Cut.allCases)
+    func `is a run that is given up once`(cut: CuttingRelay.Cut) async throws {
+        try await withFleet { fleet in
+            let relay = try CuttingRelay(path: "\(fleet.directory)/relay", server: fleet.redis.socketPath)
+            defer { relay.close() }
+            _ = try await fleet.control("submit", "--id", "a", "--", "x")
+            let run = try #require(try await fleet.redis.command("HGET", "interrupt/job/a", "run").text)
+            try await fleet.redis.command("HSET", "interrupt/run/\(run)", "state", "running", "worker", "gone")
+            // The server knows the script from here on.
+            _ = try await fleet.control("forget", "nobody")
+            let result = try await cutOff(fleet, relay, cut, ["forget", run])
+            #expect(result.text.contains(#""state":"lost""#), "\(result)")
+            let events = try await fleet.client.history(limit: 100) { $0.fields["run"] == run }.map(\.event)
+            #expect(events.count { $0 == "ended" } == 1, "\(events)")
+        }
+    }
 }

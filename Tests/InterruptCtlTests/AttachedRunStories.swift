@@ -108,6 +108,57 @@ import Testing
         }
     }
 
+    @Test func `Ctrl-C in run is asserted for the run in which the job is tried again, too`() async throws {
+        try await withWorker(answers: false) { control, redis, worker async throws in
+            let script = "exec \"$0\" run --id nightly --retries 1 -- x"
+            let (result, _) = try await attachedRun(script, redis, worker) { pid, first in
+                try await worker.transport.end(first.run, as: RunEnding(state: .failed, exitCode: 1))
+                worker.transport.unwatch(first.run)
+                try await eventually("it is tried again") {
+                    // Whoever looks after the others has offered what is due.
+                    _ = try await worker.transport.survey()
+                    return try await control("status", "nightly", "-o", "json").output.contains(#""attempt":2"#)
+                }
+                let second = try await firstOrder(worker)
+                try await eventually("its output is waited for") {
+                    let list = try await redis.command("CLIENT", "LIST").text ?? ""
+                    return list.contains("cmd=xread")
+                }
+                kill(pid, SIGINT)
+                for _ in 0..<2 {
+                    try await eventually("the request is on record") {
+                        try await control.request(for: second.run) != nil
+                    }
+                    try await redis.command("DEL", "interrupt/request/\(second.run)", "interrupt:nightly")
+                }
+                try await worker.transport.end(second.run, as: RunEnding(state: .interrupted, termSignal: 15))
+            }
+            #expect(result.status == .exited(130))
+        }
+    }
+
+    @Test func `a terminal gets what would steer it as escapes, unless it is to get everything`() async throws {
+        try await withWorker { control, _, worker async throws in
+            _ = try await control("submit", "--id", "nightly", "--", "x")
+            let order = try await firstOrder(worker)
+            let text = Array("\u{1B}[2J\tä\\n\r\nover\rwritten\u{9B}6n\u{202E}\n".utf8)
+            for (offset, byte) in text.enumerated() {
+                let chunk = OutputChunk(stream: .output, offset: Int64(offset), bytes: [byte])
+                try await worker.transport.append([chunk], of: order.run)
+            }
+            let output = RunOutput(byteCount: Int64(text.count), file: "/var/out.log")
+            try await worker.transport.end(order.run, as: RunEnding(state: .completed, exitCode: 0, output: output))
+            let terminal = try Terminal()
+            #expect(try await terminal.run(control, ["logs", "nightly"]) { _ in } == .exited(0))
+            // A terminal writes a line's end as two characters.
+            let shown = #"\x1b[2J\#tä\n\#r\#r\#nover\rwritten\x9b6n\u{202e}\#r\#n"#
+            #expect(Array(terminal.text.unicodeScalars) == Array(shown.unicodeScalars))
+            #expect(try await terminal.run(control, ["logs", "--raw", "nightly"]) { _ in } == .exited(0))
+            #expect(terminal.text.hasPrefix("\u{1B}[2J\tä"))
+            #expect(try await Array(control("logs", "nightly").output.utf8) == text, "a pipe gets the bytes")
+        }
+    }
+
     @Test func `why a run was interrupted is said where no person watches, too`() async throws {
         try await withWorker { control, _, worker async throws in
             async let attached = control("run", "--id", "nightly", "--", "x")

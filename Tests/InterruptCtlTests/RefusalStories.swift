@@ -61,6 +61,58 @@ import Testing
         }
     }
 
+    @Test func `of one target of several is said with its name, and what was asked before is followed to its end`()
+        async throws
+    {
+        try await withWorker { control, redis, worker async throws in
+            for job in ["first", "lastZ", "third"] {
+                #expect(try await control("submit", "--id", job, "--", "x").status == 0)
+                _ = try await firstOrder(worker)
+            }
+            // No run's id ends in a capital letter.
+            try await redis.command("ACL", "SETUSER", "most", "on", ">pw", "~*[^Z]", "&*", "+@all")
+            let url = "redis+unix://most:pw@\(redis.socketPath)"
+            let cancel = try await control("cancel", "first", "lastZ", "third", "--yes", "--redis", url)
+            #expect(cancel.status == 77, "\(cancel)")
+            #expect(cancel.output.contains("Command interrupted by user"))
+            let lines = cancel.error.split(separator: "\n")
+            #expect(lines.count == 2 && lines[0].hasPrefix("error: 'lastZ': not permitted: "), "\(cancel)")
+            #expect(lines[0].hasSuffix("; not asked: 'third'"))
+            #expect(lines[1] == "hint: the targets before it were asked; ask for the rest again")
+            for (job, state) in [("first", "interrupted"), ("lastZ", "running"), ("third", "running")] {
+                #expect(try await control("status", job, "-o", "json").output.contains(#""state":"\#(state)""#))
+            }
+        }
+    }
+
+    @Test func `after a group's gate was closed is not called nothing`() async throws {
+        try await withWorker { control, redis, worker async throws in
+            #expect(try await control("submit", "--id", "a", "--group", "g", "--", "x").status == 0)
+            _ = try await firstOrder(worker)
+            // All but the requests.
+            try await redis.command(
+                "ACL",
+                "SETUSER",
+                "gates",
+                "on",
+                ">pw",
+                "~interrupt/[^r]*",
+                "~interrupt/request/",
+                "~interrupt/run/*",
+                "~interrupt:*",
+                "&*",
+                "+@all"
+            )
+            let url = "redis+unix://gates:pw@\(redis.socketPath)"
+            let cancel = try await control("cancel", "group:g", "--yes", "--redis", url)
+            #expect(cancel.status == 77, "\(cancel)")
+            let lines = cancel.error.split(separator: "\n")
+            #expect(lines.count == 2 && lines[0].hasPrefix("error: recorded for a part of them only: "), "\(cancel)")
+            #expect(lines[1].hasPrefix("hint: look with 'interruptctl status'"))
+            #expect(try await redis.command("EXISTS", "interrupt/gate/group:g").integer == 1)
+        }
+    }
+
     @Test func `hostile text on record is shown escaped, in every command`() async throws {
         try await withRedis { redis async throws in
             let control = Control(redis: redis)

@@ -44,6 +44,8 @@ package struct CommandErrand {
                 // Only calls that a closed connection refused have a known outcome; a cancelled one is not tried again.
                 guard !error.isOutcomeUnknown, error.code != .cancelled else { throw error }
                 lost(connection, error)
+                // One that greets and hangs up is not tried for ever.
+                guard start.duration(to: .now) < limit else { throw error }
                 continue
             }
             if case .ask(let node) = step {

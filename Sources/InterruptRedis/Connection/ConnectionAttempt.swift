@@ -111,7 +111,7 @@ struct ConnectionAttempt {
         case .timedOut where endpoint.speaksTLS:
             failure(.cannotConnect, "no answer in time: does the server speak TLS? If not, use redis://")
         case .timedOut: failure(.cannotConnect, "no answer in time: is it a Redis server, and is it running?")
-        case .connectionLost where !endpoint.speaksTLS && error.message.contains("without a word"):
+        case .connectionLost where endpoint.mayLackTLS && error.message.contains("without a word"):
             failure(.notARedisServer, "\(error.message): does it expect TLS (rediss://)?")
         case .connectionLost where error.underlying.map(FailureText.isAboutSettings) ?? false:
             failure(.wrongSettings, error.message, underlying: error.underlying)

@@ -102,6 +102,9 @@ public struct RedisEndpoint: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// Whether the server may want TLS that is not spoken to it. On a Unix socket none does.
+    var mayLackTLS: Bool { if case .unix = address { false } else { !usesTLS } }
+
     /// Whom connections follow when another server is in charge.
     enum Following {
         /// Nobody: what the server at the address says is the answer.

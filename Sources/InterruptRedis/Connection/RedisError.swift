@@ -50,6 +50,8 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
     public var underlying: (any Error)?
     /// Whether the command may have been executed: it was written before the connection was lost or the time was up.
     public var isOutcomeUnknown: Bool
+    /// Whether a part of what was asked for was carried out before this happened.
+    public var isPartlyDone = false
     /// The first word of an error reply if it is a code: `LOADING`, `READONLY`, `MISCONF`, `OOM`, `BUSY`, `NOSCRIPT`, ….
     public var replyPrefix: String?
 
@@ -85,6 +87,13 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
             default: .reply
             }
         return RedisError(code, text.escapedForDisplay(limit: 400), replyPrefix: prefix)
+    }
+
+    /// The same, and that a part of what was asked for was carried out before, if it was.
+    func after(partIsDone: Bool) -> RedisError {
+        var error = self
+        error.isPartlyDone = isPartlyDone || partIsDone
+        return error
     }
 
     /// The error for a cluster that has the keys of a namespace on several nodes, and what to do about it.

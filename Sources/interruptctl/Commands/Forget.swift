@@ -28,21 +28,13 @@ struct Forget: AsyncParsableCommand {
         let screen = display.screen
         let session = try await Session.open(connection)
         let shown = screen.shown(run)
-        let outcome = try await session.asking { () async throws(RedisError) in
-            try await session.client.forget(RunID(rawValue: run), by: Requester.ofProcess)
+        let (outcome, isRepetition) = try await session.resolving { client, isRepetition throws(RedisError) in
+            (try await client.forget(RunID(rawValue: run), by: Requester.ofProcess), isRepetition)
         }
         switch outcome {
-        case .forgotten(let job, let worker):
-            if display.isJSON {
-                let members: [String: JSONValue] = [
-                    "run": .string(run), "job": .string(job), "worker": .string(worker), "state": .string("lost"),
-                ]
-                return StandardStreams.out(JSONValue.object(members).line)
-            }
-            StandardStreams.out(
-                "\(screen.shown(job)): run \(shown) is given up and recorded as lost; nothing was stopped. If worker "
-                    + "'\(screen.shown(worker))' comes back, it ends the run"
-            )
+        case .forgotten(let job, let worker): say(job, of: worker, on: screen)
+        // An answer that was lost on the way.
+        case .ended(let job, .lost) where isRepetition: say(job, of: nil, on: screen)
         case .heard(let job, let worker, let since):
             throw CommandFailure(
                 .failed,
@@ -60,5 +52,20 @@ struct Forget: AsyncParsableCommand {
         case .missing:
             throw CommandFailure.missing("no run '\(shown)'")
         }
+    }
+
+    /// - Parameter worker: that had it, if that is known.
+    private func say(_ job: String, of worker: String?, on screen: Screen) {
+        if display.isJSON {
+            var members: [String: JSONValue] = [
+                "run": .string(run), "job": .string(job), "state": .string("lost"),
+            ]
+            members["worker"] = worker.map { .string($0) }
+            return StandardStreams.out(JSONValue.object(members).line)
+        }
+        StandardStreams.out(
+            "\(screen.shown(job)): run \(screen.shown(run)) is given up and recorded as lost; nothing was stopped. If "
+                + (worker.map { "worker '\(screen.shown($0))'" } ?? "its worker") + " comes back, it ends the run"
+        )
     }
 }

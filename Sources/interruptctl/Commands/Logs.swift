@@ -5,14 +5,16 @@ import InterruptRedis
 /// What a run has written.
 struct Logs: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Print what a run has written, as it was written.",
+        abstract: "Print what a run has written.",
         discussion: """
             Examples:
               interruptctl logs nightly
               interruptctl logs -f nightly   goes on to the end of the run; Ctrl-C leaves
 
             Redis keeps the end of the output; the whole is in a file on the worker, within the limits that this was \
-            started with. When something is left out, the last line on stderr says how much, and where the file is.
+            started with. When something is left out, the last line on stderr says how much, and where the file is. A \
+            terminal gets what would steer it as escapes like \\x1b, unless --raw is given; a pipe or a file gets the \
+            bytes as they were written.
             """
     )
 
@@ -22,6 +24,7 @@ struct Logs: AsyncParsableCommand {
     @Argument(help: "A job, or a unique beginning of a run id.")
     var job: String
 
+    @OptionGroup var output: OutputOptions
     @OptionGroup var display: DisplayOptions
     @OptionGroup var connection: ConnectionOptions
 
@@ -31,7 +34,8 @@ struct Logs: AsyncParsableCommand {
         let reader = OutputReader(
             client: session.anotherClient(commandTimeout: .seconds(3)),
             run: record.run,
-            screen: display.screen
+            screen: display.screen,
+            isRaw: output.raw
         )
         let copied = try await reader.copy(isFollowing: follow)
         var newest = record

@@ -14,6 +14,7 @@ struct Run: AsyncParsableCommand {
               interruptctl run --handler resize --input-file resize.json
 
             Ctrl-C interrupts the remote job (stage 2), a second one kills it (stage 3), a third leaves it alone.
+            A terminal gets what would steer it in the job's output as escapes like \\x1b, unless --raw is given.
 
             Exit status: the job's own; 128+n for Unix signal n, 124 for its timeout, 130 otherwise interrupted, \
             126 or 127 not executable or not found, 1 for a handler that failed, 125 for trouble of this command.
@@ -21,6 +22,7 @@ struct Run: AsyncParsableCommand {
     )
 
     @OptionGroup var job: SubmitOptions
+    @OptionGroup var output: OutputOptions
     @OptionGroup var display: DisplayOptions
     @OptionGroup var connection: ConnectionOptions
 
@@ -35,7 +37,8 @@ struct Run: AsyncParsableCommand {
                     if let replication, replication.isShort {
                         StandardStreams.error("warning: job '\(submission.job)' is queued, but \(replication.text)")
                     }
-                    return try await AttachedRun(session: session, run: run, display: display).follow(occurrences)
+                    return try await AttachedRun(session: session, run: run, display: display, isRaw: output.raw)
+                        .follow(occurrences)
                 case .live(let run) where job.unique:
                     StandardStreams.out(display.screen.shown(run.rawValue))
                     return 0

@@ -20,7 +20,7 @@ struct SubmitOptions: ParsableArguments {
     @Option("Interrupts the run after this long, such as 90s or 2h.", "duration", Parse.positiveDuration)
     var timeout: Duration?
 
-    @Option("The time between asking it to end and forcing it.", "duration", Parse.duration)
+    @Option("The time between asking it to end and forcing it; 0 forces at once.", "duration", Parse.duration)
     var grace: Duration?
 
     @Option("How often it is tried again when it fails or its worker is lost (default: 0).", "number", Parse.retries)

@@ -31,6 +31,7 @@ struct Watch: AsyncParsableCommand {
                 case .event(let event) where job == nil || event.job == job?.description:
                     StandardStreams.out(display.isJSON ? event.json.line : EventLine.of(event, on: screen))
                 case .deaf(let error): try sayGap(error)
+                case .gap: StandardStreams.error("... some events are missing: they come faster than they are read")
                 case .press: return
                 case .event, .listening, .tick: break
                 }

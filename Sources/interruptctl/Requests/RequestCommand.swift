@@ -94,14 +94,24 @@ extension RequestCommand {
     private func send(_ plan: TargetPlan, in session: Session) async throws(CommandFailure) -> RequestWait<Follower> {
         var followers: [Follower] = []
         var troubles: [CommandFailure] = []
-        for part in plan.parts {
-            let answer = try await send(to: part, only: plan.only, in: session)
+        var isComplete = true
+        for (index, part) in plan.parts.enumerated() {
+            let answer: RequestAnswer<Follower>
+            do throws(CommandFailure) {
+                answer = try await send(to: part, only: plan.only, in: session)
+            } catch {
+                // What was asked before is on record, and followed to its end.
+                if index == 0 { throw error }
+                troubles.append(plan.failure(error, at: index))
+                isComplete = false
+                break
+            }
             // A run that two targets stand for is asked once.
             let known = Set(followers.compactMap(\.run))
             followers += answer.followers.filter { $0.run.map { !known.contains($0) } ?? true }
             if let trouble = answer.trouble { troubles.append(trouble) }
         }
-        if let only = plan.only, !display.isJSON {
+        if let only = plan.only, isComplete, !display.isJSON {
             let ended = only.subtracting(followers.compactMap(\.run)).count
             if ended > 0 { StandardStreams.error("\(Counted.runs(ended)) ended meanwhile") }
         }
@@ -147,7 +157,7 @@ extension RequestCommand {
                 ticks += 1
                 if ticks == RequestWait<Follower>.ticksToListen { break listening }
             case .press: throw CommandFailure.silent(130)
-            case .event: break
+            case .event, .gap: break
             }
         }
         let started = ContinuousClock.now
@@ -171,7 +181,7 @@ extension RequestCommand {
                 await lookAndAsk(session, &wait, plan, since: started)
             case .event(let event):
                 if wait.concerns(event.run) { await look(session, &wait, since: started) }
-            case .tick: await lookAndAsk(session, &wait, plan, since: started)
+            case .gap, .tick: await lookAndAsk(session, &wait, plan, since: started)
             }
         }
         try await finish(wait, in: session, since: started)

@@ -3,6 +3,9 @@ import InterruptRedis
 
 /// How requests are sent: every one is on record, refused, or unknown, and never said to be what it is not.
 extension Session {
+    /// What an answer may take at most, and some room for the process itself.
+    private static let answerLimit = Duration.milliseconds(4_800)
+
     /// Runs a step that may be repeated, and repeats it once when its outcome is unknown.
     func resolving<R: Sendable>(
         _ step: (_ client: InterruptClient, _ isRepetition: Bool) async throws(RedisError) -> R
@@ -20,6 +23,8 @@ extension Session {
     ) async throws(CommandFailure) -> (R, Replication?) {
         guard let durability else { return (try await resolving(step), nil) }
         return try await repeatingOnce { control, isRepetition throws(RedisError) in
+            // One that broke since it was last used is replaced here, where nothing is written yet.
+            _ = try await control.send(RedisCommand("PING"))
             let connection = try await control.connection()
             let client = InterruptClient(commands: connection, keys: keys, signingKey: signingKey)
             let result = try await step(client, isRepetition)
@@ -30,23 +35,26 @@ extension Session {
     private func repeatingOnce<R: Sendable>(
         _ step: (_ connection: ControlConnection, _ isRepetition: Bool) async throws(RedisError) -> R
     ) async throws(CommandFailure) -> R {
+        let start = ContinuousClock.now
         do throws(RedisError) {
             return try await step(connection, false)
         } catch {
             guard error.isOutcomeUnknown else { throw CommandFailure(error, embeddedSocket: embeddedSocket) }
-            return try await again(step, after: error)
+            let left = Self.answerLimit - connectTime - start.duration(to: .now)
+            return try await again(step, after: error, within: left)
         }
     }
 
-    /// Within the five seconds that an answer may take at most, on a connection of its own.
+    /// On a connection of its own.
+    ///
+    /// - Parameter left: for making that and for the answer, half of it each.
     private func again<R: Sendable>(
         _ step: (_ connection: ControlConnection, _ isRepetition: Bool) async throws(RedisError) -> R,
-        after unknown: RedisError
+        after unknown: RedisError,
+        within left: Duration
     ) async throws(CommandFailure) -> R {
-        let limits = RedisConnectionConfiguration(
-            connectTimeout: .milliseconds(1_000),
-            commandTimeout: .milliseconds(1_000)
-        )
+        let half = max(.milliseconds(250), left / 2)
+        let limits = RedisConnectionConfiguration(connectTimeout: half, commandTimeout: half)
         do throws(RedisError) {
             return try await step(ControlConnection(endpoint: endpoint, configuration: limits), true)
         } catch {
@@ -58,8 +66,9 @@ extension Session {
 extension RedisError {
     /// Whether a repetition that was refused in this way proves that the first attempt was not carried out. The scripts look
     /// for the request's id before they write, so a primary that refuses the write does not know it. A replica may just have
-    /// been the primary, and one that is loading or busy has not looked.
+    /// been the primary, one that is loading or busy has not looked, and of what was refused half-way a part is known.
     fileprivate var saysNothingIsRecorded: Bool {
-        code == .notPermitted || ["OOM", "MISCONF", "NOREPLICAS"].contains(replyPrefix)
+        if isPartlyDone { return false }
+        return code == .notPermitted || ["OOM", "MISCONF", "NOREPLICAS"].contains(replyPrefix)
     }
 }

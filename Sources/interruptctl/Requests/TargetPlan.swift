@@ -4,11 +4,20 @@ import InterruptRedis
 /// What is about to be interrupted, paused or resumed.
 struct TargetPlan: Sendable {
     /// One target as it is asked for.
-    enum Part: Sendable, Equatable {
+    enum Part: Sendable, Equatable, CustomStringConvertible {
         /// One job or run; `expected` is the run that it must still be.
         case one(RunReference, expected: RunID?)
         /// A target of many.
         case wide(InterruptTarget)
+
+        /// As people name it.
+        var description: String {
+            switch self {
+            case .one(.job(let job), _): job.description
+            case .one(.run(let run), _): "run \(run.rawValue.escapedForDisplay(limit: 64))"
+            case .wide(let target): target.description
+            }
+        }
     }
 
     var parts: [Part]
@@ -40,6 +49,15 @@ struct TargetPlan: Sendable {
                 ?? .one(.job(job), expected: RunID(rawValue: "-"))
         }
         only = Set(found.records.map(\.run))
+    }
+
+    /// That asking one part has failed after others were asked, and that those behind it were not asked.
+    func failure(_ failure: CommandFailure, at index: Int) -> CommandFailure {
+        let rest = parts[index...].dropFirst().map { "'\($0)'" }.joined(separator: ", ")
+        var failure = failure
+        failure.description = "'\(parts[index])': \(failure.description)" + (rest.isEmpty ? "" : "; not asked: \(rest)")
+        failure.hint = "the targets before it were asked; ask for the rest again"
+        return failure
     }
 
     /// What was found before anybody was asked.
