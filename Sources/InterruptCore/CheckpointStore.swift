@@ -40,6 +40,9 @@ public struct Checkpoint: Hashable, Sendable {
 ///
 /// Unsafe here: the calls of the system take pointers, to values that live as long as the call.
 public struct CheckpointStore: Sendable {
+    /// The most bytes that a checkpoint may have: 64 MiB.
+    public static let maximumSize = 67_108_864
+
     /// The directory. It must exist.
     public let directory: String
 
@@ -49,13 +52,16 @@ public struct CheckpointStore: Sendable {
     /// Puts a checkpoint in the place of an earlier one. Returns when it would survive a loss of power.
     public func save(_ checkpoint: Checkpoint, as name: Name) throws(CheckpointError) {
         let place = path(of: name)
+        guard checkpoint.bytes.count <= Self.maximumSize else {
+            throw .system(EFBIG, doing: "save", path: place)
+        }
         // Two that save at once do not write into the same file.
         let beside = "\(place).\(RunID.random())"
         do throws(CheckpointError) {
             let file = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
             guard file >= 0 else { throw CheckpointError("create", beside) }
             defer { close(file) }
-            try append(checkpoint.encoded, to: file, beside)
+            try append(checkpoint.encoded(as: name), to: file, beside)
             guard fsync(file) == 0 else { throw CheckpointError("save", beside) }
             guard rename(beside, place) == 0 else { throw CheckpointError("move", beside) }
         } catch {
@@ -69,19 +75,26 @@ public struct CheckpointStore: Sendable {
         guard fsync(folder) == 0 else { throw CheckpointError("save", directory) }
     }
 
-    /// The checkpoint of this name; `nil` when there is none, or none that is whole.
+    /// The checkpoint of this name; `nil` when there is none.
+    ///
+    /// - Throws: ``CheckpointError/unusable(path:why:)`` for one that is damaged, of another name, of a newer version or
+    ///   larger than ``maximumSize``, and for what is no file that only this user may write: ``discard(_:)`` lets the work
+    ///   start afresh.
     public func offer(_ name: Name) throws(CheckpointError) -> Checkpoint? {
-        let file = open(path(of: name), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
+        let path = path(of: name)
+        // Nobody waits for whoever might write to a pipe in its place.
+        let file = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
         if file < 0, errno == ENOENT { return nil }
-        guard file >= 0 else { throw CheckpointError("open", path(of: name)) }
+        guard file >= 0 else { throw CheckpointError("open", path) }
         defer { close(file) }
-        var (bytes, piece) = ([UInt8](), [UInt8](repeating: 0, count: 65_536))
-        while true {
-            let count = read(file, &piece, piece.count)
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw CheckpointError("read", path(of: name)) }
-            if count == 0 { return Checkpoint(encoded: bytes) }
-            bytes += piece.prefix(count)
+        var status = stat()
+        guard fstat(file, &status) == 0 else { throw CheckpointError("open", path) }
+        if let why = status.reasonNotToTrust { throw .unusable(path: path, why: why) }
+        let bytes = try contents(of: file, path)
+        do throws(CheckpointUnreadable) {
+            return try Checkpoint(encoded: bytes, as: name)
+        } catch {
+            throw .unusable(path: path, why: error.why)
         }
     }
 
@@ -91,6 +104,17 @@ public struct CheckpointStore: Sendable {
     }
 
     private func path(of name: Name) -> String { "\(directory)/\(name).checkpoint" }
+
+    private func contents(of file: Int32, _ path: String) throws(CheckpointError) -> [UInt8] {
+        var (bytes, piece) = ([UInt8](), [UInt8](repeating: 0, count: 65_536))
+        while true {
+            let count = read(file, &piece, piece.count)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw CheckpointError("read", path) }
+            if count == 0 { return bytes }
+            bytes += piece.prefix(count)
+        }
+    }
 
     private func append(_ bytes: [UInt8], to file: Int32, _ path: String) throws(CheckpointError) {
         var rest = bytes[...]
@@ -103,62 +127,36 @@ public struct CheckpointStore: Sendable {
     }
 }
 
-/// Why a checkpoint could not be saved, read or deleted.
-public struct CheckpointError: Error, Hashable, CustomStringConvertible {
-    /// The system's error number.
-    public let code: Int32
-    private let action: String
-    private let path: String
+/// Why a checkpoint could not be saved, offered or deleted.
+public enum CheckpointError: Error, Hashable, CustomStringConvertible {
+    /// The system refused: its error number, and what it was to do.
+    case system(Int32, doing: String, path: String)
+    /// No work can go on from what lies there. What is saved next takes its place.
+    case unusable(path: String, why: String)
 
-    fileprivate init(_ action: String, _ path: String) {
-        (code, self.action, self.path) = (errno, action, path)
-    }
+    fileprivate init(_ action: String, _ path: String) { self = .system(errno, doing: action, path: path) }
 
     /// One sentence.
     public var description: String {
-        "cannot \(action) '\(path.escapedForDisplay())': \(String(cString: strerror(code)))"
+        switch self {
+        case .system(let code, let action, let path):
+            "cannot \(action) '\(path.escapedForDisplay())': \(String(cString: strerror(code)))"
+        case .unusable(let path, let why):
+            "cannot resume from '\(path.escapedForDisplay())': \(why); delete it to start afresh"
+        }
     }
 }
 
-extension Checkpoint {
-    private static let signature = "interrupt-checkpoint 1"
-
-    /// A line with the checksum of all that follows; a line with the time and the lengths of reason and message, `-` for
-    /// none; then reason, message and the bytes, as they are.
-    fileprivate var encoded: [UInt8] {
-        let (reason, message) = (Array(reason.rawValue.utf8), message.map { Array($0.utf8) })
-        let head = "\(savedAt.milliseconds) \(reason.count) \(message.map { "\($0.count)" } ?? "-")\n"
-        let rest = Array(head.utf8) + reason + (message ?? []) + bytes
-        return Array("\(Self.signature) \(rest.checksum)\n".utf8) + rest
-    }
-
-    /// `nil` for what is not whole.
-    fileprivate init?(encoded: [UInt8]) {
-        let (first, rest) = Self.line(encoded[...])
-        guard first == "\(Self.signature) \(rest.checksum)" else { return nil }
-        let (head, body) = Self.line(rest)
-        let fields = head.split(separator: " ")
-        guard fields.count == 3, let savedAt = Int64(fields[0]), let reasonLength = Int(fields[1]),
-            case let messageLength = Int(fields[2]) ?? 0, body.count >= reasonLength + messageLength
-        else { return nil }
-        let texts = body.dropFirst(reasonLength)
-        self.init(
-            bytes: Array(texts.dropFirst(messageLength)),
-            reason: InterruptReason(rawValue: String(decoding: body.prefix(reasonLength), as: UTF8.self)),
-            message: fields[2] == "-" ? nil : String(decoding: texts.prefix(messageLength), as: UTF8.self),
-            savedAt: Timestamp(milliseconds: savedAt)
-        )
-    }
-
-    private static func line(_ bytes: ArraySlice<UInt8>) -> (text: String, rest: ArraySlice<UInt8>) {
-        let end = bytes.firstIndex(of: UInt8(ascii: "\n")) ?? bytes.endIndex
-        return (String(decoding: bytes[..<end], as: UTF8.self), bytes[end...].dropFirst())
-    }
-}
-
-extension Collection<UInt8> {
-    /// FNV-1a with 64 bits: tells accidents, not attacks.
-    fileprivate var checksum: String {
-        String(reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }, radix: 16)
+extension stat {
+    /// Why this is no checkpoint of ours, whatever is in it.
+    fileprivate var reasonNotToTrust: String? {
+        if st_mode & S_IFMT != S_IFREG { return "it is no regular file" }
+        if st_uid != geteuid() { return "it belongs to user \(st_uid), not to \(geteuid())" }
+        if st_mode & 0o022 != 0 { return "others may write it" }
+        // What stands around the bytes is short.
+        if st_size > CheckpointStore.maximumSize + 65_536 {
+            return "it has \(st_size) bytes, more than a checkpoint may have"
+        }
+        return nil
     }
 }

@@ -142,6 +142,8 @@ public final class CheckpointedSteps: Sendable {
     private let finished: Mutex<[String]>
 
     /// Reads which steps an earlier run has finished.
+    ///
+    /// - Throws: what ``CheckpointStore/offer(_:)`` throws. Nothing was begun then, and the file is as it was.
     public init(in store: CheckpointStore, as name: Name) throws(CheckpointError) {
         let bytes = try store.offer(name)?.bytes ?? []
         finished = Mutex(bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) })

@@ -40,7 +40,7 @@ private func withDirectory<Result>(_ body: (String) async throws -> Result) asyn
         }
     }
 
-    @Test func `one that is torn or damaged anywhere is never offered`() async throws {
+    @Test func `one that is torn or damaged anywhere is never offered, and it is said why`() async throws {
         try await withDirectory { directory in
             let store = CheckpointStore(directory: directory)
             let file = URL(filePath: "\(directory)/resize.checkpoint")
@@ -48,17 +48,84 @@ private func withDirectory<Result>(_ body: (String) async throws -> Result) asyn
             let whole = try Data(contentsOf: file)
             for length in 0..<whole.count {
                 try whole.prefix(length).write(to: file)
-                #expect(try store.offer(name) == nil, "the first \(length) bytes")
+                #expect(throws: unusable(in: directory, "it is damaged"), "the first \(length) bytes") {
+                    try store.offer(name)
+                }
             }
             for index in whole.indices {
                 var damaged = whole
                 damaged[index] ^= 1
                 try damaged.write(to: file)
-                #expect(try store.offer(name) == nil, "byte \(index)")
+                #expect(throws: CheckpointError.self, "byte \(index)") { try store.offer(name) }
             }
             try whole.write(to: file)
             #expect(try store.offer(name) != nil)
+            let newer = Data("interrupt-checkpoint 2 ".utf8) + whole
+            try newer.write(to: file)
+            #expect(throws: unusable(in: directory, "a newer version of this program wrote it")) {
+                try store.offer(name)
+            }
         }
+    }
+
+    @Test func `what another name saved is not offered, and discarding it lets the work start afresh`() async throws {
+        try await withDirectory { directory in
+            let store = CheckpointStore(directory: directory)
+            try store.save(checkpoint, as: try Name("other"))
+            try FileManager.default.copyItem(
+                atPath: "\(directory)/other.checkpoint",
+                toPath: "\(directory)/resize.checkpoint"
+            )
+            let error = unusable(in: directory, "it was saved as 'other'")
+            #expect(throws: error) { try store.offer(name) }
+            #expect(error.description.hasSuffix("it was saved as 'other'; delete it to start afresh"))
+            await #expect(throws: error) {
+                try await withInterruptScope { _ in try await CheckpointedSteps(in: store, as: name).run("first") {} }
+            }
+            try store.discard(name)
+            #expect(try store.offer(name) == nil)
+        }
+    }
+
+    @Test func `what is no file of this user alone is not read`() async throws {
+        try await withDirectory { directory in
+            let store = CheckpointStore(directory: directory)
+            let path = "\(directory)/resize.checkpoint"
+            try #require(mkfifo(path, 0o600) == 0)
+            #expect(throws: unusable(in: directory, "it is no regular file")) { try store.offer(name) }
+            // What is saved takes its place.
+            try store.save(checkpoint, as: name)
+            #expect(try store.offer(name) != nil)
+            try #require(chmod(path, 0o620) == 0)
+            #expect(throws: unusable(in: directory, "others may write it")) { try store.offer(name) }
+            try #require(chmod(path, 0o600) == 0)
+            // As large as ten gigabytes, without a byte of it.
+            try #require(truncate(path, 10_000_000_000) == 0)
+            #expect(
+                throws: unusable(in: directory, "it has 10000000000 bytes, more than a checkpoint may have")
+            ) { try store.offer(name) }
+            try #require(truncate(path, 0) == 0)
+            try #require(chown(path, 65_534, 65_534) == 0 || geteuid() != 0)
+            if geteuid() == 0 {
+                #expect(throws: unusable(in: directory, "it belongs to user 65534, not to 0")) { try store.offer(name) }
+            }
+        }
+    }
+
+    @Test func `what is too large to be offered is not saved`() async throws {
+        try await withDirectory { directory in
+            let store = CheckpointStore(directory: directory)
+            let bytes = [UInt8](repeating: 0, count: CheckpointStore.maximumSize + 1)
+            #expect(throws: CheckpointError.system(EFBIG, doing: "save", path: "\(directory)/resize.checkpoint")) {
+                try store.save(Checkpoint(bytes: bytes, reason: .timeout), as: name)
+            }
+            let files = try FileManager.default.contentsOfDirectory(atPath: directory)
+            #expect(files.isEmpty)
+        }
+    }
+
+    private func unusable(in directory: String, _ why: String) -> CheckpointError {
+        .unusable(path: "\(directory)/resize.checkpoint", why: why)
     }
 
     @Test func `of many that save at once the last one stays whole, and nothing is left over`() async throws {
@@ -94,7 +161,8 @@ private func withDirectory<Result>(_ body: (String) async throws -> Result) asyn
     @Test func `what cannot be saved is said with the place and why, and leaves nothing behind`() async throws {
         let nowhere = CheckpointStore(directory: "/nowhere")
         let error = #expect(throws: CheckpointError.self) { try nowhere.save(checkpoint, as: name) }
-        #expect(error?.code == ENOENT && error?.description.hasPrefix("cannot create '/nowhere/resize.") == true)
+        #expect(error?.description.hasPrefix("cannot create '/nowhere/resize.") == true)
+        #expect(error?.description.hasSuffix("': No such file or directory") == true)
         try await withDirectory { directory in
             // Something that a file cannot take the place of.
             try FileManager.default.createDirectory(
