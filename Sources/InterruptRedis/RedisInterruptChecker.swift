@@ -141,6 +141,8 @@ public final class RedisInterruptChecker: Sendable {
 
     private func readWhenDue() async {
         var trackedBy: TrackedConnection?
+        // Whether the last read took too long: then something under one of its keys may be too much to be read.
+        var isWary = false
         var (followed, last): (UInt64?, UInt64?)
         while !Task.isCancelled {
             // Before it is decided what to read: a new connection makes everything due, and one reading is enough.
@@ -154,7 +156,7 @@ public final class RedisInterruptChecker: Sendable {
             switch board.step(pollInterval: interval.jittered()) {
             case .wait(let instant): await board.wakeup.wait(until: instant)
             case .read(let read) where present == nil: board.readFailed(read)
-            case .read(let read): await perform(read, &trackedBy, &followed)
+            case .read(let read): await perform(read, &trackedBy, &followed, &isWary)
             }
         }
     }
@@ -170,16 +172,28 @@ public final class RedisInterruptChecker: Sendable {
     private func perform(
         _ read: WatchList<ContinuousClock.Instant>.Read,
         _ tracked: inout TrackedConnection?,
-        _ followed: inout UInt64?
+        _ followed: inout UInt64?,
+        _ isWary: inout Bool
     ) async {
         do throws(RedisError) {
             let (connection, number) = try await client.numbered()
             let isTogether = keepTogether(connection, number, &followed)
             let isTracked = isTogether ? try await track(connection, number, &tracked) : false
-            let values = try await client.values(of: read.keys, isTracked: isTracked)
-            for (key, value) in zip(read.keys, values) { await consider(value.bytes, of: key, read.ways[key] ?? .poll) }
+            let suspects = isWary ? read.keys : board.setAside(among: read.keys)
+            let tooLong = try await client.lengths(of: suspects, isTracked: isTracked).filter {
+                $0.value > SignalMessage.maximumSize
+            }
+            let keys = tooLong.isEmpty ? read.keys : read.keys.filter { tooLong[$0] == nil }
+            let values = try await client.values(of: keys, isTracked: isTracked)
+            for (key, value) in zip(keys, values) { await consider(value.bytes, of: key, read.ways[key] ?? .poll) }
+            for (key, length) in tooLong {
+                // It is as malformed as what stands there, and another value when that has another length.
+                await consider(Array("\(length) bytes".utf8), of: key, read.ways[key] ?? .poll)
+            }
             board.readSucceeded()
+            isWary = false
         } catch {
+            if error.code == .timedOut { isWary = true }
             board.readFailed(read)
         }
     }
@@ -299,6 +313,19 @@ extension Duration {
 }
 
 extension RedisCommands {
+    /// How long the values of keys are, where they are strings.
+    ///
+    /// - Parameter isTracked: as of ``values(of:isTracked:)``.
+    func lengths(of keys: [String], isTracked: Bool) async throws(RedisError) -> [String: Int64] {
+        if keys.isEmpty { return [:] }
+        let questions = keys.map { RedisCommand("STRLEN", .init($0)) }
+        let arm = RedisCommand("CLIENT", "CACHING", "YES")
+        let replies = try await send(isTracked ? questions.flatMap { [arm, $0] } : questions)
+        // Who has not the right to ask reads them as they are.
+        let lengths = isTracked ? stride(from: 1, to: replies.count, by: 2).map { replies[$0] } : replies
+        return Dictionary(uniqueKeysWithValues: zip(keys, lengths.map { $0.integer ?? 0 }))
+    }
+
     /// The values of keys, in order, in one round trip however many they are. Each MGET reads 500 of them at most, so
     /// that the server can answer others in between.
     ///

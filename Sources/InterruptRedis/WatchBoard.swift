@@ -233,6 +233,9 @@ final class WatchBoard: Sendable {
     /// The value means nothing here: it is read seldom from now on.
     func setAside(_ key: String) { state.withLock { $0.list.malformed(key) } }
 
+    /// Those of the keys under which something was that means nothing here.
+    func setAside(among keys: [String]) -> [String] { state.withLock { $0.list.malformed(among: keys) } }
+
     func forgetValue(of key: String) { state.withLock { $0.list.forgetValue(of: key) } }
 
     func deliver(_ signal: InterruptSignal, _ way: DeliveryWay, to run: RunID) {

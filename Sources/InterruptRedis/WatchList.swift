@@ -213,6 +213,8 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
         entries[key]?.isMalformed = true
     }
 
+    func malformed(among keys: [String]) -> [String] { keys.filter { entries[$0]?.isMalformed == true } }
+
     /// The value has been dealt with and is gone, or what was to be done about it failed: it counts as new when it is read
     /// again.
     mutating func forgetValue(of key: String) {

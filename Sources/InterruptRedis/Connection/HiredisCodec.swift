@@ -50,17 +50,32 @@ struct RESPParserError: Error, Equatable {
 ///
 /// Not `Sendable`: it stays on the event loop of its connection.
 final class RESPParser {
-    private let reader: UnsafeMutablePointer<redisReader>
+    /// A command with as many words as Linux takes has half of that.
+    static let longestString = 4 * 1_024 * 1_024
 
-    init() {
+    private let reader: UnsafeMutablePointer<redisReader>
+    private var limit: StringLimit
+
+    /// - Parameter longestString: how many bytes of a string are read; what it has more is left out.
+    init(longestString: Int = longestString) {
         guard let reader = redisReaderCreate() else { fatalError("out of memory while creating a Redis reader") }
         self.reader = reader
+        limit = StringLimit(limit: longestString)
     }
 
     deinit { redisReaderFree(reader) }
 
     /// Takes the next bytes. An error is reported by ``next()``.
     func feed(_ bytes: UnsafeRawBufferPointer) {
+        limit.pass(bytes) { piece in
+            switch piece {
+            case .came(let range): read(UnsafeRawBufferPointer(rebasing: bytes[range]))
+            case .other(let bytes): bytes.withUnsafeBytes(read)
+            }
+        }
+    }
+
+    private func read(_ bytes: UnsafeRawBufferPointer) {
         // The result only repeats the error that redisReaderGetReply reports.
         _ = redisReaderFeed(reader, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
     }

@@ -5,7 +5,7 @@ import InterruptJSON
 /// Rules that all of them follow. Redis does not roll back, so a script checks everything first, then writes the
 /// record, and publishes after that, in `pcall`. A reply always says whether the request is recorded. JSON from
 /// elsewhere never gets here: what `cjson` decodes is a record, and one of another shape counts as none. At most 100
-/// runs a script. `KEYS[1]` is a key that every script writes: the history. In a namespace with a newer contract every
+/// runs a script. `KEYS[1]` is a key that most of them write, and that all of them go to: the history. In a namespace with a newer contract every
 /// one of them replies `{'refused', why}`.
 enum RedisScripts {
     /// The contract version. A namespace with a newer one is refused.

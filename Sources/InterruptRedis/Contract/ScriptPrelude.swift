@@ -1,3 +1,5 @@
+import InterruptJSON
+
 extension RedisScripts {
     /// A script with what all of them begin with, and the parts that it uses, in the order below: a script pays for
     /// every function that it makes, used or not.
@@ -78,10 +80,11 @@ extension RedisScripts {
 
     /// Reading and dropping flags.
     static let flags = """
-        -- A flag is anyone's to write: what is no string is no flag, and must not end a script half-way.
+        -- A flag is anyone's to write: what is no string is no flag, and must not end a script half-way. What is too long
+        -- for one goes nowhere.
         local function flag_value(target)
           local value = redis.pcall('GET', \(key.flag) .. target)
-          return type(value) == 'string' and value
+          return type(value) == 'string' and #value <= \(SignalMessage.maximumFlagSize) and value
         end
 
         -- How the mirror of a run's record begins.

@@ -3,8 +3,11 @@ import Testing
 @testable import InterruptRedis
 
 @Suite struct `The RESP parser` {
-    private func replies(to bytes: [UInt8], pieceLength: Int) throws -> [RESPValue] {
-        let parser = RESPParser()
+    private func replies(
+        to bytes: [UInt8],
+        pieceLength: Int,
+        _ parser: RESPParser = RESPParser()
+    ) throws -> [RESPValue] {
         var replies: [RESPValue] = []
         for start in stride(from: 0, to: bytes.count, by: pieceLength) {
             bytes[start..<min(bytes.count, start + pieceLength)].withUnsafeBytes { parser.feed($0) }
@@ -23,6 +26,20 @@ import Testing
             .array([.array([.bulk([120])]), .array([.null, .integer(1)])]), .bulk(binary),
         ]
         #expect(try replies(to: Array(text.utf8) + binary + [13, 10], pieceLength: pieceLength) == expected)
+    }
+
+    @Test(arguments: [1, 2, 3, 5, 8, 1_000])
+    func `leaves out what a string has more than anybody needs, however the bytes are cut`(pieceLength: Int) throws {
+        let text =
+            "*4\r\n$4\r\nfour\r\n$9\r\nand\r\nmore\r\n$-1\r\n$5\r\nfive!\r\n:1\r\n$0\r\n\r\n+a line of its own\r\n"
+        let replies = try replies(
+            to: Array(text.utf8),
+            pieceLength: pieceLength,
+            RESPParser(longestString: 4)
+        )
+        let strings = ["four", "and\r"].map { RESPValue.bulk(Array($0.utf8)) }
+        let list = strings + [.null, .bulk(Array("five".utf8))]
+        #expect(replies == [.array(list), .integer(1), .bulk([]), .status("a line of its own")])
     }
 
     @Test(arguments: ["HTTP/1.1 400 Bad Request\r\n", "SSH-2.0-OpenSSH\r\n", "\u{15}\u{3}", ":abc\r\n"])
