@@ -38,8 +38,8 @@ extension RedisScripts {
 
     /// Counts a heartbeat. Arguments: worker, instance, number of runs, number of malformed signals, number of refused
     /// requests, 1 from a worker that has had no answer to the last one, and the instance that it has replaced. Replies `OK`,
-    /// `replaced`, `unknown` when the server has forgotten the worker or knows the earlier instance only, or `{'holds', run, …}` with the runs that it still holds to one that asks, or that had been
-    /// taken for silent.
+    /// `replaced`, `unknown` when the server has forgotten the worker or knows the earlier instance only, or
+    /// `{'holds', run, …}` with the runs that it still holds to one that asks, or that had been taken for silent.
     static let heartbeat = script(
         "heartbeat",
         using: [history],
@@ -67,13 +67,18 @@ extension RedisScripts {
         """
     )
 
-    /// Gives a worker's name back. Arguments: worker, instance.
+    /// Gives a worker's name back. Arguments: worker, instance. Replies `OK`, `replaced`, or `holding` while it has a run
+    /// whose end is not on record: then it stays on the list, and is found silent.
     static let leave = script(
         "leave",
         using: [history],
         least: 3,
         """
         if redis.call('HGET', \(key.worker) .. ARGV[2], 'instance') ~= ARGV[3] then return 'replaced' end
+        for _, run in ipairs(redis.call('SMEMBERS', \(key.holds) .. ARGV[2])) do
+          local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'instance')
+          if fields[1] and not is_end[fields[1]] and fields[2] == ARGV[3] then return 'holding' end
+        end
         redis.call('DEL', \(key.worker) .. ARGV[2])
         redis.call('SREM', \(key.workers), ARGV[2])
         record(now_ms(), 'worker_left', '', '', 'worker', ARGV[2])

@@ -195,6 +195,21 @@ import Testing
         }
     }
 
+    @Test func `a worker that leaves with a run whose end is not on record stays on the list`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene, "w1", instance: "i1")
+            let run = try await scene.running("j", on: worker)
+            let before = try await scene.dump()
+            #expect(try await worker.script(RedisScripts.leave, ["w1", "i1"]).text == "holding")
+            #expect(try await scene.dump() == before)
+            // What is left of a run whose record is gone holds nobody.
+            try await scene.command("SADD", "interrupt/holds/w1", "gone")
+            #expect(try await worker.end(run) == "OK")
+            #expect(try await worker.script(RedisScripts.leave, ["w1", "i1"]).text == "OK")
+            #expect(try await scene.command("EXISTS", "interrupt/worker/w1").integer == 0)
+        }
+    }
+
     @Test func `no other word than an end ends a run, and a queued run is not lost`() async throws {
         try await withScene { scene in
             let worker = try await ScriptWorker(scene)
