@@ -59,7 +59,7 @@ struct Interruptd: AsyncParsableCommand {
     var concurrency: String?
     @Option(help: "Name of this worker. Default: the host's name.")
     var name: String?
-    @Option(help: "Time between asking a job to end and killing it. Default: 10s.")
+    @Option(help: "Time between asking a job to end and killing it; 0 kills at once. Default: 10s.")
     var grace: String?
     @Option(help: "How long a job may go on after stage 1 before the log says so. Default: 60s.")
     var drainWarning: String?

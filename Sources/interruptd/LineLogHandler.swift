@@ -42,7 +42,11 @@ struct LineLogHandler: LogHandler {
     func log(event: LogEvent) {
         let fields = metadata.merging(event.metadata ?? [:]) { $1 }.mapValues { "\($0)" }
         let line = LogLine(at: .now, level: event.level, message: "\(event.message)", fields: fields)
-        StandardError.write(line.text(as: format) + "\n")
+        StandardError.write(line.text(as: format) + "\n") { count in
+            let fields = ["lines": "\(count)"]
+            let gap = LogLine(at: .now, level: .warning, message: "left out, nobody read them", fields: fields)
+            return gap.text(as: format) + "\n"
+        }
     }
 }
 
@@ -81,20 +85,5 @@ extension String {
             }
         }
         return result
-    }
-}
-
-/// Standard error, written in whole lines. A reader that is gone is no reason to stop: the write fails and is forgotten.
-enum StandardError {
-    static func write(_ text: String) {
-        var text = text
-        text.withUTF8 { bytes in
-            var rest = UnsafeRawBufferPointer(bytes)
-            while !rest.isEmpty {
-                let count = Glibc.write(STDERR_FILENO, rest.baseAddress, rest.count)
-                if count <= 0 { return }
-                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-            }
-        }
     }
 }

@@ -13,7 +13,7 @@ struct Reporter {
     let isDetailed: Bool
     /// Whether only ASCII is wanted.
     let isPlain: Bool
-    var write: @Sendable (String) -> Void = StandardError.write
+    var write: @Sendable (String) -> Void = { StandardError.write($0) }
 
     @Sendable
     func report(_ event: WorkerEvent) {
