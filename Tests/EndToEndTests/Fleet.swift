@@ -21,17 +21,23 @@ struct Fleet: Sendable {
     let directory: String
     /// Where the programs are to break, as `INTERRUPT_FAILPOINT` says it.
     var failpoint: String?
+    /// Where the programs go instead of to `redis`, and the namespace there.
+    var place: (endpoint: RedisEndpoint, namespace: String)?
 
     var client: InterruptClient {
         get async throws {
-            InterruptClient(commands: try await RedisConnection.connect(to: redis.endpoint), keys: try RedisKeys())
+            let keys = try RedisKeys(namespace: place?.namespace ?? RedisKeys.defaultNamespace)
+            var endpoint = place?.endpoint ?? redis.endpoint
+            if place != nil { endpoint.keys = keys }
+            return InterruptClient(commands: try await RedisConnection.connect(to: endpoint), keys: keys)
         }
     }
 
     /// The variables that both programs get; nothing of the caller's own settings reaches them.
     var environment: Environment {
         .inherit.updating([
-            "INTERRUPT_REDIS_URL": "unix://\(redis.socketPath)", "INTERRUPT_NAMESPACE": nil, "NO_COLOR": nil,
+            "INTERRUPT_REDIS_URL": place?.endpoint.description ?? "unix://\(redis.socketPath)",
+            "INTERRUPT_NAMESPACE": place?.namespace, "NO_COLOR": nil,
             "LC_ALL": "C.UTF-8", "XDG_RUNTIME_DIR": directory,
             // Who crashes on purpose is gone at once, not after ten seconds in which its stack is looked at.
             "SWIFT_BACKTRACE": "enable=no", "INTERRUPT_FAILPOINT": failpoint,

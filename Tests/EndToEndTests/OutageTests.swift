@@ -118,32 +118,43 @@ struct `While Redis is away` {
     /// `OUTAGE_SECONDS` makes it longer.
     private let outageSeconds = ProcessInfo.processInfo.environment["OUTAGE_SECONDS"].flatMap(Int.init) ?? 4
 
-    @Test func `none of a hundred jobs is harmed, and every outcome is on record within 5 s of its return`()
+    @Test
+    func `none of a hundred jobs is harmed, leased ones are fenced, and all ends are on record within 5 s`()
         async throws
     {
         try await withFleet { fleet in
             let gate = try Gate(in: fleet.directory)
             let client = try await fleet.client
-            for number in 0..<100 {
+            var (all, leased): ([RunID], [RunID]) = ([], [])
+            for number in 0..<110 {
                 let command = gate.script("exit \(number % 3)").map { Array($0.utf8) }
                 let job = try Name("job-\(number)")
-                _ = try await client.submit(Submission(job: job, queue: try Name("default"), command: command))
+                var submission = Submission(job: job, queue: try Name("default"), command: command)
+                submission.retries = number < 100 ? 0 : 1
+                guard case .queued(let run) = try await client.submit(submission) else { continue }
+                if number < 100 { all.append(run) } else { leased.append(run) }
             }
-            try await fleet.worker("w1", ["--concurrency", "100", "--lease", "3s"]) { pid in
-                let all = try await client.liveRuns(of: .all)
+            let (plain, fenced) = (all, leased)
+            try await fleet.worker("w1", ["--concurrency", "110", "--lease", "3s"]) { pid in
                 try await eventually("all run") {
-                    try await client.records(of: all).count { $0.state == .running && $0.pid != nil } == 100
+                    try await client.records(of: plain + fenced).count { $0.state == .running && $0.pid != nil } == 110
                 }
-                let before = Set(try await client.records(of: all).compactMap(\.pid))
+                let before = Set(try await client.records(of: plain).compactMap(\.pid))
                 try await fleet.redis.takeAway()
                 let gone = ContinuousClock.now
+                try await eventually("the leased ones are ended", within: .seconds(5)) {
+                    fenced.allSatisfy { processes(with: "INTERRUPT_RUN=\($0)").isEmpty }
+                }
+                let fence = ContinuousClock.now - gone
+                // Four fifths of the lease after a heartbeat, which comes every fifth of it; with room for a busy machine.
+                #expect(fence > .seconds(1), "not before their fence")
                 // Not to wait for something: it is to be away for longer than a lease.
-                try await Task.sleep(for: .seconds(outageSeconds))
+                try await Task.sleep(for: .seconds(outageSeconds) - fence)
                 #expect(before.allSatisfy { kill($0, 0) == 0 }, "what nobody asks to end goes on")
                 let writer = gate.open()
                 defer { close(writer) }
                 try await eventually("all ends are in files") {
-                    fleet.files(of: "w1").count == 100 && all.allSatisfy { fleet.waits($0, at: "w1") }
+                    fleet.files(of: "w1").count == 110 && (plain + fenced).allSatisfy { fleet.waits($0, at: "w1") }
                 }
                 let away = ContinuousClock.now - gone
                 let back = ContinuousClock.now
@@ -151,15 +162,16 @@ struct `While Redis is away` {
                 let ready = ContinuousClock.now
                 let after = try await fleet.client
                 try await eventually("all ends are on record", within: .seconds(5)) {
-                    try await after.liveRuns(of: .all).isEmpty
+                    try await after.records(of: plain + fenced).allSatisfy(\.state.isEnd)
                 }
                 let recorded = ContinuousClock.now
-                let records = try await after.records(of: all)
+                let records = try await after.records(of: plain)
                 let ends = records.compactMap(\.endedAt).map(\.milliseconds).sorted()
                 let perTenth = Dictionary(grouping: ends) { $0 / 100 }.values.map(\.count).max() ?? 0
                 print(
                     """
-                    an outage of \(away) with 100 jobs: \(ready - back) until Redis answered, \(recorded - back) until all \
+                    an outage of \(away) with 100 jobs, and 10 leased ones that were ended \(fence) after its
+                    beginning: \(ready - back) until Redis answered, \(recorded - back) until all \
                     was on record; written within \((ends.last ?? 0) - (ends.first ?? 0)) ms, at most \(perTenth) ends \
                     in a tenth of a second
                     """
@@ -169,8 +181,14 @@ struct `While Redis is away` {
                     #expect(record.state == (number % 3 == 0 ? .completed : .failed))
                     #expect(record.exitCode.map(Int.init) == number % 3)
                 }
+                for run in fenced {
+                    let first = try #require(try await after.record(of: run))
+                    #expect(first.state == .lost && first.nextRun != nil, "\(first)")
+                    let second = try await fleet.wait(for: first.job, .completed, .failed)
+                    #expect(second.attempt == 2 && second.previousRun == run)
+                }
                 let ended = try await after.history(limit: 100_000) { $0.event == "ended" }
-                #expect(ended.count == 100)
+                #expect(ended.count == 120)
                 #expect(kill(pid, 0) == 0)
                 try await eventually("nothing waits any more") { fleet.files(of: "w1").isEmpty }
             }

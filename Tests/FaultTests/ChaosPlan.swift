@@ -2,9 +2,9 @@ import InterruptTesting
 
 /// What goes wrong for a while.
 enum ChaosFault: String, CaseIterable, Sendable {
-    case nothing, subscriptionsKilled, connectionsKilled, redisKilled, redisStopped, redisPaused, redisFull
-    case scriptsFlushed, workerStopped, workerKilled, halfOpen, deaf, mute, slow, trickling, doubled, cut, reset,
-        refused
+    case nothing, subscriptionsKilled, subscriptionsKicked, connectionsKilled, redisKilled, redisStopped, redisPaused
+    case redisFull, redisIsReplica, scriptsFlushed, workerStopped, workerKilled, halfOpen, deaf, mute, slow, trickling
+    case doubled, cut, reset, refused
 }
 
 /// What is done in one step: a fault, and interrupts throughout.

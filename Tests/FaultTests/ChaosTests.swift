@@ -29,7 +29,8 @@ private func setting(_ name: String) -> UInt64? {
         print("chaos: seed \(seed)")
         // A killed server has what it has said to have.
         try await withFleet(redis: ["--appendfsync", "always"]) { fleet in
-            try await withFaultProxy(to: fleet.redis.endpoint, seed: seed) { proxy in
+            // A Unix socket knows no reset.
+            try await withFaultProxy(to: fleet.redis.endpoint, listensOnTCP: true, seed: seed) { proxy in
                 try await withRequester(fleet.redis.endpoint) { requester in
                     let bystanders = try await fleet.submit(3, queue: "bystanders")
                     try await fleet.worker("calm", ["--queue", "bystanders", "--concurrency", "3"]) { calm in
@@ -103,9 +104,9 @@ private final class ChaosPlace: Sendable {
 
     /// Starts the worker, and again whenever it was killed.
     func keepWorker() async throws {
-        guard case .unix(let path) = proxy.endpoint.address else { return }
+        let arguments = ["--redis", proxy.endpoint.description, "--concurrency", "\(10 * faultScale)"]
         while !state.withLock(\.isEnding) {
-            try await fleet.worker("w1", ["--redis", "unix://\(path)", "--concurrency", "\(10 * faultScale)"]) { pid in
+            try await fleet.worker("w1", arguments) { pid in
                 state.withLock { ($0.worker, $0.wasKilled) = (pid, false) }
                 while isRunning(pid), !state.withLock(\.isEnding) {
                     try await Task.sleep(for: .milliseconds(20))  // somebody else's process has no event for us
@@ -174,11 +175,13 @@ private final class ChaosPlace: Sendable {
         switch fault {
         case .nothing: break
         case .subscriptionsKilled: try await fleet.redis.command("CLIENT", "KILL", "TYPE", "pubsub")
+        case .subscriptionsKicked: try await fleet.kickSubscriptions()
         case .connectionsKilled: try await fleet.redis.command("CLIENT", "KILL", "TYPE", "normal")
         case .redisKilled: try await fleet.redis.restart()
         case .redisStopped: fleet.redis.stop()
         case .redisPaused: try await fleet.redis.command("CLIENT", "PAUSE", "800", "ALL")
         case .redisFull: try await fleet.redis.command("CONFIG", "SET", "maxmemory", "1")
+        case .redisIsReplica: try await fleet.redis.command("REPLICAOF", "127.0.0.1", "1")
         case .scriptsFlushed: try await fleet.redis.command("SCRIPT", "FLUSH")
         case .workerStopped: signalWorker(SIGSTOP)
         case .workerKilled:
@@ -204,11 +207,12 @@ private final class ChaosPlace: Sendable {
         switch fault {
         case .redisStopped: fleet.redis.resume()
         case .redisFull: try await fleet.redis.command("CONFIG", "SET", "maxmemory", "0")
+        case .redisIsReplica: try await fleet.redis.command("REPLICAOF", "NO", "ONE")
         case .workerStopped: signalWorker(SIGCONT)
         case .halfOpen, .deaf, .mute, .slow, .trickling, .doubled, .cut: proxy.rules = FaultRules()
         case .refused: try await proxy.acceptConnections()
-        case .nothing, .subscriptionsKilled, .connectionsKilled, .redisKilled, .redisPaused, .scriptsFlushed,
-            .workerKilled, .reset:
+        case .nothing, .subscriptionsKilled, .subscriptionsKicked, .connectionsKilled, .redisKilled, .redisPaused,
+            .scriptsFlushed, .workerKilled, .reset:
             break
         }
     }

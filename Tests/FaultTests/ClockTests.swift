@@ -5,6 +5,29 @@ import InterruptRedis
 import InterruptTesting
 import Testing
 
+@Suite(.timeLimit(.minutes(1))) struct `A worker that stands still` {
+    @Test func `beyond several timeouts applies each of them once, as soon as it goes on`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1", ["--concurrency", "10"]) { daemon in
+                var runs: [RunID] = []
+                for seconds in 2...4 { runs += try await fleet.start(2, timeout: .seconds(seconds)) }
+                try await stop(daemon)
+                try await Task.sleep(for: .seconds(4))  // until all of them are overdue
+                #expect(livingRuns(among: Set(runs)).count >= 4, "what stands still ends nothing")
+                let begin = ContinuousClock.now
+                kill(daemon, SIGCONT)
+                try await eventually("all are gone", within: .seconds(3)) { livingRuns(among: Set(runs)).isEmpty }
+                print("overdue timeouts: all gone \(begin.duration(to: .now)) after it went on")
+                try await fleet.ended(runs)
+                let records = try await fleet.records(of: runs)
+                #expect(records.allSatisfy { $0.state == .interrupted && $0.reason == .timeout })
+                let facts = try await fleet.facts(of: runs, asked: [], endedByOthers: Set(runs))
+                #expect(facts.violations == [] && isRunning(daemon))
+            }
+        }
+    }
+}
+
 @Suite(.timeLimit(.minutes(1))) struct `A wall clock that jumps` {
     /// A worker `w1` whose clock lies.
     private func withLyingWorker(

@@ -35,6 +35,25 @@ import Testing
         }
     }
 
+    @Test(arguments: [[], ["--without-cgroups"]])
+    func `with fifty jobs, leaves none of their processes`(arguments: [String]) async throws {
+        try await withFleet { fleet in
+            let runs = try await fleet.worker("w1", ["--concurrency", "50"] + arguments) { daemon in
+                let runs = try await fleet.start(40, .deaf) + fleet.start(10, .escaping)
+                let begin = ContinuousClock.now
+                kill(daemon, SIGKILL)
+                try await eventually("nothing is left", within: .seconds(3)) { livingRuns(among: Set(runs)).isEmpty }
+                print("killed with fifty jobs: nothing is left after \(begin.duration(to: .now))")
+                return runs
+            }
+            try await fleet.worker("w1", arguments) { _ in
+                try await fleet.ended(runs)
+                #expect(try await fleet.records(of: runs).allSatisfy { $0.state == .lost })
+                #expect(try await fleet.facts(of: runs, asked: []).violations == [])
+            }
+        }
+    }
+
     @Test(arguments: ["acknowledge", "record"])
     func `or cannot write what it has to ends the run all the same, and the next worker records it`(step: String)
         async throws

@@ -45,6 +45,13 @@ extension Fleet {
         return fleet
     }
 
+    /// Has the server close every subscription to the signals, because more waits for it than it may have.
+    func kickSubscriptions() async throws {
+        try await redis.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 1024 0 0")
+        try await redis.command("PUBLISH", "interrupt:signals", String(repeating: "x", count: 1_048_576))
+        try await redis.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 33554432 8388608 60")
+    }
+
     /// Submits runs of jobs with names of their own.
     func submit(
         _ count: Int,
@@ -120,7 +127,7 @@ extension Fleet {
         }
         return Invariants(
             asked: asked,
-            runs: records.map { .init(id: $0.run, state: $0.state) },
+            runs: records.map { .init(id: $0.run, state: $0.state, isLate: $0.isLateInterrupt) },
             events: events,
             alive: livingRuns(among: Set(runs)),
             endedByOthers: endedByOthers

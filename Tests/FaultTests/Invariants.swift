@@ -25,6 +25,8 @@ struct Invariants: Sendable {
     struct Run: Sendable {
         var id: RunID
         var state: RunState
+        /// Whether its record says that a request came too late to cause its end.
+        var isLate = false
     }
 
     struct Event: Sendable {
@@ -48,6 +50,12 @@ struct Invariants: Sendable {
         return asked.filter { $0.answer == .recorded && $0.stage > .drain && live.contains($0.run) }
     }
 
+    /// Recorded requests of stage 2 and 3 whose run has ended as if there were none.
+    var unheeded: [Asked] {
+        let heedless = Set(runs.filter { [.completed, .failed].contains($0.state) && !$0.isLate }.map(\.id))
+        return asked.filter { $0.answer == .recorded && $0.stage > .drain && heedless.contains($0.run) }
+    }
+
     /// Runs that were interrupted without anybody having asked.
     var falselyInterrupted: [RunID] {
         let known = Set(asked.map(\.request))
@@ -64,6 +72,7 @@ struct Invariants: Sendable {
     /// Everything that does not hold, a sentence each.
     var violations: [String] {
         lost.map { "the recorded request \($0.request) is lost: run \($0.run) goes on" }
+            + unheeded.map { "the recorded request \($0.request) is lost: run \($0.run) has ended without it" }
             + falselyInterrupted.map { "run \($0) was interrupted, and nobody had asked" }
             + survived.map { "run \($0) has ended, and \(alive[$0] ?? []) live" }
             + wrongAnswers + wrongHistories
@@ -108,7 +117,7 @@ struct Invariants: Sendable {
         func count(_ answer: Answer) -> Int { asked.count { $0.answer == answer } }
         return """
             \(runs.count) runs, \(asked.count) requests: recorded \(count(.recorded)), refused \(count(.refused)), too late \
-            \(count(.tooLate)), unknown \(count(.unknown)); lost \(lost.count), false interrupts \
+            \(count(.tooLate)), unknown \(count(.unknown)); lost \(lost.count + unheeded.count), false interrupts \
             \(falselyInterrupted.count), survivors \(survived.count), violations \(violations.count)
             """
     }

@@ -30,6 +30,15 @@ import Testing
         #expect(broken.violations == [])
     }
 
+    @Test(arguments: [RunState.completed, .failed])
+    func `finds a recorded request without which its run has ended, unless it came too late`(state: RunState) {
+        var broken = sound
+        broken.runs[0].state = state
+        #expect(broken.violations == ["the recorded request q is lost: run r has ended without it"])
+        broken.runs[0].isLate = true
+        #expect(broken.violations == [])
+    }
+
     @Test func `finds a run that nobody asked to end, but not one that its worker may have ended`() {
         var broken = sound
         broken.asked[0].request = RequestID(rawValue: "other")

@@ -30,7 +30,43 @@ import Testing
                     #expect(facts.violations == [])
                     let times = try await fleet.latencies(of: all)
                     print("subscriptions killed: \(facts.summary); by \(try await fleet.ways(of: all))")
+                    let receipts = try await fleet.asking { client in
+                        try await client.history(limit: 100_000) { $0.event == "acknowledged" }
+                    }
+                    let ways = receipts.compactMap { $0.fields["via"].flatMap(DeliveryWay.init) }
+                    #expect(ways.count == all.count, "the history says by which way each came")
                     print("    request to receipt: p50 \(times.percentile(50)), slowest \(times.last ?? .zero)")
+                    #expect(times.count == all.count && times.allSatisfy { $0 < pollInterval }, "\(times.suffix(5))")
+                }
+            }
+        }
+    }
+
+    @Test func `is applied within a poll interval when the server kicks a subscription that gets too much`()
+        async throws
+    {
+        try await withFleet { fleet in
+            try await fleet.worker("w1", ["--concurrency", "10"]) { _ in
+                func subscribers() async throws -> Set<Substring> {
+                    let list = try await fleet.redis.command("CLIENT", "LIST", "TYPE", "pubsub").text ?? ""
+                    return Set(list.split(separator: "\n").compactMap { $0.split(separator: " ").first })
+                }
+                var all: [RunID] = []
+                try await withRequester(fleet.redis.endpoint) { requester in
+                    for _ in 0..<faultScale {
+                        let runs = try await fleet.start(10)
+                        all += runs
+                        let before = try await subscribers()
+                        try await fleet.kickSubscriptions()
+                        for run in runs { await requester.interrupt(run) }
+                        try await fleet.ended(runs)
+                        let after = try await subscribers()
+                        #expect(!before.isEmpty && before.isDisjoint(with: after))
+                    }
+                    let facts = try await fleet.facts(of: all, asked: requester.asked)
+                    let times = try await fleet.latencies(of: all)
+                    print("subscriptions kicked: \(facts.summary); by \(try await fleet.ways(of: all))")
+                    #expect(facts.violations == [])
                     #expect(times.count == all.count && times.allSatisfy { $0 < pollInterval }, "\(times.suffix(5))")
                 }
             }
@@ -71,17 +107,17 @@ import Testing
 }
 
 @Suite(.timeLimit(.minutes(2))) struct `An interrupt that its worker cannot hear` {
-    @Test func `because it is stopped is applied as soon as it goes on, 50 times of 50`() async throws {
+    @Test func `because it is stopped is applied as soon as it goes on, 100 times of 100`() async throws {
         try await withFleet { fleet in
-            try await fleet.worker("w1", ["--concurrency", "50"]) { pid in
-                let runs = try await fleet.start(50)
+            try await fleet.worker("w1", ["--concurrency", "100"]) { pid in
+                let runs = try await fleet.start(100)
                 try await withRequester(fleet.redis.endpoint) { requester in
                     try await stop(pid)
                     for run in runs { #expect(await requester.interrupt(run) == .recorded) }
                     // Long enough for the server to find that nobody reads; the processes do not notice anything.
                     try await Task.sleep(for: .seconds(2 * faultScale))
                     // Who is just beginning another program is not seen in a single look.
-                    try await eventually("all of them are still there") { livingRuns(among: Set(runs)).count == 50 }
+                    try await eventually("all of them are still there") { livingRuns(among: Set(runs)).count == 100 }
                     let start = ContinuousClock.now
                     kill(pid, SIGCONT)
                     try await eventually("all are gone") { livingRuns(among: Set(runs)).isEmpty }
@@ -97,9 +133,9 @@ import Testing
         }
     }
 
-    @Test func `because it has not started yet never starts anything, 50 times of 50`() async throws {
+    @Test func `because it has not started yet never starts anything, 100 times of 100`() async throws {
         try await withFleet { fleet in
-            let runs = try await fleet.submit(50, script: "echo ran >> '\(fleet.directory)/ran'; exec sleep 1000")
+            let runs = try await fleet.submit(100, script: "echo ran >> '\(fleet.directory)/ran'; exec sleep 1000")
             try await withRequester(fleet.redis.endpoint) { requester in
                 for run in runs { #expect(await requester.interrupt(run) == .recorded) }
                 try await fleet.worker("w1", ["--concurrency", "10"]) { _ in

@@ -9,11 +9,14 @@ import Testing
         try await withFleet { fleet in
             try await fleet.worker("w1", ["--concurrency", "8"]) { daemon in
                 var random = SeededRandom(seed: 2)
-                var all: [RunID] = []
+                var (all, endless): ([RunID], Set<RunID>) = ([], [])
                 try await withRequester(fleet.redis.endpoint) { requester in
-                    for _ in 0..<300 * faultScale {
-                        let runs = try await fleet.submit(1, script: "sleep 0.03")
+                    for round in 0..<300 * faultScale {
+                        // Every other one ends by itself if nobody ends it.
+                        let script = round.isMultiple(of: 2) ? "sleep 0.03" : "exec sleep 1000"
+                        let runs = try await fleet.submit(1, script: script)
                         all += runs
+                        if !round.isMultiple(of: 2) { endless.formUnion(runs) }
                         // Queued, claimed, spawned, running, ended: all of it takes about 60 ms.
                         try await Task.sleep(for: .microseconds(Int.random(in: 0...80_000, using: &random)))
                         await requester.interrupt(runs[0])
@@ -24,6 +27,7 @@ import Testing
                     print("at a random moment: \(facts.summary); \(states.sorted().joined(separator: ", "))")
                     print("    by \(try await fleet.ways(of: all))")
                     #expect(facts.violations == [])
+                    #expect(facts.runs.allSatisfy { $0.state == .interrupted || !endless.contains($0.id) })
                     #expect(isRunning(daemon))
                 }
             }

@@ -8,12 +8,12 @@ import Testing
     /// A worker behind a proxy, with one run; `body` gets both.
     private func behindProxy(
         concurrency: Int = 20,
+        listensOnTCP: Bool = false,
         _ body: @Sendable (Fleet, FaultProxy, Requester) async throws -> Void
     ) async throws {
         try await withFleet { fleet in
-            try await withFaultProxy(to: fleet.redis.endpoint, seed: 3) { proxy in
-                guard case .unix(let path) = proxy.endpoint.address else { return }
-                let arguments = ["--redis", "unix://\(path)", "--concurrency", "\(concurrency)"]
+            try await withFaultProxy(to: fleet.redis.endpoint, listensOnTCP: listensOnTCP, seed: 3) { proxy in
+                let arguments = ["--redis", proxy.endpoint.description, "--concurrency", "\(concurrency)"]
                 try await fleet.worker("w1", arguments) { daemon in
                     try await withRequester(fleet.redis.endpoint) { try await body(fleet, proxy, $0) }
                     #expect(isRunning(daemon))
@@ -112,7 +112,8 @@ import Testing
 
     @Test(arguments: [FaultRules.Ending.close, .reset])
     func `that cuts every connection again and again loses nothing`(ending: FaultRules.Ending) async throws {
-        try await behindProxy { fleet, proxy, requester in
+        // A Unix socket knows no reset.
+        try await behindProxy(listensOnTCP: ending == .reset) { fleet, proxy, requester in
             var all: [RunID] = []
             for _ in 0..<3 * faultScale {
                 let runs = try await fleet.start(20)
@@ -126,8 +127,9 @@ import Testing
                 try await fleet.ended(runs)
             }
             let facts = try await fleet.facts(of: all, asked: requester.asked)
-            print("cut again and again: \(facts.summary), by \(try await fleet.ways(of: all))")
+            print("cut again and again (\(ending)): \(facts.summary), by \(try await fleet.ways(of: all))")
             #expect(facts.violations == [])
+            if ending == .reset { try await fleet.log(of: "w1", has: "the server reset the connection") }
         }
     }
 }

@@ -74,7 +74,8 @@ import Testing
         }
     }
 
-    @Test func `within a second when the first address of its name is dead`() async throws {
+    @Test(.enabled(if: OwnHosts.arePossible, "only who may mount can give a name two addresses"))
+    func `within a second when the first address of its name is dead`() async throws {
         try await withRedis(arguments: ["--bind", "127.0.0.2"], tcp: true) { redis in
             try await withTemporaryDirectory { directory in
                 let silent = try SilentPort(redis.port!)
@@ -96,6 +97,13 @@ import Testing
             }
         }
     }
+}
+
+/// Names of hosts that only one process and its children know.
+private enum OwnHosts {
+    /// Only root may mount, and not in every container.
+    static let arePossible =
+        geteuid() == 0 && system("unshare --mount mount --bind /etc/hosts /etc/hosts >/dev/null 2>&1") == 0
 }
 
 /// A port of 127.0.0.1 on which nobody answers: whoever connects waits, because the queue of the socket is full.

@@ -71,7 +71,7 @@ import Testing
         }
     }
 
-    @Test func `stage 2 ends everything after its grace period, stage 3 at once, and the escalation is told in order`()
+    @Test func `stage 3 ends everything at once, whatever grace period it has, and the escalation is told in order`()
         async throws
     {
         let test = try WorkerUnderTest(grace: .longestAccepted)
@@ -81,7 +81,10 @@ import Testing
             test.worker.interrupt(.drain, reason: .userCancelled)
             test.worker.interrupt(.terminate, reason: .userCancelled)
             test.worker.interrupt(.drain, reason: .userCancelled)
+            let start = ContinuousClock.now
             test.worker.interrupt(.kill, reason: .userCancelled)
+            await test.events.waitForEnds(2)
+            #expect(.now - start < .seconds(10))
         }
         for run in runs {
             #expect(try test.record(run).ending?.bare == RunEnding(state: .interrupted, termSignal: SIGKILL))
@@ -90,15 +93,24 @@ import Testing
         #expect(test.events.all.stages == [.drain, .terminate, .kill])
     }
 
-    @Test func `stage 2 forces what is deaf when its grace period is over`() async throws {
+    @Test func `stage 2 ends everything, and forces what is deaf when its grace period is over, not before`()
+        async throws
+    {
         let test = try WorkerUnderTest(grace: .longestAccepted)
-        let run = try test.submit("bash", "-c", deaf)
+        let listening = try test.submit("bash", "-c", "echo ready; exec sleep 1000")
+        let runs = try (0..<2).map { _ in try test.submit("bash", "-c", deaf) }
         try await test.run {
-            try await isReady(test, run)
-            test.worker.interrupt(.terminate, reason: .systemShutdown, gracePeriod: .milliseconds(20))
-            await test.events.waitForEnds(1)
+            for run in runs + [listening] { try await isReady(test, run) }
+            let start = ContinuousClock.now
+            test.worker.interrupt(.terminate, reason: .systemShutdown, gracePeriod: .milliseconds(500))
+            await test.events.waitForEnds(2)
+            #expect(.now - start >= .milliseconds(500), "two of three are deaf")
+            await test.events.waitForEnds(3)
         }
-        #expect(try test.record(run).ending?.bare == RunEnding(state: .interrupted, termSignal: SIGKILL))
+        #expect(try test.record(listening).ending?.bare == RunEnding(state: .interrupted, termSignal: SIGTERM))
+        for run in runs {
+            #expect(try test.record(run).ending?.bare == RunEnding(state: .interrupted, termSignal: SIGKILL))
+        }
     }
 
     @Test func `cancelling its task is stage 3, and leaves no child and no run without an end`() async throws {

@@ -54,6 +54,65 @@ import Testing
         }
     }
 
+    @Test func `its embedded Redis has no port, and a socket and a directory that are for its user alone`()
+        async throws
+    {
+        try await withTemporaryDirectory { directory in
+            let (status, _) = try await withDaemon(in: directory) { daemon in
+                let place = "\(directory)/interrupt"
+                let endpoint = RedisEndpoint(address: .unix(path: "\(place)/interrupt.sock"))
+                let connection = try await RedisConnection.connect(to: endpoint)
+                for setting in ["port", "tls-port"] {
+                    let reply = try await connection.send(RedisCommand("CONFIG", "GET", setting))
+                    #expect(reply.array?.compactMap(\.text) == [setting, "0"])
+                }
+                connection.close()
+                #expect(mode(of: place) == 0o700 && mode(of: "\(place)/interrupt.sock") == 0o600)
+                daemon.send(SIGTERM)
+            }
+            #expect(status == .exited(0))
+            expectNothingLeft(in: directory)
+        }
+    }
+
+    private func mode(of path: String) -> mode_t {
+        var status = stat()
+        return stat(path, &status) == 0 ? status.st_mode & 0o777 : 0
+    }
+
+    @Test(.enabled(if: geteuid() == 0 && access("/usr/bin/setpriv", X_OK) == 0, "only root can become another user"))
+    func `its embedded Redis lets no other user in, neither by its directory nor by its socket`() async throws {
+        try await withTemporaryDirectory { directory in
+            let (status, _) = try await withDaemon(in: directory) { daemon in
+                let place = "\(directory)/interrupt"
+                let socket = "\(place)/interrupt.sock"
+                // What is above the two is open to everybody, as it may be elsewhere.
+                try #require(chmod(directory, 0o755) == 0)
+                #expect(try await said(to: socket).contains("Permission denied"))
+                try #require(chmod(place, 0o755) == 0)
+                #expect(try await said(to: socket).contains("Permission denied"))
+                // With both open, somebody else does get in.
+                try #require(chmod(socket, 0o666) == 0)
+                #expect(try await said(to: socket) == "PONG\n")
+                daemon.send(SIGTERM)
+            }
+            #expect(status == .exited(0))
+            expectNothingLeft(in: directory)
+        }
+    }
+
+    /// What somebody else is told who asks the server at this socket.
+    private func said(to socket: String) async throws -> String {
+        let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"]
+        let result = try await Subprocess.run(
+            .name("setpriv"),
+            arguments: Arguments(nobody + ["redis-cli", "-s", socket, "ping"]),
+            output: .string(limit: 4_096),
+            error: .string(limit: 4_096)
+        )
+        return result.standardOutput + result.standardError
+    }
+
     @Test func `a second daemon uses the Redis of the first, and one after a SIGKILL takes it over`() async throws {
         try await withTemporaryDirectory { directory in
             let job = Mutex<Int32>(0)

@@ -91,12 +91,41 @@ private final class ManagerSocket: Sendable {
         }
     }
 
-    @Test func `has a unit that systemd understands`() throws {
-        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        let unit = try String(contentsOf: root.appending(path: "Docs/interruptd.service"), encoding: .utf8)
+    private static let unit = String(#filePath.split(separator: "/Tests/")[0]) + "/Docs/interruptd.service"
+
+    @Test func `has a unit that says how it starts, how it stops and how it is watched`() throws {
+        let unit = try String(contentsOfFile: Self.unit, encoding: .utf8)
         for line in ["Type=notify", "Delegate=yes", "KillMode=mixed", "TimeoutStopSec=45s", "WatchdogSec=30s"] {
             #expect(unit.split(separator: "\n").contains(Substring(line)))
         }
+    }
+
+    @Test(.enabled(if: access("/usr/bin/systemd-analyze", X_OK) == 0, "systemd is not installed"))
+    func `has a unit that systemd understands`() async throws {
+        try await withTemporaryDirectory { directory in
+            let program = "/usr/local/bin/interruptd"
+            let text = try String(contentsOfFile: Self.unit, encoding: .utf8)
+            try #require(text.contains("ExecStart=\(program) "))
+            let unit = text.replacing(program, with: "\(products)/interruptd")
+            #expect(try await complaints(about: unit, in: directory) == [])
+            // It does look.
+            let wrong = unit.replacing("WatchdogSec=30s", with: "WatchDogSec=30s")
+            let said = try await complaints(about: wrong, in: directory)
+            #expect(said.contains { $0.contains("WatchDogSec") }, "\(said)")
+        }
+    }
+
+    /// What systemd says of a unit with this text. What it says of others is theirs.
+    private func complaints(about text: String, in directory: String) async throws -> [String] {
+        let file = "\(directory)/interruptd.service"
+        try text.write(toFile: file, atomically: true, encoding: .utf8)
+        let result = try await Subprocess.run(
+            .name("systemd-analyze"),
+            arguments: ["--man=no", "verify", file],
+            output: .string(limit: 1 << 20),
+            error: .string(limit: 1 << 20)
+        )
+        let lines = (result.standardOutput + result.standardError).split(separator: "\n").map(String.init)
+        return lines.filter { $0.contains("interruptd.service") }
     }
 }

@@ -122,6 +122,10 @@ import Testing
         ("log_level: loud\n", "'loud' is not allowed: trace, "),
         ("name: a b\n", "d.yaml:1:1: 'a b' is not a name (byte 1)"), ("queue: [a, '']\n", "the name is empty"),
         ("lease: 1s\n", "'1s' is not allowed: 3.0s to 1h 0m"),
+        ("poll_interval: 0s\n", "d.yaml:1:1: '0s' is not allowed: 100 ms to 1h 0m"),
+        ("poll_interval: 0.001ms\n", "'0.001ms' is not allowed: 100 ms to 1h 0m"),
+        ("poll_interval: 99ms\n", "'99ms' is not allowed: 100 ms to 1h 0m"),
+        ("poll_interval: 10d\n", "'10d' is not allowed: 100 ms to 1h 0m"),
         ("- a\n- b\n", "d.yaml:1:1: expected 'name: value' lines"),
         ("just text\n", "d.yaml:1:1: expected"), ("state_dir: ''\n", "d.yaml:1:1: has no value"),
         ("redis:\n", "has no value"),
@@ -138,6 +142,10 @@ import Testing
     @Test func `what is wrong elsewhere names the flag or the variable`() {
         #expect(problem { try settings(flags: [.concurrency: ["x"]]) }.hasPrefix("--concurrency: 'x' is not allowed"))
         #expect(problem { try settings(flags: [.pollInterval: ["1"]]) }.hasPrefix("--poll-interval: '1' is not"))
+        for interval in ["0", "0s", "99ms", "10d"] {
+            let problem = problem { try settings(flags: [.pollInterval: [interval]]) }
+            #expect(problem == "--poll-interval: '\(interval)' is not allowed: 100 ms to 1h 0m")
+        }
         #expect(problem { try settings(flags: [.stateDirectory: [""]]) } == "--state-dir: has no value")
         let environment = ["INTERRUPT_LEASE": "1e309"]
         #expect(problem { try settings(environment: environment) }.hasPrefix("INTERRUPT_LEASE: '1e309' is not"))
@@ -192,6 +200,11 @@ import Testing
             #expect(problem("\(directory)/fifo").hasSuffix("not a regular file"))
             write(Array("grace: 1s\n".utf8), to: "\(directory)/open", mode: 0o666)
             #expect(problem("\(directory)/open").contains("others can write it"))
+            if geteuid() == 0 {
+                write(Array("grace: 1s\n".utf8), to: "\(directory)/foreign")
+                #expect(chown("\(directory)/foreign", 65_534, 65_534) == 0)
+                #expect(problem("\(directory)/foreign").hasSuffix("make it yours with mode 0600 or 0644"))
+            }
             write([UInt8](repeating: 0x20, count: 2 << 20), to: "\(directory)/huge")
             #expect(problem("\(directory)/huge").hasSuffix("2097152 bytes, at most 1048576 are read"))
             write([0xFF, 0xFE, 0x00], to: "\(directory)/binary")

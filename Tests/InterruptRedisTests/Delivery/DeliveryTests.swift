@@ -103,11 +103,24 @@ import Testing
     }
 
     @Test func `50 times of 50 within a poll interval when the subscription dies at that moment`() async throws {
+        let found = try await withThrowingTaskGroup(of: [(time: Duration, way: DeliveryWay)].self) { group in
+            // Each with a server of its own: most of the time is spent waiting for the poll.
+            for _ in 0..<5 { group.addTask { try await deliveriesWithoutPush(10) } }
+            return try await group.reduce(into: []) { $0 += $1 }
+        }
+        let ways = Dictionary(grouping: found, by: \.way).map { "\($0.key) \($0.value.count)" }
+        let slowest = found.map(\.time).max() ?? .zero
+        print("subscription killed: \(found.count) of 50, slowest \(slowest), by \(ways)")
+        // A lost push costs a poll interval with its jitter; the rest is room for a busy machine.
+        #expect(found.count == 50 && slowest < .milliseconds(1_600))
+    }
+
+    /// How long requests take, and by which way they come, whose subscription is killed just before.
+    private func deliveriesWithoutPush(_ count: Int) async throws -> [(time: Duration, way: DeliveryWay)] {
+        var found: [(time: Duration, way: DeliveryWay)] = []
         try await withWatching(pollInterval: .seconds(1), probeInterval: .seconds(3)) { watching in
             try await watching.isReady()
-            var times: [Duration] = []
-            var ways: [DeliveryWay: Int] = [:]
-            for index in 0..<50 {
+            for index in 0..<count {
                 let reads = try await watching.scene.polls()
                 let (run, deliveries) = try await watching.run("j\(index)")
                 // The reading of a new run's keys is over, so the message is lost or a later reading finds it.
@@ -116,15 +129,12 @@ import Testing
                 let start = ContinuousClock.now
                 _ = try await watching.scene.interrupt(run, InterruptSignal())
                 let delivery = try #require(await deliveries.first())
-                times.append(start.duration(to: delivery.at))
-                ways[delivery.way, default: 0] += 1
+                found.append((start.duration(to: delivery.at), delivery.way))
                 watching.transport.unwatch(run)
                 try await watching.transport.end(run, as: RunEnding(state: .interrupted))
             }
-            print("subscription killed: 50 of 50, slowest \(times.max()!), by \(ways.map { "\($0.key) \($0.value)" })")
-            // A lost push costs a poll interval with its jitter; the rest is room for a busy machine.
-            #expect(times.allSatisfy { $0 < .milliseconds(1_600) })
         }
+        return found
     }
 
     @Test func `1,000 times of 1,000 when it is asked around the moment the run is first watched`() async throws {

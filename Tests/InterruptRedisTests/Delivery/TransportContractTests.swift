@@ -12,6 +12,8 @@ private struct Stage: Sendable {
     let interrupt: @Sendable (RunID, InterruptSignal) async throws -> Void
     let state: @Sendable (RunID) async throws -> RunState?
     let told: @Sendable (RunID) async throws -> (progress: WorkProgress?, holdout: Holdout?)
+    /// Runs a body with the transport of another instance of the worker.
+    let another: @Sendable (String, (any InterruptTransport) async throws -> Void) async throws -> Void
 
     func order(_ job: String, _ work: RunOrder.Work = .command([Array("sleep".utf8)])) throws -> RunOrder {
         RunOrder(run: .random(), job: try Name(job), queue: try Name("default"), work: work)
@@ -42,7 +44,8 @@ private struct Stage: Sendable {
                     pause: { $1 == .pause ? transport.pause($0) : transport.resume($0) },
                     interrupt: { transport.interrupt($0, $1) },
                     state: { transport.run($0)?.state },
-                    told: { (transport.run($0)?.progress, transport.run($0)?.holdout) }
+                    told: { (transport.run($0)?.progress, transport.run($0)?.holdout) },
+                    another: { _, body in try await body(transport) }
                 )
             )
         case .redis:
@@ -68,6 +71,21 @@ private struct Stage: Sendable {
                             let record = try await scene.client.record(of: run)
                             let now = try await scene.client.serverTime()
                             return (record?.progress, record?.holdout(at: now))
+                        },
+                        another: { instance, body in
+                            let transport = RedisTransport(
+                                endpoint: scene.redis.endpoint,
+                                keys: scene.keys,
+                                worker: try Name("w1"),
+                                instance: instance,
+                                queues: [try Name("default")],
+                                logger: watching.lines.logger
+                            )
+                            try await withThrowingTaskGroup(of: Void.self) { group in
+                                group.addTask { await transport.run() }
+                                defer { group.cancelAll() }
+                                try await body(transport)
+                            }
                         }
                     )
                 )
@@ -292,10 +310,34 @@ private struct Stage: Sendable {
                     lease: .seconds(30)
                 )
             }
+            func expectRefusal(
+                of instance: String,
+                by transport: any InterruptTransport,
+                replacing dead: String? = nil,
+                holder: String
+            ) async {
+                let process = ProcessIdentity(boot: "b", pid: 7, start: 1)
+                let holder = NameHolder(instance: holder, host: "h", process: process)
+                await #expect(throws: TransportError.nameInUse(by: holder)) {
+                    _ = try await transport.enter(try worker(instance), replacing: dead)
+                }
+            }
             // The transport over Redis is one instance's own, and enters as that.
             _ = try await stage.transport.enter(try worker("i1"), replacing: nil)
             #expect(try await stage.transport.enter(try worker("i1"), replacing: nil).isEmpty, "a repetition")
             _ = try await stage.transport.heartbeat(running: 0, live: [])
+            let left = try await stage.started("a")
+            try await stage.another("i2") { other in
+                await expectRefusal(of: "i2", by: other, holder: "i1")
+                await expectRefusal(of: "i2", by: other, replacing: "i0", holder: "i1")
+                // Now the first one is proven dead.
+                #expect(try await other.enter(try worker("i2"), replacing: "i1").map(\.run) == [left.run])
+                await expectRefusal(of: "i1", by: stage.transport, holder: "i2")
+                try await other.lose(left.run, why: "its worker is dead")
+                await other.leave()
+            }
+            #expect(try await stage.state(left.run) == .lost)
+            #expect(try await stage.transport.enter(try worker("i1"), replacing: nil).isEmpty)
             await stage.transport.leave()
         }
     }

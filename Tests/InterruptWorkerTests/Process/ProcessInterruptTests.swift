@@ -132,12 +132,24 @@ import Testing
         for child in children { #expect(!isRunning(child)) }
     }
 
-    @Test func `a grandchild outside the group that holds the pipe does not hold up the end`() async throws {
-        let job = try JobUnderTest(bash: "setsid sleep 300 & echo child=$! ; exit 0")
+    @Test(arguments: Hold.allCases)
+    func `a grandchild outside the group that holds the pipe does not hold up the end, and is gone`(hold: Hold)
+        async throws
+    {
+        // It has left once it leads a group of its own.
+        var job = try JobUnderTest(
+            bash: """
+                setsid sleep 300 & until read -r _ _ _ _ group _ < /proc/$!/stat && [ "$group" = $! ]; do :; done
+                echo child=$!; exit 0
+                """
+        )
+        job.usesCgroups = hold == .cgroup
         let start = ContinuousClock.now
         #expect(await job.run() == RunEnding(state: .completed, exitCode: 0))
-        #expect(.now - start < .seconds(60))
-        for child in numbers(after: "child", in: job.seen.text()) { kill(child, SIGKILL) }
+        #expect(.now - start < .seconds(10))
+        let children = numbers(after: "child", in: job.seen.text())
+        #expect(children.count == 1)
+        for child in children { #expect(!isRunning(child)) }
     }
 
     @Test(arguments: Hold.allCases)

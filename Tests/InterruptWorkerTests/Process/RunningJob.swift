@@ -173,6 +173,13 @@ func carriers(of run: RunID) -> [Int32] {
     }
 }
 
+/// The processes that run and have `mark` among their words, whatever their variables are.
+func processes(saying mark: String) -> [Int32] {
+    ProcessStatus.allProcesses().filter { pid in
+        kernelText(of: "/proc/\(pid)/cmdline", limit: 65_536)?.contains(mark) == true && isRunning(pid)
+    }
+}
+
 /// The numbers that a job printed after `label=`.
 func numbers(after label: String, in text: String) -> [Int32] {
     text.split(whereSeparator: \.isWhitespace).compactMap { word in
