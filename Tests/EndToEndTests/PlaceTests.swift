@@ -112,7 +112,8 @@ import Testing
                 @Sendable func control(_ words: String...) async throws -> Fleet.Output {
                     try await fleet.control([words[0], "--redis", url("controller")] + words.dropFirst())
                 }
-                try await fleet.worker("w1", ["--redis", url("worker"), "--lease", "3s", "--concurrency", "10"]) { daemon in
+                try await fleet.worker("w1", ["--redis", url("worker"), "--lease", "3s", "--concurrency", "10"]) {
+                    daemon in
                     let ran = try await control("run", "--", "echo", "well")
                     #expect(ran.text == "well\n", "\(ran)")
                     let retried = try await control("run", "--retries", "1", "--", "sh", "-c", "exit 3")
