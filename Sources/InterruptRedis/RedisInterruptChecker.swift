@@ -140,10 +140,14 @@ public final class RedisInterruptChecker: Sendable {
     // MARK: Reading
 
     private func readWhenDue() async {
-        var trackedBy: TrackedConnection?
-        // Whether the last read took too long: then something under one of its keys may be too much to be read.
-        var isWary = false
-        var (followed, last): (UInt64?, UInt64?)
+        var reading = KeyReading(
+            client: client,
+            subscriber: subscriber,
+            board: board,
+            isTracking: configuration.ways.contains(.tracked),
+            logger: logger
+        )
+        var last: UInt64?
         while !Task.isCancelled {
             // Before it is decided what to read: a new connection makes everything due, and one reading is enough.
             let present = try? await client.numbered().number  // none in time: what is due counts as a failed read
@@ -156,82 +160,20 @@ public final class RedisInterruptChecker: Sendable {
             switch board.step(pollInterval: interval.jittered()) {
             case .wait(let instant): await board.wakeup.wait(until: instant)
             case .read(let read) where present == nil: board.readFailed(read)
-            case .read(let read): await perform(read, &trackedBy, &followed, &isWary)
+            case .read(let read): await perform(read, &reading)
             }
         }
     }
 
-    /// The pair of connections between which tracking was set up; when either is made anew, it is set up again.
-    private struct TrackedConnection: Equatable {
-        var commands: UInt64
-        /// By our own count: a server that was restarted gives its numbers again.
-        var subscription: Int
-        var isAccepted: Bool
-    }
-
-    private func perform(
-        _ read: WatchList<ContinuousClock.Instant>.Read,
-        _ tracked: inout TrackedConnection?,
-        _ followed: inout UInt64?,
-        _ isWary: inout Bool
-    ) async {
+    private func perform(_ read: WatchList<ContinuousClock.Instant>.Read, _ reading: inout KeyReading) async {
         do throws(RedisError) {
-            let (connection, number) = try await client.numbered()
-            let isTogether = keepTogether(connection, number, &followed)
-            let isTracked = isTogether ? try await track(connection, number, &tracked) : false
-            let suspects = isWary ? read.keys : board.setAside(among: read.keys)
-            let tooLong = try await client.lengths(of: suspects, isTracked: isTracked).filter {
-                $0.value > SignalMessage.maximumSize
-            }
-            let keys = tooLong.isEmpty ? read.keys : read.keys.filter { tooLong[$0] == nil }
-            let values = try await client.values(of: keys, isTracked: isTracked)
-            for (key, value) in zip(keys, values) { await consider(value.bytes, of: key, read.ways[key] ?? .poll) }
-            for (key, length) in tooLong {
-                // It is as malformed as what stands there, and another value when that has another length.
-                await consider(Array("\(length) bytes".utf8), of: key, read.ways[key] ?? .poll)
+            for (key, value) in try await reading.values(of: read.keys) {
+                await consider(value, of: key, read.ways[key] ?? .poll)
             }
             board.readSucceeded()
-            isWary = false
         } catch {
-            if error.code == .timedOut { isWary = true }
             board.readFailed(read)
         }
-    }
-
-    /// Whether both connections are on one server. Where the commands have moved to another one (a fail-over, a slot of a
-    /// cluster) the subscription is made anew: what it is on hears of no tracked key, and once demoted of nothing at all.
-    /// Once for each connection of the commands, because one server may have two addresses.
-    private func keepTogether(_ commands: RedisConnection, _ number: UInt64, _ followed: inout UInt64?) -> Bool {
-        guard number != followed, let here = commands.peer, let there = subscriber.peer, here != there
-        else { return true }
-        followed = number
-        logger.info("Redis is another server now, subscribing there", metadata: ["server": "\(here)"])
-        subscriber.reconnect()
-        return false
-    }
-
-    /// Redirects invalidations to the subscription, once for each pair of connections: a broken redirect is silent. When
-    /// the connection changes between the question and the command, the next read sees it and sets tracking up again.
-    private func track(
-        _ commands: RedisConnection,
-        _ number: UInt64,
-        _ tracked: inout TrackedConnection?
-    ) async throws(RedisError) -> Bool {
-        guard configuration.ways.contains(.tracked), let subscription = board.subscription else { return false }
-        let isSetUp = tracked?.commands == number
-        if isSetUp, let tracked, tracked.subscription == subscription.count { return tracked.isAccepted }
-        let off = isSetUp ? [RedisCommand("CLIENT", "TRACKING", "OFF")] : []
-        let on = RedisCommand("CLIENT", "TRACKING", "ON", "REDIRECT", .init(subscription.id), "OPTIN")
-        let reply = try await commands.send(off + [on]).last
-        var isAccepted = true
-        if case .error(let text) = reply {
-            isAccepted = false
-            if tracked == nil {
-                logger.warning("tracked keys are refused, push and poll go on", metadata: ["why": "\(text)"])
-            }
-        }
-        tracked = TrackedConnection(commands: number, subscription: subscription.count, isAccepted: isAccepted)
-        return isAccepted
     }
 
     private func consider(_ value: [UInt8]?, of key: String, _ way: DeliveryWay) async {
@@ -310,43 +252,4 @@ public final class RedisInterruptChecker: Sendable {
 extension Duration {
     /// The duration plus or minus a tenth, so that many pollers do not fall into step.
     fileprivate func jittered() -> Duration { self * Double.random(in: 0.9...1.1) }
-}
-
-extension RedisCommands {
-    /// How long the values of keys are, where they are strings.
-    ///
-    /// - Parameter isTracked: as of ``values(of:isTracked:)``.
-    func lengths(of keys: [String], isTracked: Bool) async throws(RedisError) -> [String: Int64] {
-        if keys.isEmpty { return [:] }
-        let questions = keys.map { RedisCommand("STRLEN", .init($0)) }
-        let arm = RedisCommand("CLIENT", "CACHING", "YES")
-        let replies = try await send(isTracked ? questions.flatMap { [arm, $0] } : questions)
-        // Who has not the right to ask reads them as they are.
-        let lengths = isTracked ? stride(from: 1, to: replies.count, by: 2).map { replies[$0] } : replies
-        return Dictionary(uniqueKeysWithValues: zip(keys, lengths.map { $0.integer ?? 0 }))
-    }
-
-    /// The values of keys, in order, in one round trip however many they are. Each MGET reads 500 of them at most, so
-    /// that the server can answer others in between.
-    ///
-    /// - Parameter isTracked: arms the keys, so that the server tells of their next change.
-    func values(of keys: [String], isTracked: Bool) async throws(RedisError) -> [RESPValue] {
-        if keys.isEmpty { return [] }
-        let reads = keys.chunked(by: 500).map { RedisCommand("MGET", $0.map { RedisArgument($0) }) }
-        let arm = RedisCommand("CLIENT", "CACHING", "YES")
-        let replies = try await send(isTracked ? reads.flatMap { [arm, $0] } : reads)
-        var values: [RESPValue] = []
-        for index in reads.indices {
-            let reply = replies[isTracked ? 2 * index + 1 : index]
-            if case .error(let text) = reply { throw RedisError.fromReply(text) }
-            values += reply.array ?? []
-        }
-        return values
-    }
-}
-
-extension Array {
-    fileprivate func chunked(by size: Int) -> [ArraySlice<Element>] {
-        stride(from: 0, to: count, by: size).map { self[$0..<Swift.min($0 + size, count)] }
-    }
 }

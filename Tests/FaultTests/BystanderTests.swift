@@ -5,7 +5,8 @@ import Subprocess
 import SystemPackage
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct `A flood of requests for one run, and a listener that does not read` {
+@Suite(.timeLimit(.minutes(2 * faultScale))) struct `A flood of requests for one run, and a listener that does not read`
+{
     @Test func `keep no interrupt of another run from its worker`() async throws {
         try await withFleet { fleet in
             try await fleet.worker("w1", ["--concurrency", "101"]) { daemon in

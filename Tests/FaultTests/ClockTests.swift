@@ -5,7 +5,7 @@ import InterruptRedis
 import InterruptTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct `A worker that stands still` {
+@Suite(.timeLimit(.minutes(1 * faultScale))) struct `A worker that stands still` {
     @Test func `beyond several timeouts applies each of them once, as soon as it goes on`() async throws {
         try await withFleet { fleet in
             try await fleet.worker("w1", ["--concurrency", "10"]) { daemon in
@@ -28,7 +28,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct `A wall clock that jumps` {
+@Suite(.timeLimit(.minutes(1 * faultScale))) struct `A wall clock that jumps` {
     /// A worker `w1` whose clock lies.
     private func withLyingWorker(
         _ arguments: String...,

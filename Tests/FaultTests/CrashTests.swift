@@ -6,7 +6,7 @@ import Testing
 
 @testable import InterruptCore
 
-@Suite(.timeLimit(.minutes(4))) struct `A program that dies in the middle of an interrupt` {
+@Suite(.timeLimit(.minutes(4 * faultScale))) struct `A program that dies in the middle of an interrupt` {
     /// The steps of a worker, with what is recorded of the request by then.
     @Test(arguments: ["signal", "acknowledge", "escalate", "record"], ["exit", "abort"])
     func `leaves nothing alive, and the next worker puts one end on record`(step: String, action: String) async throws {

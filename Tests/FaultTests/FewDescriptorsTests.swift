@@ -4,7 +4,7 @@ import InterruptRedis
 import InterruptTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct `A worker that may open few files` {
+@Suite(.timeLimit(.minutes(2 * faultScale))) struct `A worker that may open few files` {
     @Test func `starts as many jobs as it can, says of the others why not, and goes on`() async throws {
         // 64 on two cores: each core has an event loop with three. A run needs six.
         let limit = 58 + 3 * ProcessInfo.processInfo.processorCount

@@ -11,7 +11,7 @@ import Testing
 
 private let mebibyte = 1_048_576
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct `What is longer than anything of ours` {
+@Suite(.serialized, .timeLimit(.minutes(2 * faultScale))) struct `What is longer than anything of ours` {
     /// The most memory that a process has had at a time, in bytes.
     private func peak(of pid: Int32) throws -> Int {
         let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)

@@ -4,7 +4,7 @@ import InterruptRedis
 import InterruptTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct `An interrupt whose push is lost` {
+@Suite(.timeLimit(.minutes(3 * faultScale))) struct `An interrupt whose push is lost` {
     /// A poll interval with its jitter, and room for a busy machine.
     private let pollInterval = Duration.milliseconds(1_100) + .milliseconds(400)
 
@@ -106,7 +106,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct `An interrupt that its worker cannot hear` {
+@Suite(.timeLimit(.minutes(2 * faultScale))) struct `An interrupt that its worker cannot hear` {
     @Test func `because it is stopped is applied as soon as it goes on, 100 times of 100`() async throws {
         try await withFleet { fleet in
             try await fleet.worker("w1", ["--concurrency", "100"]) { pid in

@@ -8,7 +8,7 @@ import Subprocess
 import SystemPackage
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct `Two hundred workers that lost their server` {
+@Suite(.timeLimit(.minutes(2 * faultScale))) struct `Two hundred workers that lost their server` {
     /// A command that the server got, from its own list.
     private struct Heard {
         var at: Double

@@ -6,7 +6,7 @@ import Testing
 
 @Suite(
     .serialized,
-    .timeLimit(.minutes(4)),
+    .timeLimit(.minutes(4 * faultScale)),
     .enabled(if: TestNetwork.isPossible, "no network namespaces here: they need root, iproute2 and nftables")
 )
 struct `A worker on another host` {

@@ -4,7 +4,7 @@ import InterruptRedis
 import InterruptTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct `An interrupt at a random moment` {
+@Suite(.timeLimit(.minutes(2 * faultScale))) struct `An interrupt at a random moment` {
     @Test func `of a short run's life is never lost: it ends by it or before it, 300 times of 300`() async throws {
         try await withFleet { fleet in
             try await fleet.worker("w1", ["--concurrency", "8"]) { daemon in
@@ -35,7 +35,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct `An interrupt of everything` {
+@Suite(.timeLimit(.minutes(2 * faultScale))) struct `An interrupt of everything` {
     @Test func `reaches all workers but the dead one at once, and that one is named`() async throws {
         try await withFleet { fleet in
             let workers = ["w1", "w2", "w3", "dead"]

@@ -50,7 +50,7 @@ private enum Refusal: String, CaseIterable, CustomTestStringConvertible {
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct `A server that takes nothing more` {
+@Suite(.timeLimit(.minutes(2 * faultScale))) struct `A server that takes nothing more` {
     @Test(arguments: Refusal.allCases)
     private func `has its words handed on, tells no worker, and lets what runs run`(refusal: Refusal) async throws {
         try await withFleet(redis: ["--enable-protected-configs", "local"]) { fleet in

@@ -3,7 +3,7 @@ import InterruptRedis
 import InterruptTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct `The connection of a requester` {
+@Suite(.timeLimit(.minutes(2 * faultScale))) struct `The connection of a requester` {
     /// The connection ends after byte k of what is sent, or of what is answered.
     @Test(arguments: [true, false])
     func `may break after any byte: the answer is never wrong, and nothing counts twice`(isReply: Bool) async throws {

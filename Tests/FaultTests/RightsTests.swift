@@ -5,7 +5,7 @@ import InterruptRedis
 import InterruptTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct `A worker whose rights are taken away` {
+@Suite(.timeLimit(.minutes(2 * faultScale))) struct `A worker whose rights are taken away` {
     @Test func `polls without channels, waits without any, never exits, and is well with a new password`()
         async throws
     {

@@ -4,7 +4,7 @@ import InterruptRedis
 import InterruptTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct `While Redis dies and hangs` {
+@Suite(.timeLimit(.minutes(3 * faultScale))) struct `While Redis dies and hangs` {
     /// With `everysec` it may keep what it has to write while the disk is busy: then a kill loses what it has called
     /// recorded, and no client can help that.
     @Test func `no recorded interrupt is lost, however often it is killed`() async throws {

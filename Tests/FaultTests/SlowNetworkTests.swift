@@ -4,7 +4,7 @@ import InterruptRedis
 import InterruptTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct `A bad network between a worker and Redis` {
+@Suite(.timeLimit(.minutes(3 * faultScale))) struct `A bad network between a worker and Redis` {
     /// A worker behind a proxy, with one run; `body` gets both.
     private func behindProxy(
         concurrency: Int = 20,
