@@ -65,7 +65,7 @@ import Testing
                     print("redis stopped: answered \(asked.exitCode ?? -1) after \(time): \(asked.errors)")
                     #expect(asked.exitCode == 69 && time < .seconds(5))
                     // How long it is stopped.
-                    try await Task.sleep(for: .seconds(4 * faultScale) - begin.duration(to: .now))
+                    try await Task.sleep(for: .seconds(min(10, 4 * faultScale)) - begin.duration(to: .now))
                     #expect(requester.asked.isEmpty && livingRuns(among: Set(runs)).count == 2)
                     fleet.redis.resume()
                     let back = ContinuousClock.now
