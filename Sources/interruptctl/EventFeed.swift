@@ -152,7 +152,13 @@ extension Session {
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await subscriber.run() }
             group.addTask {
-                for await _ in presses { feed.add(.press(.now)) }
+                var isAsked = false
+                for await _ in presses {
+                    // The first one waits behind a line that nobody reads. On a terminal it is the terminal that waits.
+                    if isWatching, isAsked, isatty(STDOUT_FILENO) == 0 { exit(130) }
+                    isAsked = true
+                    feed.add(.press(.now))
+                }
             }
             if isWatching { group.addTask { try await EscapeKey.watch { feed.add(.press(.now)) } } }
             group.addTask {

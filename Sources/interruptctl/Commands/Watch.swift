@@ -11,7 +11,7 @@ struct Watch: AsyncParsableCommand {
               interruptctl watch
               interruptctl watch nightly -o json
 
-            Ctrl-C and Esc both leave. Whoever watches only looks: what runs goes on, and nothing is undone. \
+            Ctrl-C and Esc both leave; a second Ctrl-C also where nobody reads what was written. Whoever watches only looks: what runs goes on, and nothing is undone. \
             'interruptctl cancel JOB' interrupts it.
             """
     )
