@@ -32,7 +32,8 @@ private func setting(_ name: String) -> UInt64? {
             // A Unix socket knows no reset.
             try await withFaultProxy(to: fleet.redis.endpoint, listensOnTCP: true, seed: seed) { proxy in
                 try await withRequester(fleet.redis.endpoint) { requester in
-                    let bystanders = try await fleet.submit(3, queue: "bystanders")
+                    // They do not end by themselves, however long it takes.
+                    let bystanders = try await fleet.submit(3, queue: "bystanders", script: "exec sleep 100000")
                     try await fleet.worker("calm", ["--queue", "bystanders", "--concurrency", "3"]) { calm in
                         let place = ChaosPlace(fleet: fleet, proxy: proxy, requester: requester)
                         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -60,6 +61,9 @@ private func setting(_ name: String) -> UInt64? {
     private func judge(_ usages: [ProcessUsage]) throws {
         let (first, last) = (try #require(usages.first), try #require(usages.last))
         print("chaos: the worker has \(first), and \(last) in the end, \(usages.count - 1) steps later")
+        // Whether it goes on growing.
+        let tenths = (0...10).map { usages[$0 * (usages.count - 1) / 10].kilobytes }
+        print("chaos: in tenths of the time \(tenths.map { "\($0)" }.joined(separator: ", ")) kB")
         // Both go up and down a little.
         let latest = usages.suffix(20)
         #expect(latest.map(\.descriptors).min()! <= first.descriptors)
