@@ -1,4 +1,3 @@
-import Glibc
 import InterruptCore
 import InterruptRedis
 import Logging

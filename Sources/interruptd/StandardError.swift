@@ -41,7 +41,9 @@ enum StandardError {
             var rest = UnsafeRawBufferPointer(bytes)
             while !rest.isEmpty {
                 var entry = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
-                if poll(&entry, 1, patience) == 0 { return rest.count }
+                let ready = poll(&entry, 1, patience)
+                if ready < 0, errno == EINTR { continue }
+                if ready == 0 { return rest.count }
                 let count = Glibc.write(STDERR_FILENO, rest.baseAddress, min(rest.count, pieceSize))
                 if count < 0, errno == EINTR { continue }
                 if count <= 0 { return 0 }

@@ -50,12 +50,14 @@ import Testing
                     let answers = try await withThrowingTaskGroup(of: Fleet.Output.self) { group in
                         for (number, job) in jobs.enumerated() {
                             group.addTask {
-                                // The kill falls into the middle of them.
+                                // One after the other, so that the kill falls into the middle of them.
                                 try await Task.sleep(for: .milliseconds(50 * number))
                                 return try await insist(on: job, placed)
                             }
                         }
-                        try await Task.sleep(for: .milliseconds(500))
+                        try await eventually("a quarter of them has ended") {
+                            try await servers.servers[0].command("ZCARD", "interrupt/live").integer ?? 20 <= 15
+                        }
                         try await servers.servers[0].kill()
                         return try await group.reduce(into: []) { $0.append($1) }
                     }
