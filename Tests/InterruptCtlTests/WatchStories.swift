@@ -7,6 +7,24 @@ import Testing
 
 @testable import interruptctl
 
+@Suite struct `Occurrences that nobody takes` {
+    @Test func `are kept up to a limit, that some are missing is among them, and a press ends the sequence`() async {
+        let (occurrences, feed) = OccurrenceFeed.make()
+        var iterator = occurrences.makeAsyncIterator()
+        for _ in 0..<10_005 { feed.add(.tick) }
+        for _ in 0..<10_000 { _ = await iterator.next() }
+        feed.add(.listening)
+        guard case .gap = await iterator.next(), case .listening = await iterator.next() else {
+            Issue.record("what was left out is not said")
+            return
+        }
+        for _ in 0..<10_001 { feed.add(.tick) }
+        feed.add(.press(.now))
+        for _ in 0..<10_000 { _ = await iterator.next() }
+        #expect(await iterator.next() == nil)
+    }
+}
+
 @Suite struct `The Esc key` {
     @Test(arguments: ["\u{1B}", "x\u{1B}", "\u{1B}\u{1B}"]) func `is the last of what came at once`(bytes: String) {
         #expect(EscapeKey.isPressed(at: Array(bytes.utf8)))
