@@ -44,8 +44,9 @@ struct Fleet: Sendable {
         ])
     }
 
-    /// Where the build has put the programs: beside the tests.
+    /// Where the build has put the programs: beside the tests, unless `INTERRUPT_BIN` names those of another build.
     static let programs: FilePath = {
+        if let other = ProcessInfo.processInfo.environment["INTERRUPT_BIN"] { return FilePath(other) }
         var bundle = FilePath(Bundle.main.executablePath ?? CommandLine.arguments[0])
         // The test runner may live elsewhere; the test bundle is among its arguments then.
         for argument in CommandLine.arguments where argument.hasSuffix(".xctest") { bundle = FilePath(argument) }
