@@ -61,13 +61,14 @@ import Testing
     }
 
     @Test func `that lets nothing start leaves no supervisor behind`() async throws {
+        // A supervisor may not be free yet when the next run begins; as many as are kept for later are none too many.
+        let kept = 16
         let guardian = "$(awk '/^PPid/ { print $2 }' /proc/$PPID/status)"
-        // The last of them may not have ended when the next run begins.
         let script = """
             pid=\(guardian)
             for i in {1..500}; do
                 n=$(wc -w < /proc/$pid/task/$pid/children)
-                [ $n -gt 1 ] || break
+                [ $n -gt \(kept + 1) ] || break
                 sleep 0.01
             done
             echo n=$n
@@ -75,7 +76,7 @@ import Testing
         var job = try JobUnderTest(bash: script)
         job.usesCgroups = false
         let (runner, order, seen) = (job.runner, job.order, job.seen)
-        for _ in 0..<3 {
+        for _ in 0..<3 * kept {
             var late = order
             late.run = .random()
             let ending = await withInterruptScope(run: late.run) { [late] scope in
@@ -86,7 +87,8 @@ import Testing
         _ = await withInterruptScope(run: order.run) { scope in
             await runner.run(order, scope: scope) { seen.take($0) }
         }
-        #expect(numbers(after: "n", in: seen.text()) == [1])
+        let count = try #require(numbers(after: "n", in: seen.text()).first)
+        #expect(count >= 1 && count <= kept + 1)
     }
 
     @Test(arguments: Hold.allCases)
