@@ -184,4 +184,19 @@ import Testing
             }
         }
     }
+
+    @Test func `a worker says that it is gone, and then that it is back`() async throws {
+        try await withFleet { fleet in
+            try await fleet.worker("w1") { _ in
+                try await fleet.redis.restart()
+                try await eventually("all connections are back") {
+                    let last = try fleet.lines(of: "w1").last { $0.contains(" Redis") }
+                    return last?.contains("connected to Redis after") == true
+                }
+                let lines = try fleet.lines(of: "w1")
+                let gone = lines.count { $0.contains("warning no connection to Redis") }
+                #expect(gone >= 1 && lines.count { $0.contains("connected to Redis after") } <= gone, "\(lines)")
+            }
+        }
+    }
 }

@@ -1,21 +1,53 @@
+import InterruptCore
 import Logging
 import Synchronization
 
-/// Says that there is no connection, at most once a second for all connections that share it.
+/// Says that there is no connection, at most once a second for all connections that share it, and then when all are back.
 final class ConnectionLog: Sendable {
+    private struct State {
+        var throttle = LogThrottle<ContinuousClock.Instant>(interval: .seconds(1))
+        var lost = 0
+        /// When the first of those that are lost was lost.
+        var since = ContinuousClock.now
+        /// Whether a line has said that there is none.
+        var isSaid = false
+    }
+
     let logger: Logger
-    private let throttle = Mutex(LogThrottle<ContinuousClock.Instant>(interval: .seconds(1)))
+    private let state = Mutex(State())
 
     init(_ logger: Logger?) { self.logger = logger ?? .silent }
 
-    func failed(_ endpoint: RedisEndpoint, _ cause: RedisError) {
-        // What this program closed itself is no trouble.
-        if cause.code == .cancelled || cause.code == .closed { return }
-        guard let suppressed = throttle.withLock({ $0.line(at: .now) }) else { return }
+    /// - Parameter isLost: whether the connection was there until now; otherwise this is one more attempt.
+    func failed(_ endpoint: RedisEndpoint, _ cause: RedisError, isLost: Bool) {
+        let suppressed = state.withLock { state -> Int? in
+            if isLost {
+                if state.lost == 0 { state.since = .now }
+                state.lost += 1
+            }
+            // What this program closed itself is no trouble.
+            if cause.code == .cancelled || cause.code == .closed { return nil }
+            guard let suppressed = state.throttle.line(at: .now) else { return nil }
+            state.isSaid = true
+            return suppressed
+        }
+        guard let suppressed else { return }
         let more = suppressed == 0 ? "" : " (and \(suppressed) times more since the last such line)"
         // Most causes name the server themselves.
         let place = cause.message.contains("\(endpoint)") ? "" : " at \(endpoint)"
         logger.warning("no connection to Redis\(place): \(cause.message)\(more)")
+    }
+
+    /// A connection that was lost, or never there, is there.
+    func isBack() {
+        let since = state.withLock { state -> ContinuousClock.Instant? in
+            state.lost -= 1
+            guard state.lost == 0, state.isSaid else { return nil }
+            state.isSaid = false
+            return state.since
+        }
+        guard let since else { return }
+        logger.info("connected to Redis after \(since.duration(to: .now).displayText)")
     }
 }
 

@@ -30,6 +30,7 @@ struct Reconnector: Sendable {
         var backoff = Backoff()
         // Somebody else may be in charge any moment.
         if endpoint.following == .master { backoff.longest = .seconds(1) }
+        var isLost = false
         while !Task.isCancelled {
             var connectedAt: ContinuousClock.Instant?
             let cause: RedisError
@@ -38,6 +39,8 @@ struct Reconnector: Sendable {
                 connectedAt = .now
                 log.logger.debug("connected to Redis", metadata: ["endpoint": "\(connection.endpoint)"])
                 up(connection)
+                if isLost { log.isBack() }
+                isLost = false
                 hurry.clear()  // this attempt was the one
                 cause = await closure(of: connection)
             } catch {
@@ -45,7 +48,8 @@ struct Reconnector: Sendable {
             }
             down(cause)
             if Task.isCancelled { return }
-            log.failed(endpoint, cause)
+            log.failed(endpoint, cause, isLost: !isLost)
+            isLost = true
             let lifetime = connectedAt.map { $0.duration(to: .now) }
             // Cancellation ends the wait, and then the loop.
             let delay = backoff.delay(afterLifetime: lifetime, random: Double.random(in: 0..<1))
