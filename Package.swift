@@ -131,7 +131,7 @@ let package = Package(
             name: "interruptd",
             dependencies: [
                 "CLibYAML",
-                "CRelocations",
+                "CMemory",
                 "InterruptCore",
                 "InterruptRedis",
                 "InterruptWorker",
@@ -146,7 +146,7 @@ let package = Package(
             linkerSettings: [.unsafeFlags(["-Xlinker", "--no-export-dynamic"], .when(configuration: .release))]
         ),
         .target(name: "CLaunch", cSettings: c),
-        .target(name: "CRelocations", cSettings: c),
+        .target(name: "CMemory", cSettings: c),
         // C, because it forks and because every run may have a copy of it.
         .executableTarget(
             name: "interrupt-launch",

@@ -1,5 +1,5 @@
 import ArgumentParser
-import CRelocations
+import CMemory
 import FoundationEssentials
 import Glibc
 import InterruptCore

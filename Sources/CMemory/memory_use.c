@@ -1,4 +1,4 @@
-#include "relocations.h"
+#include "memory_use.h"
 
 #include <link.h>
 #include <stdint.h>
