@@ -32,7 +32,8 @@ final class ConnectionLog: Sendable {
             return suppressed
         }
         guard let suppressed else { return }
-        let more = suppressed == 0 ? "" : " (and \(suppressed) times more since the last such line)"
+        let times = suppressed == 1 ? "once" : "\(suppressed) times"
+        let more = suppressed == 0 ? "" : " (and \(times) more since the last such line)"
         // Most causes name the server themselves.
         let place = cause.message.contains("\(endpoint)") ? "" : " at \(endpoint)"
         logger.warning("no connection to Redis\(place): \(cause.message)\(more)")
