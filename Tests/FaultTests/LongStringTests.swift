@@ -29,7 +29,7 @@ private let mebibyte = 1_048_576
                 let job = try #require(try await fleet.records(of: runs).first?.job)
                 let before = try peak(of: daemon)
                 // Made by the server, and it begins as the details of an interrupt do.
-                let script = "redis.call('SET', KEYS[1], string.rep('{', ARGV[1]))"
+                let script = "redis.call('SET', KEYS[1], string.rep(string.rep('{', 1024), ARGV[1] / 1024))"
                 try await fleet.redis.command("EVAL", script, "1", "interrupt:\(job)", "\(length)")
                 try await eventually("it is counted as no interrupt") {
                     try await fleet.redis.command("HGET", "interrupt/worker/w1", "malformed").integer ?? 0 > 0
@@ -56,7 +56,7 @@ private let mebibyte = 1_048_576
                     let job = try #require(try await fleet.records(of: runs).first?.job)
                     // 64 MiB would take twenty seconds.
                     proxy.rules.toClient = .trickling(bytes: 65_536, every: .milliseconds(20))
-                    let script = "redis.call('SET', KEYS[1], string.rep('{', ARGV[1]))"
+                    let script = "redis.call('SET', KEYS[1], string.rep(string.rep('{', 1024), ARGV[1] / 1024))"
                     try await fleet.redis.command("EVAL", script, "1", "interrupt:\(job)", "\(64 * mebibyte)")
                     try await eventually("it is counted as no interrupt") {
                         try await fleet.redis.command("HGET", "interrupt/worker/w1", "malformed").integer ?? 0 > 0
