@@ -27,6 +27,8 @@ public struct WorkerRecord: Hashable, Sendable {
     public var malformed: Int
     /// How many requests it did not honour because nobody with its key has signed them.
     public var refusedRequests: Int
+    /// How often it has lost Redis since it began; all connections that are lost together count once.
+    public var outages: Int
     /// Whether it honours only what is signed with its key.
     public var heedsSignedOnly: Bool
     /// When the last one came, by Redis TIME.
@@ -60,6 +62,7 @@ public struct WorkerRecord: Hashable, Sendable {
         heartbeat = number("heartbeat")
         malformed = Int(number("malformed"))
         refusedRequests = Int(number("refused_requests"))
+        outages = Int(number("outages"))
         heedsSignedOnly = fields["signed_only"] == "1"
         seenAt = Timestamp(milliseconds: number("seen_at_ms"))
         startedAt = Timestamp(milliseconds: number("started_at_ms"))

@@ -185,9 +185,13 @@ import Testing
         }
     }
 
-    @Test func `a worker says that it is gone, and then that it is back`() async throws {
+    @Test func `a worker says that it is gone, and then that it is back, and counts that`() async throws {
         try await withFleet { fleet in
-            try await fleet.worker("w1") { _ in
+            try await fleet.worker("w1", ["--lease", "5s"]) { _ in
+                @Sendable func outages() async throws -> Int? {
+                    try await fleet.asking { try await $0.worker("w1")?.outages }
+                }
+                #expect(try await outages() == 0)
                 try await fleet.redis.restart()
                 try await eventually("all connections are back") {
                     let last = try fleet.lines(of: "w1").last { $0.contains(" Redis") }
@@ -196,6 +200,7 @@ import Testing
                 let lines = try fleet.lines(of: "w1")
                 let gone = lines.count { $0.contains("warning no connection to Redis") }
                 #expect(gone >= 1 && lines.count { $0.contains("connected to Redis after") } <= gone, "\(lines)")
+                try await eventually("its heartbeat has said so") { try await outages() ?? 0 > 0 }
             }
         }
     }

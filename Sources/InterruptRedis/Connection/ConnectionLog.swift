@@ -11,6 +11,7 @@ final class ConnectionLog: Sendable {
         var since = ContinuousClock.now
         /// Whether a line has said that there is none.
         var isSaid = false
+        var outages = 0
     }
 
     let logger: Logger
@@ -18,15 +19,22 @@ final class ConnectionLog: Sendable {
 
     init(_ logger: Logger?) { self.logger = logger ?? .silent }
 
+    /// How often the first of the connections was lost; what is lost before all are back counts to the same outage.
+    var outageCount: Int { state.withLock { $0.outages } }
+
     /// - Parameter isLost: whether the connection was there until now; otherwise this is one more attempt.
     func failed(_ endpoint: RedisEndpoint, _ cause: RedisError, isLost: Bool) {
         let suppressed = state.withLock { state -> Int? in
+            // What this program closed itself is no trouble.
+            let isTrouble = cause.code != .cancelled && cause.code != .closed
             if isLost {
-                if state.lost == 0 { state.since = .now }
+                if state.lost == 0 {
+                    state.since = .now
+                    if isTrouble { state.outages += 1 }
+                }
                 state.lost += 1
             }
-            // What this program closed itself is no trouble.
-            if cause.code == .cancelled || cause.code == .closed { return nil }
+            guard isTrouble else { return nil }
             guard let suppressed = state.throttle.line(at: .now) else { return nil }
             state.isSaid = true
             return suppressed

@@ -34,7 +34,7 @@ struct WorkerTable {
             "running": .integer(Int64(worker.running)), "version": .string(worker.version),
             "queues": .array(worker.queues.split(separator: " ").map { .string(String($0)) }),
             "heartbeat": .integer(worker.heartbeat), "malformed": .integer(Int64(worker.malformed)),
-            "refused_requests": .integer(Int64(worker.refusedRequests)),
+            "refused_requests": .integer(Int64(worker.refusedRequests)), "outages": .integer(Int64(worker.outages)),
             "signed_only": .bool(worker.heedsSignedOnly),
             "seen_at": .string(worker.seenAt.rfc3339),
             "started_at": .string(worker.startedAt.rfc3339), "lease_ms": .integer(worker.lease.milliseconds),
