@@ -22,12 +22,12 @@ final class ConnectionLog: Sendable {
     /// How often the first of the connections was lost; what is lost before all are back counts to the same outage.
     var outageCount: Int { state.withLock { $0.outages } }
 
-    /// - Parameter isLost: whether the connection was there until now; otherwise this is one more attempt.
-    func failed(_ endpoint: RedisEndpoint, _ cause: RedisError, isLost: Bool) {
+    /// - Parameter isFirst: whether the connection was there until now, or never; otherwise this is one more attempt.
+    func failed(_ endpoint: RedisEndpoint, _ cause: RedisError, isFirst: Bool) {
         let suppressed = state.withLock { state -> Int? in
             // What this program closed itself is no trouble.
             let isTrouble = cause.code != .cancelled && cause.code != .closed
-            if isLost {
+            if isFirst {
                 if state.lost == 0 {
                     state.since = .now
                     if isTrouble { state.outages += 1 }
@@ -47,8 +47,8 @@ final class ConnectionLog: Sendable {
         logger.warning("no connection to Redis\(place): \(cause.message)\(more)")
     }
 
-    /// A connection that was lost, or never there, is there.
-    func isBack() {
+    /// One that has failed is there.
+    func connected() {
         let since = state.withLock { state -> ContinuousClock.Instant? in
             state.lost -= 1
             guard state.lost == 0, state.isSaid else { return nil }

@@ -39,7 +39,7 @@ struct Reconnector: Sendable {
                 connectedAt = .now
                 log.logger.debug("connected to Redis", metadata: ["endpoint": "\(connection.endpoint)"])
                 up(connection)
-                if isLost { log.isBack() }
+                if isLost { log.connected() }
                 isLost = false
                 hurry.clear()  // this attempt was the one
                 cause = await closure(of: connection)
@@ -48,7 +48,7 @@ struct Reconnector: Sendable {
             }
             down(cause)
             if Task.isCancelled { return }
-            log.failed(endpoint, cause, isLost: !isLost)
+            log.failed(endpoint, cause, isFirst: !isLost)
             isLost = true
             let lifetime = connectedAt.map { $0.duration(to: .now) }
             // Cancellation ends the wait, and then the loop.
