@@ -1,7 +1,6 @@
 #include "memory_use.h"
 
 #include <link.h>
-#include <malloc.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -18,5 +17,3 @@ void give_back_relocations(void) {
     uintptr_t first = (start + page - 1) / page * page, end = (start + size) / page * page;
     if (first < end) madvise((void *)first, end - first, MADV_DONTNEED);
 }
-
-void share_arenas(void) { mallopt(M_ARENA_MAX, 2); }

@@ -6,8 +6,4 @@
 // libraries in it. Where there is no such table, nothing happens.
 void give_back_relocations(void);
 
-// Has all threads share two of the C library's arenas, of which it makes up to eight a core. Each keeps what its threads
-// once needed: up to 800 KB were seen. Not tried on more than two cores.
-void share_arenas(void);
-
 #endif
