@@ -20,6 +20,12 @@ private let mebibyte = 1_048_576
         return try #require(kilobytes) * 1_024
     }
 
+    /// Has the server make a flag of so many bytes, in a moment; it begins as the details of an interrupt do.
+    private func raiseLongFlag(of job: String, _ length: Int, in fleet: Fleet) async throws {
+        let script = "redis.call('SET', KEYS[1], '{'); redis.call('SETRANGE', KEYS[1], ARGV[1], '}')"
+        try await fleet.redis.command("EVAL", script, "1", "interrupt:\(job)", "\(length - 1)")
+    }
+
     @Test func `and stands in a flag costs less memory than it has, and its job can be interrupted`() async throws {
         let length = 64 * mebibyte
         // It is not to be written to a disk as well.
@@ -28,9 +34,7 @@ private let mebibyte = 1_048_576
                 let runs = try await fleet.start(1)
                 let job = try #require(try await fleet.records(of: runs).first?.job)
                 let before = try peak(of: daemon)
-                // Made by the server, and it begins as the details of an interrupt do.
-                let script = "redis.call('SET', KEYS[1], string.rep(string.rep('{', 1024), ARGV[1] / 1024))"
-                try await fleet.redis.command("EVAL", script, "1", "interrupt:\(job)", "\(length)")
+                try await raiseLongFlag(of: job, length, in: fleet)
                 try await eventually("it is counted as no interrupt") {
                     try await fleet.redis.command("HGET", "interrupt/worker/w1", "malformed").integer ?? 0 > 0
                 }
@@ -56,8 +60,7 @@ private let mebibyte = 1_048_576
                     let job = try #require(try await fleet.records(of: runs).first?.job)
                     // 64 MiB would take twenty seconds.
                     proxy.rules.toClient = .trickling(bytes: 65_536, every: .milliseconds(20))
-                    let script = "redis.call('SET', KEYS[1], string.rep(string.rep('{', 1024), ARGV[1] / 1024))"
-                    try await fleet.redis.command("EVAL", script, "1", "interrupt:\(job)", "\(64 * mebibyte)")
+                    try await raiseLongFlag(of: job, 64 * mebibyte, in: fleet)
                     try await eventually("it is counted as no interrupt") {
                         try await fleet.redis.command("HGET", "interrupt/worker/w1", "malformed").integer ?? 0 > 0
                     }
