@@ -1,11 +1,11 @@
 /// Asks again every few milliseconds until `condition` holds, for what has no event to wait for.
 ///
 /// - `what`: completes the sentence "never happened: …".
-/// - `limit`: how long to ask. 20 s: far beyond what anything takes on a busy machine.
+/// - `limit`: how long to ask. 45 s: far beyond what anything takes on a busy machine, and within the time limit of a test.
 /// - Throws: ``NeverHappened`` when the limit has passed, and what `condition` throws.
 public func eventually(
     _ what: String,
-    within limit: Duration = .seconds(20),
+    within limit: Duration = .seconds(45),
     _ condition: () async throws -> Bool
 ) async throws {
     let deadline = ContinuousClock.now + limit

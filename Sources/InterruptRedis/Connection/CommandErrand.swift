@@ -59,7 +59,8 @@ package struct CommandErrand {
                 if let node { known.owner(is: node) }
                 await leave(connection, node.map { "\($0) has the keys now" } ?? "it is no master any more")
             case .ask, .wait:
-                guard start.duration(to: .now) + pause < limit else { return batch.replies }
+                // A quarter is for the last reply: without one nobody knows whether the command was carried out.
+                guard start.duration(to: .now) + pause < limit / 4 * 3 else { return batch.replies }
                 do { try await Task.sleep(for: pause) } catch { throw cancelled(batch) }
                 pause = min(pause * 2, Self.pauses.longest)
             }

@@ -1,0 +1,32 @@
+import InterruptTesting
+import Testing
+
+@testable import InterruptRedis
+
+@Suite struct `An errand` {
+    @Test func `that was refused asks no more when there is hardly time for an answer, which would be unknown`()
+        async throws
+    {
+        // Nobody owns its slots.
+        let port = try freeLoopbackPort()
+        let arguments = ["--cluster-enabled", "yes", "--cluster-port", "\(port)"]
+        try await withRedis(arguments: arguments, tcp: true) { redis in
+            let server = RedisEndpoint(address: .tcp(host: "127.0.0.1", port: redis.port!))
+            try await withFaultProxy(to: server) { proxy in
+                let connection = try await RedisConnection.connect(to: proxy.endpoint)
+                defer { connection.close() }
+                var endpoint = proxy.endpoint
+                endpoint.keys = try RedisKeys()
+                let errand = CommandErrand(to: endpoint, known: KnownServers(), within: .seconds(2)) { _ in
+                    connection
+                } lost: { _, error in
+                    Issue.record("\(error)")
+                }
+                // The fourth answer would come after two seconds.
+                proxy.rules.toClient = .delayed(.milliseconds(500), jitter: .zero)
+                let replies = try await errand.run([RedisCommand("GET", "k")])
+                #expect(replies.first?.errorText?.hasPrefix("CLUSTERDOWN ") == true, "\(replies)")
+            }
+        }
+    }
+}
