@@ -31,11 +31,11 @@ struct Daemon {
             isPlain: DisplayEnvironment.isPlain(ProcessInfo.processInfo.environment)
         )
         let transport = makeTransport(description)
-        let output = OutputKeeping(directory: outputDirectory, settings: current, logger: logger)
+        let upkeep = Upkeep(directory: outputDirectory, settings: current, logger: logger)
         let worker = makeWorker(description, transport, runner) { event in
             reporter.report(event)
             notifier?.report(event)
-            if case .ended = event { output.runEnded() }
+            if case .ended = event { upkeep.runEnded() }
         }
         notifier?.ready()
         let result = await withTaskGroup(of: Result<Void, WorkerError>?.self) { group in
@@ -59,7 +59,7 @@ struct Daemon {
                 return nil
             }
             group.addTask {
-                await output.run()
+                await upkeep.run()
                 return nil
             }
             // The others end only when the worker has.

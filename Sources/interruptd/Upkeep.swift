@@ -6,7 +6,7 @@ import SystemPackage
 
 /// Applies the limits of kept output: at the start, and then after runs have ended, once a minute at most and once an hour
 /// at least.
-struct OutputKeeping: Sendable {
+struct Upkeep: Sendable {
     private static let least = Duration.seconds(60)
     private static let most = Duration.seconds(3_600)
 
