@@ -1,6 +1,7 @@
 #include "memory_use.h"
 
 #include <link.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -17,3 +18,5 @@ void give_back_relocations(void) {
     uintptr_t first = (start + page - 1) / page * page, end = (start + size) / page * page;
     if (first < end) madvise((void *)first, end - first, MADV_DONTNEED);
 }
+
+void give_back_freed(void) { malloc_trim(0); }

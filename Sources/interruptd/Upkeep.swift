@@ -1,11 +1,12 @@
+import CMemory
 import Glibc
 import InterruptCore
 import InterruptWorker
 import Logging
 import SystemPackage
 
-/// Applies the limits of kept output: at the start, and then after runs have ended, once a minute at most and once an hour
-/// at least.
+/// Applies the limits of kept output, and gives memory back: at the start, and then after runs have ended, once a minute at
+/// most and once an hour at least.
 struct Upkeep: Sendable {
     private static let least = Duration.seconds(60)
     private static let most = Duration.seconds(3_600)
@@ -27,7 +28,8 @@ struct Upkeep: Sendable {
     /// Works until its task is cancelled.
     func run() async {
         while !Task.isCancelled {
-            apply()
+            limitOutput()
+            give_back_freed()
             try? await Task.sleep(for: Self.least, clock: .continuous)  // cancelled: the loop ends
             await withTaskGroup { group in
                 group.addTask { try? await Task.sleep(for: Self.most - Self.least, clock: .continuous) }  // likewise
@@ -38,7 +40,7 @@ struct Upkeep: Sendable {
         }
     }
 
-    private func apply() {
+    private func limitOutput() {
         let all = settings.all
         let removed = OutputRetention(age: all.keepsOutput, size: all.keepsOutputSize)
             .apply(to: directory, now: Int64(time(nil)))
