@@ -19,4 +19,6 @@ void give_back_relocations(void) {
     if (first < end) madvise((void *)first, end - first, MADV_DONTNEED);
 }
 
+void share_arena(void) { mallopt(M_ARENA_MAX, 1); }
+
 void give_back_freed(void) { malloc_trim(0); }

@@ -114,6 +114,7 @@ struct Interruptd: AsyncParsableCommand {
 
     func run() async throws {
         give_back_relocations()
+        share_arena()
         // A reader of our output that goes away is no reason to die with it.
         signal(SIGPIPE, SIG_IGN)
         // They mean something to other daemons; to die of them would end all jobs.

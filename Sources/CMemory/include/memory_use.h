@@ -6,8 +6,11 @@
 // libraries in it. Where there is no such table, nothing happens.
 void give_back_relocations(void);
 
-// Gives back the whole pages that were freed and lie between others that are in use. The C library keeps them, in an arena
-// for each thread at a time: half a megabyte more whenever the pool has one thread more than ever before.
+// Has all threads share one arena of the C library, which else makes one for every thread that is there at a time: the
+// pool's each kept half a megabyte of what they once needed. To be called before there are other threads.
+void share_arena(void);
+
+// Gives back the whole pages that were freed and lie between others that are in use.
 void give_back_freed(void);
 
 #endif
