@@ -27,6 +27,8 @@ public struct WorkerRecord: Hashable, Sendable {
     public var malformed: Int
     /// How many requests it did not honour because nobody with its key has signed them.
     public var refusedRequests: Int
+    /// How many submissions it did not run: against its rules, or not signed with its key, wrongly, or too long ago.
+    public var refusedSubmissions: Int
     /// How often it has lost Redis since it began; all connections that are lost together count once.
     public var outages: Int
     /// Whether it honours only what is signed with its key.
@@ -62,6 +64,7 @@ public struct WorkerRecord: Hashable, Sendable {
         heartbeat = number("heartbeat")
         malformed = Int(number("malformed"))
         refusedRequests = Int(number("refused_requests"))
+        refusedSubmissions = Int(number("refused_submissions"))
         outages = Int(number("outages"))
         heedsSignedOnly = fields["signed_only"] == "1"
         seenAt = Timestamp(milliseconds: number("seen_at_ms"))

@@ -83,7 +83,7 @@ extension RedisTransport {
         let arguments: [RedisArgument] = [
             .init(worker.description), .init(instance), .init(running), .init(checker.malformedCount),
             .init(checker.refusedCount), isAsking ? "1" : "", .init(entry?.predecessor ?? ""),
-            .init(commands.log.outageCount),
+            .init(commands.log.outageCount), .init(refusedSubmissions.load(ordering: .relaxed)),
         ]
         var reply = try await evaluate(RedisScripts.heartbeat, arguments)
         // Flushed, or as it was before this instance entered: nobody else has the name, so it is taken again. That alone counts

@@ -21,6 +21,8 @@ public final class RedisTransport: InterruptTransport {
     let entered = Mutex<NameEntry?>(nil)
     /// What this instance has claimed.
     let held = HeldRuns()
+    /// How many submissions the worker has refused, which its heartbeats tell.
+    let refusedSubmissions = Atomic<Int>(0)
     /// Of each run that has written something.
     let outputs = Mutex<[RunID: OutputBound]>([:])
 
@@ -97,6 +99,9 @@ public final class RedisTransport: InterruptTransport {
             group.addTask { await self.checker.run() }
         }
     }
+
+    /// Counts a submission that the worker does not run: against its rules, or not signed as it has to be.
+    public func countRefusedSubmission() { refusedSubmissions.add(1, ordering: .relaxed) }
 
     // MARK: The queue
 

@@ -165,8 +165,12 @@ struct Daemon {
         configuration.outbox = FilePath(state.path).appending("outbox")
         configuration.isOnlyMachine = settings.endpoint.usesEmbeddedServer
         configuration.admission = { [current] order in
-            CommandRules(current.all, worker: description.name) { runner.program(of: $0).map { Array($0.string.utf8) } }
-                .admit(order)
+            let rules = CommandRules(current.all, worker: description.name) {
+                runner.program(of: $0).map { Array($0.string.utf8) }
+            }
+            let admission = rules.admit(order)
+            if case .refused = admission { transport.countRefusedSubmission() }
+            return admission
         }
         return Worker(
             configuration: configuration,

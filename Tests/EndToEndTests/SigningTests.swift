@@ -58,6 +58,9 @@ struct `A worker with a key to verify with` {
                 #expect(late.exitCode == 125 && late.errors.contains("its signature expired at 2"), "\(late)")
                 let noKey = try await fleet.control("submit", "--sign-valid-for", "1h", "--", "true")
                 #expect(noKey.exitCode == 64 && noKey.errors.contains("hint: pass --sign-key FILE"), "\(noKey)")
+                try await eventually("the four that were refused are counted") {
+                    try await fleet.control("workers", "-o", "json").text.contains(#""refused_submissions":4"#)
+                }
             }
         }
     }

@@ -37,10 +37,10 @@ extension RedisScripts {
     )
 
     /// Counts a heartbeat. Arguments: worker, instance, number of runs, number of malformed signals, number of refused
-    /// requests, 1 from a worker that has had no answer to the last one, the instance that it has replaced, and how often it
-    /// has lost the server. Replies `OK`, `replaced`, `unknown` when the server has forgotten the worker or knows the earlier
-    /// instance only, or `{'holds', run, …}` with the runs that it still holds to one that asks, or that had been taken for
-    /// silent.
+    /// requests, 1 from a worker that has had no answer to the last one, the instance that it has replaced, how often it has
+    /// lost the server, and number of refused submissions. Replies `OK`, `replaced`, `unknown` when the server has forgotten
+    /// the worker or knows the earlier instance only, or `{'holds', run, …}` with the runs that it still holds to one that
+    /// asks, or that had been taken for silent.
     static let heartbeat = script(
         "heartbeat",
         using: [history],
@@ -53,7 +53,7 @@ extension RedisScripts {
         local now = now_ms()
         redis.call('HINCRBY', worker, 'heartbeat', 1)
         redis.call('HSET', worker, 'seen_at_ms', now, 'running', ARGV[4], 'malformed', ARGV[5],
-          'refused_requests', ARGV[6] or 0, 'outages', ARGV[9] or 0)
+          'refused_requests', ARGV[6] or 0, 'refused_submissions', ARGV[10] or 0, 'outages', ARGV[9] or 0)
         if not fields[2] and ARGV[7] ~= '1' then return 'OK' end
         local reply = {'holds'}
         for _, run in ipairs(redis.call('SMEMBERS', \(key.holds) .. ARGV[2])) do
