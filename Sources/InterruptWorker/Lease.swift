@@ -19,8 +19,16 @@ struct Lease<Instant: InstantProtocol> where Instant.Duration == Duration {
         self.fence = max(self.fence ?? fence, fence)
     }
 
-    /// The fence, if it is not reached at `instant`.
-    func fence(after instant: Instant) -> Instant? {
-        fence.flatMap { $0 > instant ? $0 : nil }
+    /// When the next heartbeat is sent after one that was sent at `instant`. However late that was heard, its fence counts from
+    /// when it was sent, and so does this. One that was not heard is followed sooner.
+    func nextHeartbeat(after instant: Instant, wasHeard: Bool) -> Instant {
+        instant.advanced(by: wasHeard ? heartbeatInterval : min(heartbeatInterval, .seconds(1)))
+    }
+
+    /// Whether a run may begin at `instant` below the fence that stood when it was claimed. With less than two heartbeats to
+    /// go it would be ended before it has done anything, by a worker that is well.
+    func lets(begin instant: Instant, below fence: Instant?) -> Bool {
+        guard let fence else { return false }
+        return instant.duration(to: fence) >= heartbeatInterval * 2
     }
 }

@@ -13,11 +13,14 @@ struct RunClaim {
 extension Worker {
     /// Sends heartbeats until the task is cancelled.
     func beat() async {
-        let interval = state.withLock { $0.lease.heartbeatInterval }
         while !Task.isCancelled {
-            // The sooner again the fence is moved, the better.
-            let pause = await renewLease() ? interval : min(interval, .seconds(1))
-            if state.withLock({ $0.isReplaced }) { return }
+            let asked = BootTime.now
+            let wasHeard = await renewLease()
+            let (next, isReplaced) = state.withLock {
+                ($0.lease.nextHeartbeat(after: asked, wasHeard: wasHeard), $0.isReplaced)
+            }
+            if isReplaced { return }
+            let pause = BootTime.now.duration(to: next)
             try? await Task.sleep(for: pause, clock: .continuous)  // cancelled: the loop ends
         }
     }
@@ -64,12 +67,12 @@ extension Worker {
     /// A claim is worth something until the fence that stood when it was sent. A heartbeat does not make it worth more: the
     /// run may have been taken over before, and only the first heartbeat after that is told. So it is claimed again.
     func makeFence(for claim: RunClaim) async -> RunFence? {
-        var instant = claim.fence.flatMap { $0 > .now ? $0 : nil }
-        if instant == nil, await renewLease() {
+        var instant = claim.fence
+        if !state.withLock({ $0.lease.lets(begin: .now, below: claim.fence) }), await renewLease() {
             let renewed = state.withLock { $0.lease.fence }
-            if await isStillOurs(claim.offer) { instant = renewed.flatMap { $0 > .now ? $0 : nil } }
+            instant = await isStillOurs(claim.offer) ? renewed : nil
         }
-        guard let instant else { return nil }
+        guard let instant, instant > .now else { return nil }
         let fence = RunFence(at: instant)
         state.withLock { $0.live[claim.offer.run]?.fence = fence }
         return fence

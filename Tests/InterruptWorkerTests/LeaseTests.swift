@@ -8,15 +8,32 @@ import Testing
 
     @Test func `has no fence before the first heartbeat was heard`() {
         let lease = Lease<BootTime>(length: length)
-        #expect(lease.fence(after: BootTime(milliseconds: 0)) == nil)
+        #expect(lease.fence == nil)
+        #expect(!lease.lets(begin: BootTime(milliseconds: 0), below: lease.fence))
     }
 
     @Test func `ends a fifth of its length before others may take over, counted from when the heartbeat was sent`() {
         var lease = Lease<BootTime>(length: length)
         lease.renewed(at: BootTime(milliseconds: 1_000))
         #expect(lease.fence == BootTime(milliseconds: 25_000))
-        #expect(lease.fence(after: BootTime(milliseconds: 24_999)) == lease.fence)
-        #expect(lease.fence(after: BootTime(milliseconds: 25_000)) == nil)
+    }
+
+    @Test func `lets no run begin that would soon be fenced`() {
+        let lease = Lease<BootTime>(length: length)
+        let fence = BootTime(milliseconds: 25_000)
+        #expect(lease.lets(begin: BootTime(milliseconds: 13_000), below: fence))
+        for late: UInt64 in [13_001, 25_000, 99_000] {
+            #expect(!lease.lets(begin: BootTime(milliseconds: late), below: fence))
+        }
+    }
+
+    @Test func `is renewed in time when a heartbeat was heard late`() {
+        let lease = Lease<BootTime>(length: length)
+        let sent = BootTime(milliseconds: 1_000)
+        #expect(lease.nextHeartbeat(after: sent, wasHeard: true) == BootTime(milliseconds: 7_000))
+        #expect(lease.nextHeartbeat(after: sent, wasHeard: false) == BootTime(milliseconds: 2_000))
+        let brief = Lease<BootTime>(length: .seconds(1))
+        #expect(brief.nextHeartbeat(after: sent, wasHeard: false) == BootTime(milliseconds: 1_200))
     }
 
     @Test func `holds three lost heartbeats, and never moves back`() {

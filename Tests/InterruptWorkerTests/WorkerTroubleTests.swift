@@ -56,6 +56,22 @@ import Testing
         #expect(try test.record(run).ending?.state == .lost)
     }
 
+    @Test func `a leased run whose claim was answered late begins with a new fence`() async throws {
+        let test = try WorkerUnderTest(lease: .seconds(5), gated: true)
+        try await test.run {
+            try await eventually("a heartbeat was heard") { test.worker.state.withLock { $0.lease.fence } != nil }
+            _ = try test.submit("true", retries: 1)
+            await test.transport.gateReached.wait()
+            try await Task.sleep(for: .seconds(2.5))  // not to wait for something: the fence is to be near
+            test.transport.gate?.signal()
+            await test.transport.gateReached.wait()  // it is claimed again
+            test.transport.gate?.signal()
+            await test.events.waitForEnds(1)
+        }
+        #expect(test.events.all.pids.count == 1)
+        #expect(test.events.all.endings.map(\.state) == [.completed])
+    }
+
     @Test func `a run whose claim is refused goes back to its queue, and runs when it is offered again`() async throws {
         let test = try WorkerUnderTest(slots: 1)
         test.transport.faults.withLock { $0.refused = ["start": 2] }

@@ -7,10 +7,11 @@ import InterruptCore
 extension ModelWorker {
     func beat() {
         if hasCrashed { return }
+        let asked = world.now
         renewLease { [self] isHeard in
             if hasCrashed { return }
-            let pause = isHeard ? lease.heartbeatInterval : min(lease.heartbeatInterval, .seconds(1))
-            world.after(pause) { [self] in beat() }
+            let pause = world.now.duration(to: lease.nextHeartbeat(after: asked, wasHeard: isHeard))
+            world.after(max(.zero, pause)) { [self] in beat() }
         }
     }
 
@@ -38,15 +39,17 @@ extension ModelWorker {
         claimedBefore claim: VirtualInstant?,
         _ done: @escaping (VirtualInstant?) -> Void
     ) {
-        if let claim, claim > world.now { return done(claim) }
+        func begin(_ fence: VirtualInstant?) { done(fence.flatMap { $0 > world.now ? $0 : nil }) }
+        if lease.lets(begin: world.now, below: claim) { return begin(claim) }
         renewLease { [self] isHeard in
-            guard isHeard, let renewed = lease.fence else { return done(nil) }
+            guard isHeard else { return begin(claim) }
+            let renewed = lease.fence
             let start = ModelServer.Script.start(offer, worker: name.description, instance: instance)
-            commands.send("a claim", [.script(start)]) { [self] result in
+            commands.send("a claim", [.script(start)]) { result in
                 guard case .success(let replies) = result, replies[0].array?.first?.text == "started" else {
-                    return done(nil)
+                    return begin(nil)
                 }
-                done(renewed > world.now ? renewed : nil)
+                begin(renewed)
             }
         }
     }
