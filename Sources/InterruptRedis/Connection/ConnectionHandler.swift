@@ -45,7 +45,11 @@ final class ConnectionHandler: ChannelInboundHandler {
     }
 
     func cancel(_ id: UInt64) {
-        if let cause = state.cancellation(of: id) { close(cause, culprit: id) }
+        switch state.cancel(id) {
+        case .late: break
+        case .left(let waiter, let error): resume(waiter, with: .failure(error))
+        case .close(let cause): close(cause, culprit: id)
+        }
     }
 
     func close(_ cause: RedisError, culprit: UInt64? = nil) {

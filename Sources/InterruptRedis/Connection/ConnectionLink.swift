@@ -74,6 +74,8 @@ final class ConnectionLink: Sendable {
         let id = lastID.add(1, ordering: .relaxed).newValue
         let bytes = RESPEncoder.encode(commands)
         let deadline = configuration.deadline(for: timeout)
+        // Who gives it more time than others have means it to wait. A subscription that is half made is of no use.
+        let isBlocking = timeout.map { $0 > configuration.commandTimeout } ?? (expectation != .replies(commands.count))
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 eventLoop.execute {
@@ -82,7 +84,8 @@ final class ConnectionLink: Sendable {
                         waiter: waiter(continuation),
                         expectation: expectation,
                         name: name,
-                        deadline: deadline
+                        deadline: deadline,
+                        isBlocking: isBlocking
                     )
                     self.handler.value.submit(call, bytes: bytes)
                 }

@@ -29,11 +29,14 @@ struct ConnectionState<Waiter, Instant: Comparable> {
         }
 
         let id: UInt64
-        let waiter: Waiter
+        /// `nil` when nobody waits any more: the replies come all the same, and are dropped.
+        var waiter: Waiter?
         let expectation: Expectation
         /// What errors call it: the first command's name.
         let name: String
         let deadline: Instant?
+        /// Whether it may wait at the server for something to happen: then nothing ends it but the end of the connection.
+        var isBlocking = false
         var replies: [RESPValue] = []
     }
 
@@ -49,6 +52,14 @@ struct ConnectionState<Waiter, Instant: Comparable> {
         case write(wake: Instant?)
         /// Too late: nothing is written.
         case refused(Waiter, RedisError)
+    }
+
+    enum Cancellation {
+        /// It has its replies.
+        case late
+        /// Whoever waited is to be told; the connection goes on.
+        case left(Waiter, RedisError)
+        case close(RedisError)
     }
 
     enum Arrival {
@@ -76,7 +87,7 @@ struct ConnectionState<Waiter, Instant: Comparable> {
 
     /// Takes a call whose bytes are to be written next.
     mutating func submit(_ call: Call) -> Submission {
-        if case .closed(let cause) = phase { return .refused(call.waiter, cause) }
+        if case .closed(let cause) = phase, let waiter = call.waiter { return .refused(waiter, cause) }
         calls.append(call)
         guard let deadline = call.deadline else { return .write(wake: nil) }
         if let wakeTime, wakeTime <= deadline { return .write(wake: nil) }
@@ -96,7 +107,7 @@ struct ConnectionState<Waiter, Instant: Comparable> {
         if case .confirmations = calls[0].expectation, value.errorText == nil { isSubscribed = true }
         guard calls[0].isComplete else { return .none }
         let call = calls.removeFirst()
-        return .finished(call.waiter, call.replies)
+        return call.waiter.map { .finished($0, call.replies) } ?? .none
     }
 
     /// Looks for calls whose time is up.
@@ -110,10 +121,17 @@ struct ConnectionState<Waiter, Instant: Comparable> {
         return wakeTime.map { .wake($0) } ?? .none
     }
 
-    /// The cause to close the connection with if this call still waits: its reply would come for somebody else.
-    func cancellation(of id: UInt64) -> RedisError? {
-        guard let call = calls.first(where: { $0.id == id }) else { return nil }
-        return RedisError(.cancelled, "the task that waited for \(call.name) was cancelled")
+    /// Nobody waits for this call any more. It was written, so its outcome is unknown. Others have their calls on the same
+    /// connection, and its replies are soon there.
+    mutating func cancel(_ id: UInt64) -> Cancellation {
+        guard let index = calls.firstIndex(where: { $0.id == id }), let waiter = calls[index].waiter else {
+            return .late
+        }
+        var error = RedisError(.cancelled, "the task that waited for \(calls[index].name) was cancelled")
+        if calls[index].isBlocking { return .close(error) }
+        calls[index].waiter = nil
+        error.isOutcomeUnknown = true
+        return .left(waiter, error)
     }
 
     /// Ends everything; `nil` if it has ended before. All calls were written, so all their outcomes are unknown.
@@ -126,11 +144,12 @@ struct ConnectionState<Waiter, Instant: Comparable> {
             isEveryones ? cause : RedisError(.connectionLost, "the connection was closed because \(cause.message)")
         phase = .closed(others)
         defer { calls = [] }
-        return calls.map { call in
+        return calls.compactMap { call in
+            guard let waiter = call.waiter else { return nil }
             var error = call.id == culprit ? cause : others
             if let said = call.replies.first?.errorText { error.message += ", after the server had said '\(said)'" }
             error.isOutcomeUnknown = true
-            return (call.waiter, error)
+            return (waiter, error)
         }
     }
 

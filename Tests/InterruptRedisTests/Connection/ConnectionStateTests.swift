@@ -84,12 +84,37 @@ import Testing
         #expect(failed[0].1.message.contains("max number of clients"))
     }
 
-    @Test func `only a call that still waits is cancelled`() {
+    @Test func `a call that is cancelled keeps its place among the replies`() {
         var state = State()
-        _ = state.submit(call("a", id: 7))
-        #expect(state.cancellation(of: 7)?.code == .cancelled)
-        _ = state.received(.null)
-        #expect(state.cancellation(of: 7) == nil)
+        _ = state.submit(call("a", id: 7, 2, deadline: 10))
+        _ = state.submit(call("b", id: 8))
+        _ = state.received(.integer(1))
+        guard case .left("a", let error) = state.cancel(7) else { Issue.record(); return }
+        #expect(error.code == .cancelled && error.isOutcomeUnknown)
+        guard case .late = state.cancel(7) else { Issue.record("nobody is told twice"); return }
+        guard case .none = state.received(.integer(2)) else { Issue.record("nobody waits for it"); return }
+        guard case .finished("b", [.null]) = state.received(.null) else { Issue.record("the other one"); return }
+        guard case .late = state.cancel(8) else { Issue.record("it has its reply"); return }
+    }
+
+    @Test func `a call that is cancelled still has to be answered in time, and nobody hears of its end`() throws {
+        var state = State()
+        _ = state.submit(call("a", id: 7, deadline: 10))
+        _ = state.submit(call("b", id: 8))
+        _ = state.cancel(7)
+        guard case .close(let cause, culprit: 7) = state.timePassed(at: 10) else { Issue.record(); return }
+        let closing = state.close(cause, culprit: 7)
+        let failed = try #require(closing)
+        #expect(failed.map(\.0) == ["b"] && failed[0].1.code == .connectionLost)
+    }
+
+    @Test func `a call that waits at the server is cancelled with its connection`() {
+        var state = State()
+        var blocking = call("a", id: 7)
+        blocking.isBlocking = true
+        _ = state.submit(blocking)
+        guard case .close(let cause) = state.cancel(7) else { Issue.record(); return }
+        #expect(cause.code == .cancelled)
     }
 
     @Test func `a subscription is complete with its last channel and messages may come between`() {

@@ -87,7 +87,35 @@ import Testing
         }
     }
 
-    @Test func `a cancelled task gets an error at once and the connection is closed`() async throws {
+    @Test func `a cancelled task gets an error at once and leaves the connection to the others`() async throws {
+        try await withRedis { redis in
+            let connection = try await RedisConnection.connect(to: redis.endpoint)
+            try await redis.command("CLIENT", "PAUSE", "10000", "WRITE")
+            try await withThrowingTaskGroup(of: RedisError?.self) { group in
+                group.addTask {
+                    do throws(RedisError) {
+                        try await connection.send(RedisCommand("SET", "k", "v"))
+                        return nil
+                    } catch {
+                        return error
+                    }
+                }
+                let id = try #require(connection.clientID)
+                while try await redis.command("CLIENT", "LIST", "ID", "\(id)").text?.contains("cmd=set") == false {}
+                group.cancelAll()
+                let error = try await group.next() ?? nil
+                #expect(error?.code == .cancelled && error?.isOutcomeUnknown == true)
+            }
+            async let other = connection.send(RedisCommand("GET", "k"))
+            try await redis.command("CLIENT", "UNPAUSE")
+            #expect(try await other.text == "v")
+            connection.close()
+        }
+    }
+
+    @Test func `a cancelled task that waits at the server gets an error at once, and the connection is closed`()
+        async throws
+    {
         try await withRedis { redis in
             let connection = try await RedisConnection.connect(to: redis.endpoint)
             try await withThrowingTaskGroup(of: RedisError?.self) { group in
