@@ -207,6 +207,7 @@ final class RunQueue: Sendable {
             }
         } catch {
             if error.replyPrefix == "NOGROUP" { client.reconnect() }  // flushed: connecting creates the groups
+            pendingEntries.readAgain()  // what another queue has given just before is still this consumer's
             throw TransportError(error)
         }
     }

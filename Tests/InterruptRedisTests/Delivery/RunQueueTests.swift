@@ -68,6 +68,22 @@ import Testing
         }
     }
 
+    @Test func `offers again what one queue had given when another one could not be read`() async throws {
+        try await withWatching(queues: ["urgent", "default"]) { watching in
+            let scene = watching.scene
+            let first = try await scene.submit("first", queue: "urgent")
+            #expect(try await watching.transport.offers(limit: 2).map(\.run) == [first])
+            try await scene.command("SET", "other", "no stream")
+            for (key, name) in [("interrupt/queue/default", "aside"), ("other", "interrupt/queue/default")] {
+                try await scene.command("RENAME", key, name)
+            }
+            let run = try await scene.submit("second", queue: "urgent")
+            await #expect(throws: TransportError.self) { try await watching.transport.offers(limit: 2) }
+            try await scene.command("RENAME", "aside", "interrupt/queue/default")
+            #expect(try await watching.transport.offers(limit: 2).map(\.run).contains(run))
+        }
+    }
+
     @Test func `offers again what could not be given back, without waiting for a reconnect`() async throws {
         try await withWatching { watching in
             let run = try await watching.scene.submit("j")
