@@ -131,7 +131,8 @@ extension RedisTransport {
             guard let parts = reply.array, parts.count == 2, let state = parts[0].text.flatMap(RunState.init) else {
                 return false
             }
-            return state == .lost || (!state.isEnd && state != .queued && parts[1].text != instance)
+            // An end on record, while the run still lives here: a server that had taken it for queued was asked to end it.
+            return state.isEnd || (state != .queued && parts[1].text != instance)
         }
         return Set(lost.map(\.0))
     }

@@ -65,6 +65,19 @@ import Testing
         }
     }
 
+    @Test func `after a connect finds the runs that were ended while the server took them for queued`() async throws {
+        try await withWatching { watching in
+            let (ended, kept) = (try await watching.run("j").0, try await watching.run("k").0)
+            #expect(try await watching.transport.heartbeat(running: 2, live: [ended, kept]) == [])
+            try await watching.scene.command("HSET", "interrupt/run/\(ended)", "state", "interrupted")
+            try await watching.scene.command("SREM", "interrupt/holds/w1", ended.rawValue)
+            try await watching.kill("interruptd:w1")
+            try await eventually("it asks") {
+                (try? await watching.transport.heartbeat(running: 2, live: [ended, kept])) == [ended]
+            }
+        }
+    }
+
     @Test func `after a connect finds the runs that another worker has claimed meanwhile`() async throws {
         try await withWatching { watching in
             let (taken, kept) = (try await watching.run("j").0, try await watching.run("k").0)
