@@ -234,29 +234,26 @@ extension InterruptClient {
 
     // MARK: Flags
 
-    /// Takes what a job's flag says into the record; returns what is to be delivered, and whether the flag is gone now. Of
-    /// several signals, which only a
-    /// worker with a key finds in a flag, the first one goes on record here, the others with their receipt.
-    ///
-    /// - `areSigned`: what stands on record besides is anybody's, and not delivered.
+    /// Takes what a job's flag says into the record; returns the request on record then, if any, and whether the flag is gone
+    /// now. Of several signals, which only a worker with a key finds in a flag, the first one goes on record here, the others
+    /// with their receipt.
     func importFlag(
         _ signals: [InterruptSignal],
-        areSigned: Bool,
         run: RunID,
         job: Name,
         value: [UInt8]
-    ) async throws(RedisError) -> (signals: [InterruptSignal], isTakenOut: Bool) {
-        guard let signal = signals.first else { return ([], false) }
+    ) async throws(RedisError) -> (recorded: InterruptSignal?, isTakenOut: Bool) {
+        guard let signal = signals.first else { return (nil, false) }
         let reply = try await evaluate(
             RedisScripts.importFlag,
             signal.arguments + [.init(run.rawValue), .init(job.description), .init(value)]
         )
         guard let parts = reply.array, parts.count == 2, let outcome = parts[0].text, let record = parts[1].bytes else {
-            return ([], false)
+            return (nil, false)
         }
         // Written by the script itself; none where the flag had changed or the run has ended.
         let recorded = try? SignalMessage(json: record).signal(source: .flag, newID: .random())
-        return (areSigned ? signals : recorded.map { [$0] } ?? [], !["changed", "ended", "known"].contains(outcome))
+        return (recorded, !["changed", "ended", "known"].contains(outcome))
     }
 
     /// Turns a flag on many into a request for its members. Whoever sees the flag does this; the request id that the

@@ -192,14 +192,17 @@ public final class RedisInterruptChecker: Sendable {
                 guard let message = try FlagValue.read(value, for: run) else { return }
                 let signals = board.signals(in: message, of: key, source: .flag, for: run)
                 if signals.isEmpty { board.setAside(key) }
+                // What is signed counts by itself, also when the reply is lost: the record, which then is all that is left of
+                // it, does not say that it was signed.
+                let isSigned = configuration.signingKey != nil
+                defer { if isSigned { for signal in signals { board.deliver(signal, way, to: run) } } }
                 let imported = try await interrupts.importFlag(
                     signals,
-                    areSigned: configuration.signingKey != nil,
                     run: run,
                     job: job,
                     value: value
                 )
-                for signal in imported.signals { board.deliver(signal, way, to: run) }
+                if !isSigned, let signal = imported.recorded { board.deliver(signal, way, to: run) }
                 // The same text set again is a new request, also before it was read that this one has gone.
                 if imported.isTakenOut { board.forgetValue(of: key) }
             case .wideFlag(let target):

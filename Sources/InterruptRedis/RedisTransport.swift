@@ -175,12 +175,12 @@ public final class RedisTransport: InterruptTransport {
                 let signals = checker.board.signals(in: message, of: keys.flag(target), source: .flag, for: order.run)
                 let imported = try? await interrupts.importFlag(
                     signals,
-                    areSigned: signingKey != nil,
                     run: order.run,
                     job: job,
                     value: value
                 )
-                pending += imported?.signals ?? []
+                // What is signed counts by itself: the record of it will not say that it was.
+                pending += signingKey != nil ? signals : (imported?.recorded).map { [$0] } ?? []
             } else if checker.board.honoursUnsigned(at: keys.flag(target)) {
                 let signal = message.signal(source: .flag, newID: .random())
                 try? await interrupts.importWideFlag(signal, target: target, value: value)

@@ -81,7 +81,6 @@ import Testing
                     let signal = InterruptSignal(stage: stage, source: .flag)
                     _ = try await scene.client.importFlag(
                         [signal],
-                        areSigned: false,
                         run: run,
                         job: job,
                         value: Array(value.utf8)

@@ -92,6 +92,19 @@ private struct Overtaken: RedisCommands {
         }
     }
 
+    @Test func `applies what is signed in a flag also when the server does not take it into the record`() async throws {
+        try await withWatching(pollInterval: .milliseconds(30), signingKey: key) { watching async throws in
+            try await watching.isReady()
+            let (run, deliveries) = try await watching.run("j", groups: ["g"])
+            try await watching.isReady(tracking: 6)
+            try await watching.scene.command("ACL", "SETUSER", "default", "-eval", "-evalsha")
+            let text = signed(signal, for: run)
+            try await watching.scene.command("SET", "interrupt:j", #"{"signed":["\#(text)"]}"#)
+            #expect(try #require(await deliveries.first()).signal.id == signal.id)
+            try await watching.scene.command("ACL", "SETUSER", "default", "+eval", "+evalsha")
+        }
+    }
+
     @Test func `takes a signed text from wherever it stands, for its run alone`() async throws {
         try await withWatching(pollInterval: .milliseconds(30), signingKey: key) { watching async throws in
             try await watching.isReady()
