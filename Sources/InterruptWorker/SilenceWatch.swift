@@ -8,7 +8,7 @@ internal import InterruptCore
 struct SilenceWatch<Instant: InstantProtocol> where Instant.Duration == Duration {
     private struct Sighting {
         var sign: WorkerSign
-        /// When it was first seen at this count.
+        /// When it was first seen at this count: when that was answered, for it may have come just before.
         var since: Instant
     }
 
@@ -32,18 +32,19 @@ struct SilenceWatch<Instant: InstantProtocol> where Instant.Duration == Duration
         return max(.milliseconds(100), shortest / 5)
     }
 
-    /// Takes a survey in that was asked for at `instant` or later; returns the workers that are silent.
-    mutating func observe(_ survey: WorkerSurvey, at instant: Instant) -> [WorkerSign] {
-        let gap = last.map { $0.duration(to: instant) }
+    /// Takes a survey in that was made at some time between two instants; returns the workers that are silent.
+    mutating func observe(_ survey: WorkerSurvey, askedAt asked: Instant, answeredAt answered: Instant) -> [WorkerSign]
+    {
+        let gap = last.map { $0.duration(to: asked) }
         let isUnbroken = connection == survey.connection
-        (connection, last) = (survey.connection, instant)
+        (connection, last) = (survey.connection, asked)
         var silent: [WorkerSign] = []
         var now: [Name: Sighting] = [:]
         for sign in survey.signs where sign.instance != own {
-            var sighting = Sighting(sign: sign, since: instant)
+            var sighting = Sighting(sign: sign, since: answered)
             if isUnbroken, let earlier = sightings[sign.worker], earlier.sign == sign, let gap, gap <= sign.lease / 2 {
                 sighting.since = earlier.since
-                if earlier.since.duration(to: instant) > sign.lease + sign.lease / 10 { silent.append(sign) }
+                if earlier.since.duration(to: asked) > sign.lease + sign.lease / 10 { silent.append(sign) }
             }
             now[sign.worker] = sighting
         }

@@ -62,26 +62,44 @@ extension Worker {
         }
     }
 
-    /// The fence of a leased run that is about to start; `nil` when another worker may have taken it over by now.
+    /// The fence of a leased run that is about to start; `nil` when another worker may have taken it over by now, or when it
+    /// is interrupted before that is known.
     ///
     /// A claim is worth something until the fence that stood when it was sent. A heartbeat does not make it worth more: the
-    /// run may have been taken over before, and only the first heartbeat after that is told. So it is claimed again.
-    func makeFence(for claim: RunClaim) async -> RunFence? {
+    /// run may have been taken over before, and only the first heartbeat after that is told. So it is claimed again, as long
+    /// as nobody can be asked: nothing runs meanwhile.
+    func makeFence(
+        for claim: RunClaim,
+        _ scope: InterruptScope,
+        lastCall: Wakeup,
+        deliver: (InterruptSignal, DeliveryWay) -> Void
+    ) async -> RunFence? {
         var instant = claim.fence
-        if !state.withLock({ $0.lease.lets(begin: .now, below: claim.fence) }), await renewLease() {
-            let renewed = state.withLock { $0.lease.fence }
-            instant = await isStillOurs(claim.offer) ? renewed : nil
+        var pause = RetryPause()
+        while !state.withLock({ $0.lease.lets(begin: .now, below: instant) }) {
+            if scope.isInterrupted { return nil }
+            if await renewLease() {
+                let renewed = state.withLock { $0.lease.fence }
+                switch await claimAgain(claim.offer) {
+                case .started(_, let pending)?:
+                    for signal in pending { deliver(signal, .start) }
+                    instant = renewed
+                case .gone?: return nil
+                case nil: break
+                }
+            }
+            if let instant, instant > .now { break }
+            await pause.wait(orUntil: lastCall)
         }
-        guard let instant, instant > .now else { return nil }
+        guard let instant else { return nil }
         let fence = RunFence(at: instant)
         state.withLock { $0.live[claim.offer.run]?.fence = fence }
         return fence
     }
 
-    /// What lay in mailboxes meanwhile is on record by this, and found there.
-    private func isStillOurs(_ offer: RunOffer) async -> Bool {
-        if case .started = try? await transport.start(offer, gracePeriod: gracePeriod) { return true }
-        return false  // gone, or out of reach: not known to be
+    /// `nil` when that is not known.
+    private func claimAgain(_ offer: RunOffer) async -> StartResult? {
+        try? await transport.start(offer, gracePeriod: gracePeriod)
     }
 
     /// Looks how other workers are, takes over what may be taken over of the silent ones, and has offered what is to be tried
@@ -94,7 +112,9 @@ extension Worker {
             let asked = SuspendingClock.now
             do throws(TransportError) {
                 let survey = try await transport.survey()
-                for silent in watch.observe(survey, at: asked) { await takeOver(silent, seenOver: survey.connection) }
+                for silent in watch.observe(survey, askedAt: asked, answeredAt: .now) {
+                    await takeOver(silent, seenOver: survey.connection)
+                }
                 pause = watch.interval
                 // Not as fast as it can where a run's record says that it is due and it is not.
                 if let due = survey.nextDue { pause = min(pause, max(due, .milliseconds(10))) }

@@ -132,7 +132,8 @@ extension Worker {
         case .command:
             var fence: RunFence?
             if order.isLeased {
-                fence = await makeFence(for: claim)
+                fence = await makeFence(for: claim, scope, lastCall: lastCall, deliver: deliver)
+                if scope.isInterrupted { return RunEnding(state: .interrupted) }
                 if fence == nil { return .fenced }
             }
             return await spawn(order, scope, receipts, pause ?? PauseSwitch(), fence, lastCall: lastCall)

@@ -64,9 +64,11 @@ import Testing
     ) -> [WorkerSign] {
         var silent: [WorkerSign] = []
         for second in stride(from: first, through: last, by: 6) {
+            let now = BootTime(milliseconds: second * 1_000)
             silent = watch.observe(
                 WorkerSurvey(signs: signs, connection: connection),
-                at: BootTime(milliseconds: second * 1_000)
+                askedAt: now,
+                answeredAt: now
             )
         }
         return silent
@@ -76,6 +78,18 @@ import Testing
         var watch = Watch(own: "i1", lease: .seconds(30))
         #expect(observe(&watch, [try sign(5)], from: 0, to: 30) == [])
         #expect(observe(&watch, [try sign(5)], from: 36, to: 36) == [try sign(5)])
+    }
+
+    @Test func `counts from when the first survey was answered to when the last one was asked for`() throws {
+        var watch = Watch(own: "i1", lease: .seconds(30))
+        let survey = WorkerSurvey(signs: [try sign(5)], connection: 1)
+        _ = watch.observe(
+            survey,
+            askedAt: BootTime(milliseconds: 0),
+            answeredAt: BootTime(milliseconds: 4_000)  // a heartbeat may have come at 3.9 s
+        )
+        #expect(observe(&watch, [try sign(5)], from: 6, to: 36) == [], "32 s, and not 36")
+        #expect(observe(&watch, [try sign(5)], from: 42, to: 42) == [try sign(5)])
     }
 
     @Test func `begins anew with every heartbeat and every new instance`() throws {
@@ -117,13 +131,17 @@ import Testing
         var silent: [WorkerSign] = []
         var now = BootTime(milliseconds: 0)
         while silent.isEmpty, now < BootTime(milliseconds: 10_000) {
-            silent = watch.observe(WorkerSurvey(signs: [brief, try sign(7, "w3")], connection: 1), at: now)
+            silent = watch.observe(
+                WorkerSurvey(signs: [brief, try sign(7, "w3")], connection: 1),
+                askedAt: now,
+                answeredAt: now
+            )
             now = now.advanced(by: watch.interval)
         }
         #expect(silent == [brief])
         var hostile = brief
         hostile.lease = .milliseconds(1)
-        _ = watch.observe(WorkerSurvey(signs: [hostile], connection: 1), at: now)
+        _ = watch.observe(WorkerSurvey(signs: [hostile], connection: 1), askedAt: now, answeredAt: now)
         #expect(watch.interval == .milliseconds(100))
     }
 }

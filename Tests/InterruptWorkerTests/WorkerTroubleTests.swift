@@ -72,6 +72,36 @@ import Testing
         #expect(test.events.all.endings.map(\.state) == [.completed])
     }
 
+    @Test(arguments: ["heartbeat", "start"])
+    func `a leased run begins when it can be asked again whether it is still this worker's`(call: String) async throws {
+        let test = try WorkerUnderTest(gated: true)
+        test.transport.faults.withLock { $0.unavailable = ["heartbeat": 1] }  // it is claimed without a fence
+        let run = try test.submit("true", retries: 1)
+        try await test.run {
+            await test.transport.gateReached.wait()
+            test.transport.faults.withLock { $0.unavailable[call] = 3 }
+            test.transport.gate?.signal()
+            await test.transport.gateReached.wait()
+            test.transport.gate?.signal()
+            await test.events.waitForEnds(1)
+        }
+        #expect(test.events.all.pids.count == 1)
+        #expect(try test.record(run).ending?.state == .completed)
+    }
+
+    @Test func `a leased run that waits to be asked for is interrupted`() async throws {
+        let test = try WorkerUnderTest()
+        test.transport.faults.withLock { $0.unavailable = ["heartbeat": .max] }
+        let run = try test.submit("true", retries: 1)
+        try await test.run {
+            try await eventually("it is claimed") { try test.record(run).state == .running }
+            test.transport.base.interrupt(run, InterruptSignal())
+            await test.events.waitForEnds(1)
+        }
+        #expect(test.events.all.pids.isEmpty)
+        #expect(try test.record(run).ending?.state == .interrupted)
+    }
+
     @Test func `a run whose claim is refused goes back to its queue, and runs when it is offered again`() async throws {
         let test = try WorkerUnderTest(slots: 1)
         test.transport.faults.withLock { $0.refused = ["start": 2] }

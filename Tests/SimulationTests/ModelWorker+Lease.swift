@@ -33,23 +33,28 @@ extension ModelWorker {
         }
     }
 
-    /// The fence of a leased run that is about to begin; answers `nil` when another worker may have it by now.
+    /// The fence of a leased run that is about to begin; answers `nil` when another worker may have it by now. Asks again as
+    /// long as nobody can be asked.
     func makeFence(
         _ offer: RunOffer,
         claimedBefore claim: VirtualInstant?,
         _ done: @escaping (VirtualInstant?) -> Void
     ) {
-        func begin(_ fence: VirtualInstant?) { done(fence.flatMap { $0 > world.now ? $0 : nil }) }
-        if lease.lets(begin: world.now, below: claim) { return begin(claim) }
+        if lease.lets(begin: world.now, below: claim) { return done(claim) }
+        func again() {
+            if hasCrashed { return }
+            if let claim, claim > world.now { return done(claim) }
+            world.after(world.milliseconds(25..<1_000)) { [self] in
+                if !hasCrashed { makeFence(offer, claimedBefore: claim, done) }
+            }
+        }
         renewLease { [self] isHeard in
-            guard isHeard else { return begin(claim) }
-            let renewed = lease.fence
+            guard isHeard, let renewed = lease.fence else { return again() }
             let start = ModelServer.Script.start(offer, worker: name.description, instance: instance)
-            commands.send("a claim", [.script(start)]) { result in
-                guard case .success(let replies) = result, replies[0].array?.first?.text == "started" else {
-                    return begin(nil)
-                }
-                begin(renewed)
+            commands.send("a claim", [.script(start)]) { [self] result in
+                guard case .success(let replies) = result else { return again() }
+                guard replies[0].array?.first?.text == "started" else { return done(nil) }
+                renewed > world.now ? done(renewed) : again()
             }
         }
     }
@@ -67,7 +72,9 @@ extension ModelWorker {
             if case .success(let replies) = result {
                 let signs = (replies[0].array ?? []).compactMap(WorkerSign.init(reply:))
                 let survey = WorkerSurvey(signs: signs, connection: UInt64(connection.id))
-                for silent in watch.observe(survey, at: asked) { takeOver(silent, over: connection) }
+                for silent in watch.observe(survey, askedAt: asked, answeredAt: world.now) {
+                    takeOver(silent, over: connection)
+                }
             } else {
                 watch.missed()
             }
