@@ -3,8 +3,9 @@ import NIOPosix
 
 /// One connection to a Redis server. It does not reconnect: ``RedisClient`` and ``RedisSubscriber`` do.
 ///
-/// All methods may be called from anywhere and at the same time; replies come in the order of the commands. A command
-/// that timed out, or whose task was cancelled, closes the connection: otherwise its late reply would answer the next.
+/// All methods may be called from anywhere and at the same time; replies come in the order of the commands. A command that
+/// timed out closes the connection. One whose task is cancelled does so only where it was given more time than the
+/// configuration says, for it may wait at the server for something to happen; of any other the reply is dropped when it comes.
 public final class RedisConnection: RedisCommands {
     /// Where the connection goes: with sentinels or a cluster, the server that was found.
     public let endpoint: RedisEndpoint

@@ -35,7 +35,7 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
         public static let reply = Code(kind: .reply)
         /// The connection was closed by this program.
         public static let closed = Code(kind: .closed)
-        /// The waiting task was cancelled; the connection is closed with it if the command was written.
+        /// The waiting task was cancelled. A command that was written may be carried out all the same.
         public static let cancelled = Code(kind: .cancelled)
 
         /// The code's name.
