@@ -234,15 +234,15 @@ extension InterruptClient {
 
     // MARK: Flags
 
-    /// Takes what a job's flag says into the record; returns the request on record then, if any, and whether the flag is gone
-    /// now. Of several signals, which only a worker with a key finds in a flag, the first one goes on record here, the others
-    /// with their receipt.
+    /// Takes what a job's flag says into the record; returns what it says to the run, if anything, and whether the flag has its
+    /// value no more. Of several signals, which only a worker with a key finds in a flag, the first one goes on record here,
+    /// the others with their receipt.
     func importFlag(
         _ signals: [InterruptSignal],
         run: RunID,
         job: Name,
         value: [UInt8]
-    ) async throws(RedisError) -> (recorded: InterruptSignal?, isTakenOut: Bool) {
+    ) async throws(RedisError) -> (says: InterruptSignal?, isGone: Bool) {
         guard let signal = signals.first else { return (nil, false) }
         let reply = try await evaluate(
             RedisScripts.importFlag,
@@ -251,9 +251,10 @@ extension InterruptClient {
         guard let parts = reply.array, parts.count == 2, let outcome = parts[0].text, let record = parts[1].bytes else {
             return (nil, false)
         }
+        if outcome == "missing" { return (signal, true) }
         // Written by the script itself; none where the flag had changed or the run has ended.
         let recorded = try? SignalMessage(json: record).signal(source: .flag, newID: .random())
-        return (recorded, !["changed", "ended", "known"].contains(outcome))
+        return (recorded, !["ended", "known"].contains(outcome))
     }
 
     /// Turns a flag on many into a request for its members. Whoever sees the flag does this; the request id that the

@@ -202,9 +202,9 @@ public final class RedisInterruptChecker: Sendable {
                     job: job,
                     value: value
                 )
-                if !isSigned, let signal = imported.recorded { board.deliver(signal, way, to: run) }
+                if !isSigned, let signal = imported.says { board.deliver(signal, way, to: run) }
                 // The same text set again is a new request, also before it was read that this one has gone.
-                if imported.isTakenOut { board.forgetValue(of: key) }
+                if imported.isGone { board.forgetValue(of: key) }
             case .wideFlag(let target):
                 guard let message = try FlagValue.read(value) else { return }
                 guard board.honoursUnsigned(at: key) else { return board.setAside(key) }

@@ -180,7 +180,7 @@ public final class RedisTransport: InterruptTransport {
                     value: value
                 )
                 // What is signed counts by itself: the record of it will not say that it was.
-                pending += signingKey != nil ? signals : (imported?.recorded).map { [$0] } ?? []
+                pending += signingKey != nil ? signals : (imported?.says).map { [$0] } ?? []
             } else if checker.board.honoursUnsigned(at: keys.flag(target)) {
                 let signal = message.signal(source: .flag, newID: .random())
                 try? await interrupts.importWideFlag(signal, target: target, value: value)

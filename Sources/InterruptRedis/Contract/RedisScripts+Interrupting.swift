@@ -122,7 +122,8 @@ extension RedisScripts {
     /// Takes a job's flag into the record, and deletes it if it still has the value that was read.
     ///
     /// Arguments: the signal (nine), run, job, the value that was read.
-    /// Replies `{outcome, request record}` with an outcome of `interrupt`, or `changed`.
+    /// Replies `{outcome, request record}` with an outcome of `interrupt`, or `changed`. Where the run's record is gone and
+    /// its worker asks, so that it still runs, `missing`: the flag is deleted, and there is nothing to record it on.
     static let importFlag = script(
         "import_flag",
         using: [history, flags, requests],
@@ -132,7 +133,11 @@ extension RedisScripts {
         local run, job, value = ARGV[11], ARGV[12], ARGV[13]
         if flag_value(job) ~= value then return {'changed', ''} end
         local state = redis.call('HGET', \(key.run) .. run, 'state')
-        if not state or is_end[state] then return {'ended', ''} end
+        if state and is_end[state] then return {'ended', ''} end
+        if not state then
+          redis.call('DEL', \(key.flag) .. job)
+          return {'missing', ''}
+        end
         local now = now_ms()
         local outcome, _, text = merge(run, job, state, signal, now)
         if outcome ~= 'known' then redis.call('DEL', \(key.flag) .. job) end

@@ -91,3 +91,22 @@ import Testing
         }
     }
 }
+
+@Suite(.timeLimit(.minutes(1))) struct `A flag of a job` {
+    @Test func `is read anew when it has another value by the time that it is taken into the record`() async throws {
+        try await withScene { scene in
+            let worker = try await ScriptWorker(scene)
+            let run = try await scene.running("j", on: worker)
+            func isGone(_ value: String) async throws -> Bool {
+                let signal = InterruptSignal(source: .flag)
+                let job = try Name("j")
+                return try await scene.client.importFlag([signal], run: run, job: job, value: Array(value.utf8)).isGone
+            }
+            #expect(try await isGone("1"), "it was lowered")
+            try await scene.command("SET", "interrupt:j", "true")
+            #expect(try await isGone("1"), "it is another one")
+            #expect(try await isGone("true"), "it is on record")
+            #expect(try await scene.command("EXISTS", "interrupt:j").integer == 0)
+        }
+    }
+}

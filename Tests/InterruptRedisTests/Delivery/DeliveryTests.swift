@@ -47,6 +47,18 @@ import Testing
         }
     }
 
+    @Test func `by a job's flag also when the server has forgotten the run`() async throws {
+        try await withWatching(ways: [.tracked]) { watching in
+            try await watching.isReady()
+            let (_, deliveries) = try await watching.run("j", groups: ["g"])
+            try await watching.isReady(tracking: 6)
+            try await watching.scene.command("FLUSHALL")
+            try await watching.scene.command("SET", "interrupt:j", "1")
+            #expect(try #require(await deliveries.first()).signal.source == .flag)
+            try await watching.scene.until { try await !watching.scene.exists("interrupt:j") }
+        }
+    }
+
     @Test(arguments: ["j", "group:g", "queue:default", "worker:w1", "all", ""])
     func `by the poll alone, as a flag or a request`(target: String) async throws {
         try await withWatching(ways: [.poll], pollInterval: .milliseconds(30)) { watching in
