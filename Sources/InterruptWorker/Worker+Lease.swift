@@ -66,8 +66,8 @@ extension Worker {
     /// is interrupted before that is known.
     ///
     /// A claim is worth something until the fence that stood when it was sent. A heartbeat does not make it worth more: the
-    /// run may have been taken over before, and only the first heartbeat after that is told. So it is claimed again, as long
-    /// as nobody can be asked: nothing runs meanwhile.
+    /// run may have been taken over before, and only the first heartbeat after that is told. So it is claimed again. While
+    /// nobody can be asked it waits for that, with its slot: nothing runs meanwhile.
     func makeFence(
         for claim: RunClaim,
         _ scope: InterruptScope,

@@ -47,7 +47,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     func cancel(_ id: UInt64) {
         switch state.cancel(id) {
         case .late: break
-        case .left(let waiter, let error): resume(waiter, with: .failure(error))
+        case .abandoned(let waiter, let error): resume(waiter, with: .failure(error))
         case .close(let cause): close(cause, culprit: id)
         }
     }

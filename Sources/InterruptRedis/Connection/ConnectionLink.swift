@@ -30,7 +30,14 @@ final class ConnectionLink: Sendable {
     /// Replies to all commands, in order. Error replies are values.
     func send(_ commands: [RedisCommand], timeout: Duration?) async -> Result<[RESPValue], RedisError> {
         guard let first = commands.first else { return .success([]) }
-        return await call(.replies(commands.count), commands, name: first.name, timeout: timeout) { .task($0) }
+        return await call(
+            .replies(commands.count),
+            commands,
+            name: first.name,
+            timeout: timeout,
+            // Who gives it more time than others have means it to wait.
+            holdsConnection: timeout.map { $0 > configuration.commandTimeout } ?? false
+        ) { .task($0) }
     }
 
     func subscribe(
@@ -41,9 +48,13 @@ final class ConnectionLink: Sendable {
     ) async -> Result<[RESPValue], RedisError> {
         eventLoop.execute { self.handler.value.onMessage = onMessage }
         let command = RedisCommand("SUBSCRIBE", channels.map { .text($0) })
-        return await call(.confirmations(channels.count), [command], name: "SUBSCRIBE", timeout: timeout) {
-            .subscriber($0, onConfirmed)
-        }
+        return await call(
+            .confirmations(channels.count),
+            [command],
+            name: "SUBSCRIBE",
+            timeout: timeout,
+            holdsConnection: true  // a subscription that is half made is of no use
+        ) { .subscriber($0, onConfirmed) }
     }
 
     func close(_ cause: RedisError) {
@@ -66,6 +77,7 @@ final class ConnectionLink: Sendable {
         _ commands: [RedisCommand],
         name: String,
         timeout: Duration?,
+        holdsConnection: Bool,
         waiter:
             @escaping @Sendable (CheckedContinuation<Result<[RESPValue], RedisError>, Never>) ->
             ConnectionHandler.Waiter
@@ -74,8 +86,6 @@ final class ConnectionLink: Sendable {
         let id = lastID.add(1, ordering: .relaxed).newValue
         let bytes = RESPEncoder.encode(commands)
         let deadline = configuration.deadline(for: timeout)
-        // Who gives it more time than others have means it to wait. A subscription that is half made is of no use.
-        let isBlocking = timeout.map { $0 > configuration.commandTimeout } ?? (expectation != .replies(commands.count))
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 eventLoop.execute {
@@ -85,7 +95,7 @@ final class ConnectionLink: Sendable {
                         expectation: expectation,
                         name: name,
                         deadline: deadline,
-                        isBlocking: isBlocking
+                        holdsConnection: holdsConnection
                     )
                     self.handler.value.submit(call, bytes: bytes)
                 }

@@ -29,14 +29,15 @@ struct ConnectionState<Waiter, Instant: Comparable> {
         }
 
         let id: UInt64
-        /// `nil` when nobody waits any more: the replies come all the same, and are dropped.
-        var waiter: Waiter?
+        let waiter: Waiter
         let expectation: Expectation
         /// What errors call it: the first command's name.
         let name: String
         let deadline: Instant?
-        /// Whether it may wait at the server for something to happen: then nothing ends it but the end of the connection.
-        var isBlocking = false
+        /// Whether nothing but the end of the connection ends it: it waits at the server for something to happen, say.
+        var holdsConnection = false
+        /// Nobody waits any more: the replies come all the same, and are dropped.
+        var isAbandoned = false
         var replies: [RESPValue] = []
     }
 
@@ -58,7 +59,7 @@ struct ConnectionState<Waiter, Instant: Comparable> {
         /// It has its replies.
         case late
         /// Whoever waited is to be told; the connection goes on.
-        case left(Waiter, RedisError)
+        case abandoned(Waiter, RedisError)
         case close(RedisError)
     }
 
@@ -87,7 +88,7 @@ struct ConnectionState<Waiter, Instant: Comparable> {
 
     /// Takes a call whose bytes are to be written next.
     mutating func submit(_ call: Call) -> Submission {
-        if case .closed(let cause) = phase, let waiter = call.waiter { return .refused(waiter, cause) }
+        if case .closed(let cause) = phase { return .refused(call.waiter, cause) }
         calls.append(call)
         guard let deadline = call.deadline else { return .write(wake: nil) }
         if let wakeTime, wakeTime <= deadline { return .write(wake: nil) }
@@ -107,7 +108,7 @@ struct ConnectionState<Waiter, Instant: Comparable> {
         if case .confirmations = calls[0].expectation, value.errorText == nil { isSubscribed = true }
         guard calls[0].isComplete else { return .none }
         let call = calls.removeFirst()
-        return call.waiter.map { .finished($0, call.replies) } ?? .none
+        return call.isAbandoned ? .none : .finished(call.waiter, call.replies)
     }
 
     /// Looks for calls whose time is up.
@@ -124,14 +125,12 @@ struct ConnectionState<Waiter, Instant: Comparable> {
     /// Nobody waits for this call any more. It was written, so its outcome is unknown. Others have their calls on the same
     /// connection, and its replies are soon there.
     mutating func cancel(_ id: UInt64) -> Cancellation {
-        guard let index = calls.firstIndex(where: { $0.id == id }), let waiter = calls[index].waiter else {
-            return .late
-        }
+        guard let index = calls.firstIndex(where: { $0.id == id && !$0.isAbandoned }) else { return .late }
         var error = RedisError(.cancelled, "the task that waited for \(calls[index].name) was cancelled")
-        if calls[index].isBlocking { return .close(error) }
-        calls[index].waiter = nil
+        if calls[index].holdsConnection { return .close(error) }
+        calls[index].isAbandoned = true
         error.isOutcomeUnknown = true
-        return .left(waiter, error)
+        return .abandoned(calls[index].waiter, error)
     }
 
     /// Ends everything; `nil` if it has ended before. All calls were written, so all their outcomes are unknown.
@@ -144,12 +143,11 @@ struct ConnectionState<Waiter, Instant: Comparable> {
             isEveryones ? cause : RedisError(.connectionLost, "the connection was closed because \(cause.message)")
         phase = .closed(others)
         defer { calls = [] }
-        return calls.compactMap { call in
-            guard let waiter = call.waiter else { return nil }
+        return calls.filter { !$0.isAbandoned }.map { call in
             var error = call.id == culprit ? cause : others
             if let said = call.replies.first?.errorText { error.message += ", after the server had said '\(said)'" }
             error.isOutcomeUnknown = true
-            return (waiter, error)
+            return (call.waiter, error)
         }
     }
 

@@ -89,7 +89,7 @@ import Testing
         _ = state.submit(call("a", id: 7, 2, deadline: 10))
         _ = state.submit(call("b", id: 8))
         _ = state.received(.integer(1))
-        guard case .left("a", let error) = state.cancel(7) else { Issue.record(); return }
+        guard case .abandoned("a", let error) = state.cancel(7) else { Issue.record(); return }
         #expect(error.code == .cancelled && error.isOutcomeUnknown)
         guard case .late = state.cancel(7) else { Issue.record("nobody is told twice"); return }
         guard case .none = state.received(.integer(2)) else { Issue.record("nobody waits for it"); return }
@@ -111,7 +111,7 @@ import Testing
     @Test func `a call that waits at the server is cancelled with its connection`() {
         var state = State()
         var blocking = call("a", id: 7)
-        blocking.isBlocking = true
+        blocking.holdsConnection = true
         _ = state.submit(blocking)
         guard case .close(let cause) = state.cancel(7) else { Issue.record(); return }
         #expect(cause.code == .cancelled)

@@ -87,25 +87,37 @@ import Testing
         }
     }
 
+    /// Sends a command, and cancels the task that waits when the server has it; returns what that task is told.
+    private func cancelled(
+        _ name: String,
+        _ arguments: RedisArgument...,
+        timeout: Duration? = nil,
+        on connection: RedisConnection,
+        of redis: TestRedis
+    ) async throws -> RedisError? {
+        try await withThrowingTaskGroup(of: RedisError?.self) { group in
+            group.addTask {
+                do throws(RedisError) {
+                    try await connection.send(RedisCommand(name, arguments), timeout: timeout)
+                    return nil
+                } catch {
+                    return error
+                }
+            }
+            let id = try #require(connection.clientID)
+            let shown = "cmd=\(name.lowercased())"
+            while try await redis.command("CLIENT", "LIST", "ID", "\(id)").text?.contains(shown) == false {}
+            group.cancelAll()
+            return try await group.next() ?? nil
+        }
+    }
+
     @Test func `a cancelled task gets an error at once and leaves the connection to the others`() async throws {
         try await withRedis { redis in
             let connection = try await RedisConnection.connect(to: redis.endpoint)
             try await redis.command("CLIENT", "PAUSE", "10000", "WRITE")
-            try await withThrowingTaskGroup(of: RedisError?.self) { group in
-                group.addTask {
-                    do throws(RedisError) {
-                        try await connection.send(RedisCommand("SET", "k", "v"))
-                        return nil
-                    } catch {
-                        return error
-                    }
-                }
-                let id = try #require(connection.clientID)
-                while try await redis.command("CLIENT", "LIST", "ID", "\(id)").text?.contains("cmd=set") == false {}
-                group.cancelAll()
-                let error = try await group.next() ?? nil
-                #expect(error?.code == .cancelled && error?.isOutcomeUnknown == true)
-            }
+            let error = try await cancelled("SET", "k", "v", on: connection, of: redis)
+            #expect(error?.code == .cancelled && error?.isOutcomeUnknown == true)
             async let other = connection.send(RedisCommand("GET", "k"))
             try await redis.command("CLIENT", "UNPAUSE")
             #expect(try await other.text == "v")
@@ -118,21 +130,8 @@ import Testing
     {
         try await withRedis { redis in
             let connection = try await RedisConnection.connect(to: redis.endpoint)
-            try await withThrowingTaskGroup(of: RedisError?.self) { group in
-                group.addTask {
-                    do throws(RedisError) {
-                        try await connection.send(RedisCommand("BLPOP", "list", "0"), timeout: .unlimited)
-                        return nil
-                    } catch {
-                        return error
-                    }
-                }
-                let id = try #require(connection.clientID)
-                while try await redis.command("CLIENT", "LIST", "ID", "\(id)").text?.contains("cmd=blpop") == false {}
-                group.cancelAll()
-                let error = try await group.next() ?? nil
-                #expect(error?.code == .cancelled && error?.isOutcomeUnknown == true)
-            }
+            let error = try await cancelled("BLPOP", "list", "0", timeout: .unlimited, on: connection, of: redis)
+            #expect(error?.code == .cancelled && error?.isOutcomeUnknown == true)
             #expect(await connection.waitUntilClosed().code == .cancelled)
         }
     }
