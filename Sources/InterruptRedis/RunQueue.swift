@@ -148,13 +148,24 @@ final class RunQueue: Sendable {
         limit: Int,
         within timeout: Duration = RunQueue.wait + .seconds(2)
     ) async throws(TransportError) -> [RunOffer] {
+        try await readInOrder(queues.map { ($0, cursors[$0] ?? "0") }, limit: limit, within: timeout)
+    }
+
+    /// One queue after the other. One that cannot be read keeps nobody from what others have given: that is met again when
+    /// they give nothing.
+    private func readInOrder(
+        _ streams: [(queue: Name, id: String)],
+        limit: Int,
+        within timeout: Duration = RunQueue.wait + .seconds(2)
+    ) async throws(TransportError) -> [RunOffer] {
         var offers: [RunOffer] = []
-        for queue in queues where offers.count < limit {
-            offers += try await read(
-                [(queue, cursors[queue] ?? "0")],
-                limit: limit - offers.count,
-                within: timeout
-            )
+        for stream in streams where offers.count < limit {
+            do throws(TransportError) {
+                offers += try await read([stream], limit: limit - offers.count, within: timeout)
+            } catch {
+                if offers.isEmpty { throw error }
+                break
+            }
         }
         return offers
     }
@@ -170,10 +181,7 @@ final class RunQueue: Sendable {
         let left = next.map { max(.milliseconds(1), ContinuousClock.now.duration(to: $0)) }
         let wait = min(Self.wait, left ?? Self.wait)
         if queues.count == 1 { return try await read([(queues[0], ">")], limit: limit, waitingFor: wait) }
-        var offers: [RunOffer] = []
-        for queue in queues where offers.count < limit {
-            offers += try await read([(queue, ">")], limit: limit - offers.count)
-        }
+        var offers = try await readInOrder(queues.map { ($0, ">") }, limit: limit)
         if !offers.isEmpty { return offers }
         offers = try await read(queues.map { ($0, ">") }, limit: 1, waitingFor: wait)
         if offers.count > limit {
@@ -207,7 +215,6 @@ final class RunQueue: Sendable {
             }
         } catch {
             if error.replyPrefix == "NOGROUP" { client.reconnect() }  // flushed: connecting creates the groups
-            pendingEntries.readAgain()  // what another queue has given just before is still this consumer's
             throw TransportError(error)
         }
     }

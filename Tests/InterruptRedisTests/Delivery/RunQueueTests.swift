@@ -68,7 +68,7 @@ import Testing
         }
     }
 
-    @Test func `offers again what one queue had given when another one could not be read`() async throws {
+    @Test func `offers what one queue has given although another one cannot be read`() async throws {
         try await withWatching(queues: ["urgent", "default"]) { watching in
             let scene = watching.scene
             let first = try await scene.submit("first", queue: "urgent")
@@ -78,9 +78,8 @@ import Testing
                 try await scene.command("RENAME", key, name)
             }
             let run = try await scene.submit("second", queue: "urgent")
+            #expect(try await watching.transport.offers(limit: 2).map(\.run) == [run])
             await #expect(throws: TransportError.self) { try await watching.transport.offers(limit: 2) }
-            try await scene.command("RENAME", "aside", "interrupt/queue/default")
-            #expect(try await watching.transport.offers(limit: 2).map(\.run).contains(run))
         }
     }
 
