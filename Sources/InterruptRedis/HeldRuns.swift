@@ -1,24 +1,45 @@
 import InterruptCore
 import Synchronization
 
-/// The runs that an instance of a worker has claimed and has put no end on record for: what it compares with the server's
-/// records after every connect. A server that has taken the place of another one may know less.
+/// The runs that an instance of a worker holds, and the ends that it has put on record in the last minute: what it
+/// compares with the server's records after every connect. A server that has taken the place of another one may know less.
 final class HeldRuns: Sendable {
-    private struct Run {
+    fileprivate struct Run {
         var offer: RunOffer
         var gracePeriod: Duration
         var process: ProcessIdentity?
     }
 
+    /// An end that is on record.
+    struct End {
+        fileprivate var run: Run
+        var ending: RunEnding
+        var endedAt: ContinuousClock.Instant
+        fileprivate var recordedAt = ContinuousClock.now
+
+        var id: RunID { run.offer.run }
+    }
+
     private struct State {
         var runs: [RunID: Run] = [:]
+        /// Oldest record first.
+        var ends: [End] = []
         /// How often there was a reason to ask, and up to which one it was answered.
         var questions = 0
         var answered = 0
+
+        mutating func forgetOldEnds() {
+            let firstKept = ends.firstIndex { $0.recordedAt.duration(to: .now) < HeldRuns.endsAreKept } ?? ends.endIndex
+            ends.removeFirst(max(firstKept, ends.count - HeldRuns.mostEnds))
+        }
     }
 
     /// Scripts take no more runs at once.
     private static let limit = 100
+    /// How long a server may take to get what another one, or its file, had: by default both take a second or two.
+    private static let endsAreKept = Duration.seconds(60)
+    /// Some 200 bytes each.
+    private static let mostEnds = 1_000
     private let state = Mutex(State())
 
     /// The run was claimed. What the process is, if there is one yet, stays known.
@@ -32,8 +53,17 @@ final class HeldRuns: Sendable {
     /// The run has a process.
     func spawned(_ run: RunID, _ process: ProcessIdentity) { state.withLock { $0.runs[run]?.process = process } }
 
-    /// The run has an end on record, or is another's.
-    func ended(_ run: RunID) { state.withLock { $0.runs[run] = nil } }
+    /// The run has this end on record.
+    func ended(_ run: RunID, as ending: RunEnding, at endedAt: ContinuousClock.Instant) {
+        state.withLock { state in
+            guard let run = state.runs.removeValue(forKey: run) else { return }
+            state.ends.append(End(run: run, ending: ending, endedAt: endedAt))
+            state.forgetOldEnds()
+        }
+    }
+
+    /// The run is another's, or not on record any more.
+    func gone(_ run: RunID) { state.withLock { $0.runs[run] = nil } }
 
     /// What the next heartbeat asks: which runs the worker holds. There is a question after each connect, and when a heartbeat
     /// had no answer, for what that would have said nobody says again unasked. `nil` when all were answered.
@@ -45,14 +75,21 @@ final class HeldRuns: Sendable {
     /// A heartbeat that asked was answered. What was asked since is still open.
     func answered(_ question: Int) { state.withLock { $0.answered = max($0.answered, question) } }
 
-    /// Claims the runs again that the server takes for queued; returns them. No runs, no command.
+    /// Claims the runs again that the server takes for queued; returns them, and the ends that it has not got. No runs, no
+    /// command.
     func claimAgain(
         by client: InterruptClient,
         worker: Name,
         instance: String
-    ) async throws(RedisError) -> [RunID] {
-        var left = Array(state.withLock { $0.runs.values })
+    ) async throws(RedisError) -> (claimed: [RunID], ends: [End]) {
+        let (runs, ends) = state.withLock { state in
+            state.forgetOldEnds()
+            // Claimed once more, a run is another one with the same id.
+            return (Array(state.runs.values), state.ends.filter { state.runs[$0.id] == nil })
+        }
+        var left = runs + ends.map(\.run)
         var claimed: [RunID] = []
+        var own: Set<RunID> = []
         while !left.isEmpty {
             let fields = left.prefix(Self.limit).flatMap { run -> [RedisArgument] in
                 let process = run.process.map { [RedisArgument($0.pid), .init($0.start), .init($0.boot)] }
@@ -63,9 +100,14 @@ final class HeldRuns: Sendable {
             }
             left.removeFirst(min(Self.limit, left.count))
             let worker: [RedisArgument] = [.init(worker.description), .init(instance)]
-            let reply = try await client.evaluate(RedisScripts.claimAgain, worker + fields)
-            claimed += (reply.array ?? []).compactMap(\.text).map { RunID(rawValue: $0) }
+            let lists = try await client.evaluate(RedisScripts.claimAgain, worker + fields).array ?? []
+            claimed += Self.runs(lists.first)
+            own.formUnion(Self.runs(lists.last))
         }
-        return claimed
+        return (claimed, ends.filter { own.contains($0.id) })
+    }
+
+    private static func runs(_ list: RESPValue?) -> [RunID] {
+        (list?.array ?? []).compactMap(\.text).map { RunID(rawValue: $0) }
     }
 }

@@ -130,18 +130,29 @@ extension RedisTransport {
         by instance: String,
         before: Duration = .zero
     ) async throws(TransportError) -> String? {
-        let outcome: [RedisArgument] = [
+        let endedAt = ContinuousClock.now - before
+        let outcome = Self.outcome(of: run, ending, by: instance, before: before)
+        let reply = try await evaluate(RedisScripts.end, outcome).text
+        if reply == "replaced" { held.gone(run) } else { held.ended(run, as: ending, at: endedAt) }
+        return reply
+    }
+
+    /// The arguments of the script that records an end.
+    static func outcome(
+        of run: RunID,
+        _ ending: RunEnding,
+        by instance: String,
+        before: Duration
+    ) -> [RedisArgument] {
+        [
             .init(run.rawValue), .init(instance), .init(ending.state.rawValue),
             .init(ending.exitCode.map { "\($0)" } ?? ""), .init(ending.termSignal.map { "\($0)" } ?? ""),
             .init(ending.dumpedCore ? "1" : ""), .init(ending.isLateInterrupt ? "1" : ""), .init(ending.error ?? ""),
-            .init(Self.retention.components.seconds),
+            .init(retention.components.seconds),
             .init(ending.memoryKills > 0 ? "\(ending.memoryKills)" : ""),
             .init(ending.output.map { "\($0.byteCount)" } ?? ""), .init(ending.output?.file ?? ""),
             .init(ending.output?.lastLine ?? ""), .init(ending.output.map { "\($0.keptFrom)" } ?? ""),
             .init(ending.hookErrors.joined(separator: "; ")), .init(before.milliseconds),
-        ]
-        let reply = try await evaluate(RedisScripts.end, outcome + Self.nextRun()).text
-        held.ended(run)
-        return reply
+        ] + nextRun()
     }
 }

@@ -10,7 +10,10 @@ extension RedisTransport {
     /// once, however often it comes. `false` when Redis does not have the run: it is over for a week, or another's.
     public func record(_ outcome: WaitingOutcome) async throws(TransportError) -> Bool {
         do throws(RedisError) {
-            guard try await interrupts.record(of: outcome.run) != nil else { return false }
+            guard try await interrupts.record(of: outcome.run) != nil else {
+                held.gone(outcome.run)
+                return false
+            }
         } catch {
             throw TransportError(error)
         }

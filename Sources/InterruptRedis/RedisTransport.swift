@@ -59,8 +59,15 @@ public final class RedisTransport: InterruptTransport {
             held.ask()
             do throws(RedisError) {
                 // First of all, so that nothing else here meets runs that seem to be nobody's.
-                for run in try await held.claimAgain(by: client, worker: worker, instance: instance) {
+                let forgotten = try await held.claimAgain(by: client, worker: worker, instance: instance)
+                for run in forgotten.claimed {
                     logger.warning("Redis had forgotten that a run was started", metadata: ["run": "\(run)"])
+                }
+                for end in forgotten.ends {
+                    let ago = end.endedAt.duration(to: .now)
+                    let outcome = Self.outcome(of: end.id, end.ending, by: instance, before: ago)
+                    _ = try await client.evaluate(RedisScripts.end, outcome)
+                    logger.warning("Redis had forgotten that a run has ended", metadata: ["run": "\(end.id)"])
                 }
             } catch {
                 // Who may not write still hears. A server that is busy with something else is asked anew.
@@ -183,7 +190,7 @@ public final class RedisTransport: InterruptTransport {
                 pending += signingKey != nil ? signals : (imported?.says).map { [$0] } ?? []
             } else if checker.board.honoursUnsigned(at: keys.flag(target)) {
                 let signal = message.signal(source: .flag, newID: .random())
-                try? await interrupts.importWideFlag(signal, target: target, value: value)
+                _ = try? await interrupts.importWideFlag(signal, target: target, value: value)
                 pending.append(signal)
             }
         }

@@ -53,4 +53,21 @@ import Testing
             #expect(try await fleet.control("run", "--", "cat", "\(fleet.directory)/log").text == "once\n")
         }
     }
+
+    @Test func `or that it has ended, is told so as well`() async throws {
+        let script = "while [ ! -e go ]; do sleep 0.1; done; exit 3"
+        try await withForgottenRun("sh", "-c", script) { fleet, run in
+            _ = try await fleet.wait(for: "j", .running)
+            try await fleet.redis.command("SAVE")
+            #expect(try await fleet.control("run", "--", "touch", "\(fleet.directory)/go").exitCode == 0)
+            let before = try await fleet.wait(for: "j", .failed)
+            try await fleet.redis.restart()
+            let after = try await fleet.wait(for: "j", .failed)
+            #expect(after.run == run && after.exitCode == 3 && after.attempt == 1)
+            // When it has ended, not when that was written.
+            let later = try #require(after.endedAt) - (try #require(before.endedAt))
+            #expect(later < .milliseconds(500) && later > .milliseconds(-500), "\(later)")
+            #expect(try await fleet.control("cancel", "j").exitCode == 4)
+        }
+    }
 }

@@ -78,13 +78,14 @@ extension RedisScripts {
     /// was started, and is told of them as any other.
     ///
     /// Arguments: worker, instance, then of each run: run, queue, entry, grace period in ms, and process, its start and its
-    /// boot or three times "". Replies the runs that had to be claimed.
+    /// boot or three times "". Replies the runs that had to be claimed, and those of all that have no end on record and are
+    /// this instance's.
     static let claimAgain = script(
         "claim_again",
         using: [history, claims],
         least: 3,
         """
-        local worker, instance, claimed = ARGV[2], ARGV[3], {}
+        local worker, instance, claimed, own = ARGV[2], ARGV[3], {}, {}
         for i = 4, #ARGV - 6, 7 do
           if not string.find(ARGV[i + 2], '^%d+%-%d+$') or not string.find(ARGV[i + 3], '^%d+$') then
             return redis.error_reply('ERR claim_again: an entry or a grace period is none')
@@ -93,20 +94,23 @@ extension RedisScripts {
         local now = now_ms()
         for i = 4, #ARGV - 6, 7 do
           local run, queue, grace, pid = ARGV[i], ARGV[i + 1], ARGV[i + 3], ARGV[i + 4]
-          local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'entry', 'grace_ms', 'retries')
+          local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'entry', 'grace_ms', 'retries', 'instance')
           if fields[1] == 'queued' and fields[2] then
-            local own = fields[4] and fields[4] ~= '' and fields[4]
+            local own_grace = fields[4] and fields[4] ~= '' and fields[4]
             if fields[3] then redis.call('XDEL', \(key.queue) .. queue, fields[3]) end
             redis.call('ZREM', \(key.delayed), run)
-            claim(run, fields[2], queue, ARGV[i + 2], worker, instance, own or grace, own, now)
+            claim(run, fields[2], queue, ARGV[i + 2], worker, instance, own_grace or grace, own_grace, now)
             if pid ~= '' then
               redis.call('HSET', \(key.run) .. run, 'pid', pid, 'pid_start', ARGV[i + 5], 'boot', ARGV[i + 6])
               if (tonumber(fields[5] or '') or 0) == 0 then redis.call('DEL', \(key.env) .. run) end
             end
             claimed[#claimed + 1] = run
+            own[#own + 1] = run
+          elseif fields[1] and not is_end[fields[1]] and fields[6] == instance then
+            own[#own + 1] = run
           end
         end
-        return claimed
+        return {claimed, own}
         """
     )
 

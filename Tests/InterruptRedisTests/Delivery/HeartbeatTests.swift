@@ -65,6 +65,39 @@ import Testing
         }
     }
 
+    @Test func `after a connect finds the ends that the server has not got, and those of nobody else`() async throws {
+        try await withWatching { watching in
+            let scene = watching.scene
+            let jobs = ["running", "queued", "others", "missing", "known"]
+            var runs: [String: RunID] = [:]
+            for job in jobs {
+                let run = try await watching.run(job).0
+                try await watching.transport.end(run, as: RunEnding(state: .failed, exitCode: 7))
+                runs[job] = run
+            }
+            let known = try await scene.client.record(of: try #require(runs["known"]))
+            for job in jobs.prefix(3) {
+                let key = "interrupt/run/\(try #require(runs[job]))"
+                try await scene.command("HSET", key, "state", job == "queued" ? job : "running")
+                try await scene.command("HDEL", key, "ended_at_ms", "exit_code")
+                if job == "queued" { try await scene.command("HDEL", key, "instance", "worker", "started_at_ms") }
+                if job == "others" { try await scene.command("HSET", key, "instance", "i2") }
+            }
+            try await scene.command("DEL", "interrupt/run/\(try #require(runs["missing"]))")
+            try await watching.kill("interruptd:w1")
+            for job in ["running", "queued"] {
+                let run = try #require(runs[job])
+                try await eventually("\(job) has its end") { try await scene.client.record(of: run)?.state == .failed }
+                #expect(try await scene.client.record(of: run)?.exitCode == 7)
+            }
+            #expect(try await scene.client.record(of: try #require(runs["others"]))?.state == .running)
+            #expect(try await scene.client.record(of: try #require(runs["missing"])) == nil)
+            #expect(try await scene.client.record(of: try #require(runs["known"])) == known)
+            let said = watching.lines.all.filter { $0.contains("forgotten that a run has ended") }
+            #expect(said.count == 2, "\(said)")
+        }
+    }
+
     @Test func `after a connect finds the runs that were ended while the server took them for queued`() async throws {
         try await withWatching { watching in
             let (ended, kept) = (try await watching.run("j").0, try await watching.run("k").0)
