@@ -30,6 +30,12 @@ public final class InMemoryTransport: InterruptTransport {
         public var holdout: Holdout?
         /// What it has told of itself, in order.
         public var notes: [RunNote] = []
+        /// How often it was given back.
+        fileprivate var returns = 0
+
+        fileprivate var offer: RunOffer {
+            RunOffer(run: order.run, queue: order.queue, entry: "\(order.run.rawValue)-\(returns)")
+        }
     }
 
     fileprivate struct State {
@@ -54,8 +60,9 @@ public final class InMemoryTransport: InterruptTransport {
     /// Puts a run in the queue. Returns at once.
     public func submit(_ order: RunOrder) {
         state.withLock { state in
-            state.runs[order.run] = Run(order: order)
-            state.waiting.append(RunOffer(run: order.run, queue: order.queue, entry: order.run.rawValue))
+            let run = Run(order: order)
+            state.runs[order.run] = run
+            state.waiting.append(run.offer)
         }
         offered.signal()
     }
@@ -183,7 +190,8 @@ public final class InMemoryTransport: InterruptTransport {
             guard var entry = state.runs[offer.run] else { return .gone }
             let instance = state.holder?.instance
             let isRepeated = entry.state == .running && entry.instance == instance && entry.process == nil
-            guard entry.state == .queued || isRepeated else { return .gone }
+            // Given back meanwhile, it is another offer.
+            guard entry.state == .queued && entry.offer == offer || isRepeated else { return .gone }
             entry.state = .running
             entry.instance = instance
             entry.order.gracePeriod = entry.order.gracePeriod ?? gracePeriod
@@ -195,7 +203,10 @@ public final class InMemoryTransport: InterruptTransport {
     /// Puts offers back to the end of the queue, those of runs that still wait in it.
     public func giveBack(_ offers: [RunOffer]) async throws(TransportError) {
         state.withLock { state in
-            state.waiting += offers.filter { state.runs[$0.run]?.state == .queued }
+            for offer in offers where state.runs[offer.run]?.state == .queued && state.runs[offer.run]?.offer == offer {
+                state.runs[offer.run]!.returns += 1
+                state.waiting.append(state.runs[offer.run]!.offer)
+            }
         }
         offered.signal()
     }

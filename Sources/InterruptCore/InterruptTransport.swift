@@ -42,7 +42,8 @@ public protocol InterruptTransport: Sendable {
     /// names no grace period has `gracePeriod`; it goes on record with the claim.
     func start(_ offer: RunOffer, gracePeriod: Duration) async throws(TransportError) -> StartResult
 
-    /// Returns offers that this worker will not start to the queue.
+    /// Returns offers that this worker will not start to the queue. What was claimed is not returned; what was returned can
+    /// not be claimed by the same offer any more.
     func giveBack(_ offers: [RunOffer]) async throws(TransportError)
 
     /// Delivers each interrupt for `order`'s run by calling `deliver`, until ``unwatch(_:)``. A delivery may come twice,

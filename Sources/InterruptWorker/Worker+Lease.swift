@@ -76,6 +76,7 @@ extension Worker {
     ) async -> RunFence? {
         var instant = claim.fence
         var pause = RetryPause()
+        var hasSaid = false
         while !state.withLock({ $0.lease.lets(begin: .now, below: instant) }) {
             if scope.isInterrupted { return nil }
             if await renewLease() {
@@ -89,6 +90,10 @@ extension Worker {
                 }
             }
             if let instant, instant > .now { break }
+            if !hasSaid {
+                logger.warning("a leased run waits until Redis answers", metadata: ["run": "\(claim.offer.run)"])
+            }
+            hasSaid = true
             await pause.wait(orUntil: lastCall)
         }
         guard let instant else { return nil }

@@ -27,12 +27,21 @@ extension Worker {
         }
     }
 
-    private func giveBack(_ offers: [RunOffer]) async {
+    /// Returns whether the transport has answered.
+    @discardableResult
+    private func giveBack(_ offers: [RunOffer]) async -> Bool {
         do throws(TransportError) {
             try await transport.giveBack(offers)
+            return true
         } catch {
             // They are still offered to this worker's name: the transport offers them again, or leaving gives them back.
-            logger.warning("could not give runs back", metadata: ["why": "\(error.description.escapedForDisplay())"])
+            let isAnswer: Bool = if case .unavailable = error { false } else { true }
+            logger.log(
+                level: isAnswer ? .warning : .debug,
+                "could not give runs back",
+                metadata: ["why": "\(error.description.escapedForDisplay())"]
+            )
+            return isAnswer
         }
     }
 
@@ -85,8 +94,9 @@ extension Worker {
                     return await execute(order, pending: pending, RunClaim(offer: offer, fence: fence))
                 }
             } catch .unavailable where !isHurried() {
-                // Unknown whether it was claimed: asking again is safe, the claim is this instance's own.
-                await pause.wait(orUntil: nil)
+                // Unknown whether it was claimed: asking again is safe, the claim is this instance's own. A worker that is to
+                // stop claims nothing more, so it gives the offer back first: what it then has, it had claimed before.
+                repeat { await pause.wait(orUntil: nil) } while await !mayAsk(again: offer) && !isHurried()
             } catch {
                 logger.error("could not start a run", metadata: ["run": "\(offer.run)", "why": "\(error)"])
                 switch error {
@@ -97,6 +107,11 @@ extension Worker {
                 return
             }
         }
+    }
+
+    private func mayAsk(again offer: RunOffer) async -> Bool {
+        if stage == nil { return true }
+        return await giveBack([offer])
     }
 
     /// Returns an offer whose claim was refused to its queue: it is offered again, to this worker or another. After a

@@ -110,6 +110,6 @@ import Testing
         transport.submit(try order())
         let offers = try await transport.offers(limit: 1)
         try await transport.giveBack(offers)
-        #expect(try await transport.offers(limit: 1) == offers)
+        #expect(try await transport.offers(limit: 1).map(\.run) == offers.map(\.run))
     }
 }

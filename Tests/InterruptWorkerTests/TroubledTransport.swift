@@ -118,6 +118,7 @@ final class TroubledTransport: InterruptTransport {
     }
 
     func giveBack(_ offers: [RunOffer]) async throws(TransportError) {
+        try check("giveBack")
         for offer in offers { note(.givenBack(offer.run)) }
         try await base.giveBack(offers)
     }

@@ -89,17 +89,21 @@ import Testing
         #expect(try test.record(run).ending?.state == .completed)
     }
 
-    @Test func `a leased run that waits to be asked for is interrupted`() async throws {
-        let test = try WorkerUnderTest()
+    @Test func `a leased run that waits to be asked for says so once, and is interrupted`() async throws {
+        let log = SeenLog()
+        let test = try WorkerUnderTest(logger: log.logger)
         test.transport.faults.withLock { $0.unavailable = ["heartbeat": .max] }
         let run = try test.submit("true", retries: 1)
         try await test.run {
-            try await eventually("it is claimed") { try test.record(run).state == .running }
+            try await eventually("it has waited twice") {
+                test.transport.faults.withLock { .max - $0.unavailable["heartbeat"]! } > 3
+            }
             test.transport.base.interrupt(run, InterruptSignal())
             await test.events.waitForEnds(1)
         }
         #expect(test.events.all.pids.isEmpty)
         #expect(try test.record(run).ending?.state == .interrupted)
+        #expect(log.lines.filter { $0.hasPrefix("a leased run waits") }.count == 1, "\(log.lines)")
     }
 
     @Test func `a run whose claim is refused goes back to its queue, and runs when it is offered again`() async throws {
@@ -124,6 +128,23 @@ import Testing
             test.transport.gate?.signal()
         }
         #expect(try test.record(run).ending?.state == .completed)
+    }
+
+    @Test func `an offer that could not be claimed before the worker was told to stop stays in its queue`() async throws
+    {
+        let test = try WorkerUnderTest()
+        test.transport.faults.withLock { $0.unavailable = ["start": .max, "giveBack": 2] }
+        let run = try test.submit("true")
+        try await test.run {
+            try await eventually("it was tried") { test.transport.faults.withLock { $0.unavailable["start"] != .max } }
+            test.worker.interrupt(.terminate, reason: .userCancelled)
+            try await eventually("it was tried to give it back") {
+                test.transport.faults.withLock { $0.unavailable["giveBack"] != 2 }
+            }
+            test.transport.faults.withLock { $0.unavailable["start"] = 0 }
+        }
+        #expect(test.events.all.pids.isEmpty)
+        #expect(try test.record(run).state == .queued)
     }
 
     @Test func `an offer that comes twice starts once`() async throws {

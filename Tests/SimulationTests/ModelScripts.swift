@@ -180,7 +180,7 @@ extension ModelServer {
         }
         let flag = values[keys.flag(.job(run.job))].map(text) ?? .null
         if run.state == .running, run.instance == instance { return .array([text("started"), flag]) }
-        guard run.state == .queued else {
+        guard run.state == .queued, "\(run.entry)" == offer.entry else {
             acknowledge(offer)
             return .array([text("gone")])
         }

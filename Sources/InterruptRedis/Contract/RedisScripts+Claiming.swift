@@ -16,7 +16,8 @@ extension RedisScripts {
         -- A server that has forgotten the worker is no other instance; the next heartbeat enters again.
         local holder = redis.call('HGET', \(key.worker) .. worker, 'instance')
         if holder and holder ~= instance then return {'replaced'} end
-        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'groups', 'instance', 'pid', 'grace_ms')
+        local fields = redis.call('HMGET', \(key.run) .. run, 'state', 'job', 'groups', 'instance', 'pid', 'grace_ms',
+          'entry')
         local state, job, groups = fields[1], fields[2], fields[3] or ''
         if fields[6] and fields[6] ~= '' then grace = fields[6] end
         local function started()
@@ -31,7 +32,8 @@ extension RedisScripts {
           return {'started', redis.call('HGETALL', \(key.run) .. run), redis.call('HGETALL', \(key.env) .. run), flags}
         end
         if state == 'running' and fields[4] == instance and not fields[5] then return started() end
-        if state ~= 'queued' then
+        -- Given back meanwhile, it is another offer.
+        if state ~= 'queued' or (fields[7] and fields[7] ~= entry) then
           redis.call('XACK', \(key.queue) .. queue, 'workers', entry)
           redis.call('XDEL', \(key.queue) .. queue, entry)
           return {'gone'}

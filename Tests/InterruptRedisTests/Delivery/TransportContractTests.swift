@@ -106,6 +106,28 @@ private struct Stage: Sendable {
     }
 
     @Test(arguments: Kind.allCases)
+    func `lets an offer that was given back claim nothing`(kind: Kind) async throws {
+        try await withStage(kind) { stage in
+            let order = try stage.order("a")
+            try await stage.submit(order)
+            let offer = try #require(try await stage.transport.offers(limit: 1).first)
+            for _ in 0..<2 { try await stage.transport.giveBack([offer]) }
+            guard case .gone = try await stage.transport.start(offer, gracePeriod: .seconds(10)) else {
+                throw Failure(description: "it was claimed")
+            }
+            #expect(try await stage.state(order.run) == .queued)
+            let again = try await stage.transport.offers(limit: 9)
+            #expect(again.map(\.run) == [order.run])
+            guard case .started = try await stage.transport.start(again[0], gracePeriod: .seconds(10)) else {
+                throw Failure(description: "it was not started")
+            }
+            // What was claimed stays.
+            try await stage.transport.giveBack(again)
+            #expect(try await stage.state(order.run) == .running)
+        }
+    }
+
+    @Test(arguments: Kind.allCases)
     func `starts a run with what was submitted`(kind: Kind) async throws {
         try await withStage(kind) { stage in
             let order = try await stage.started("a")
