@@ -258,20 +258,25 @@ extension InterruptClient {
     }
 
     /// Turns a flag on many into a request for its members. Whoever sees the flag does this; the request id that the
-    /// first one writes into it makes all of them do the same thing once.
-    func importWideFlag(_ signal: InterruptSignal, target: InterruptTarget, value: [UInt8]) async throws(RedisError) {
+    /// first one writes into it makes all of them do the same thing once. Returns the request and the members that have it
+    /// on record; `nil` where the flag has its value no more.
+    func importWideFlag(
+        _ signal: InterruptSignal,
+        target: InterruptTarget,
+        value: [UInt8]
+    ) async throws(RedisError) -> (signal: InterruptSignal, members: Set<RunID>)? {
         var signal = signal
         signal.target = target
         let adopted = SignalMessage(flag: signal).json
-        if adopted != value {
-            let reply = try await evaluate(
-                RedisScripts.adoptFlag,
-                [.init(target.description), .init(value), .init(adopted)]
-            )
-            guard reply.integer == 1 else { return }
-        }
-        _ = try await interrupt(target, signal)
+        // Also where it has its id: who was slow must not repeat it when it is dealt with and gone.
+        let reply = try await evaluate(
+            RedisScripts.adoptFlag,
+            [.init(target.description), .init(value), .init(adopted)]
+        )
+        guard reply.integer == 1 else { return nil }
+        let receipts = try await interrupt(target, signal)
         _ = try await evaluate(RedisScripts.dropFlag, [.init(target.description), .init(adopted)])
+        return (signal, Set(receipts.compactMap(\.run)))
     }
 }
 

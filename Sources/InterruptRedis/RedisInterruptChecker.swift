@@ -209,7 +209,11 @@ public final class RedisInterruptChecker: Sendable {
                 guard let message = try FlagValue.read(value) else { return }
                 guard board.honoursUnsigned(at: key) else { return board.setAside(key) }
                 let signal = message.signal(source: .flag, newID: .random())
-                try await interrupts.importWideFlag(signal, target: target, value: value)
+                let meant = board.runs(meantBy: target)
+                if let imported = try await interrupts.importWideFlag(signal, target: target, value: value) {
+                    // A run that the server has forgotten hears of it nowhere else.
+                    for run in meant.subtracting(imported.members) { board.deliver(imported.signal, way, to: run) }
+                }
                 // It is gone now: the same text set again is a new request.
                 board.forgetValue(of: key)
             case .pause: break  // told above
@@ -217,7 +221,7 @@ public final class RedisInterruptChecker: Sendable {
         } catch let error as MalformedSignal {
             board.malformed(key, error)
         } catch {
-            board.forgetValue(of: key)
+            board.tryAgain(key, way)
             logger.warning("could not take a flag into the record, trying again", metadata: ["why": "\(error)"])
         }
     }

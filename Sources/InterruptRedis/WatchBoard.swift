@@ -116,8 +116,7 @@ final class WatchBoard: Sendable {
         // What nobody has signed counts once, however many runs it means.
         if message.run == nil, message.signed == nil, !honoursUnsigned(at: push.channel) { return }
         let runs = state.withLock { state in
-            message.run.map { [RunID(rawValue: $0)] }
-                ?? state.list.orders.values.filter { $0.isMeant(by: target, on: worker) }.map(\.run)
+            message.run.map { [RunID(rawValue: $0)] } ?? state.list.runs(meantBy: target, on: worker)
         }
         // One id for all runs that it means.
         let id = RequestID.random()
@@ -178,9 +177,9 @@ final class WatchBoard: Sendable {
         return answer.isToBePaused
     }
 
-    /// The worker itself puts this request on record.
+    /// The worker itself puts this request on record. Of a run that nobody watches any more, no record is read.
     func note(_ id: RequestID, for run: RunID) {
-        state.withLock { $0.trusted?.note(id, for: run) }
+        state.withLock { if $0.deliveries[run] != nil { $0.trusted?.note(id, for: run) } }
     }
 
     private func sayRefused(_ place: String, _ refusal: SignedRequest.Refusal) {
@@ -236,6 +235,13 @@ final class WatchBoard: Sendable {
     /// Those of the keys under which something was that means nothing here.
     func setAside(among keys: [String]) -> [String] { state.withLock { $0.list.malformed(among: keys) } }
 
+    func tryAgain(_ key: String, _ way: DeliveryWay) { state.withLock { $0.list.tryAgain(key, way, now: .now) } }
+
+    /// The watched runs that the target stands for.
+    func runs(meantBy target: InterruptTarget) -> Set<RunID> {
+        state.withLock { $0.list.runs(meantBy: target, on: worker) }
+    }
+
     func forgetValue(of key: String) { state.withLock { $0.list.forgetValue(of: key) } }
 
     func deliver(_ signal: InterruptSignal, _ way: DeliveryWay, to run: RunID) {
@@ -254,17 +260,4 @@ final class WatchBoard: Sendable {
     }
 
     func forgetProbe() { state.withLock { $0.pendingProbe = nil } }
-}
-
-extension RunOrder {
-    fileprivate func isMeant(by target: InterruptTarget?, on worker: Name) -> Bool {
-        switch target {
-        case nil: false
-        case .job(let name): job == name
-        case .group(let name): groups.contains(name)
-        case .queue(let name): queue == name
-        case .worker(let name): worker == name
-        case .all: true
-        }
-    }
 }

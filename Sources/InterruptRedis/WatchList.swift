@@ -215,9 +215,34 @@ struct WatchList<Instant: InstantProtocol> where Instant.Duration == Duration {
 
     func malformed(among keys: [String]) -> [String] { keys.filter { entries[$0]?.isMalformed == true } }
 
-    /// The value has been dealt with and is gone, or what was to be done about it failed: it counts as new when it is read
-    /// again.
+    /// The value has been dealt with and is gone: it counts as new when it is read again.
     mutating func forgetValue(of key: String) {
         entries[key]?.lastValue = nil
+    }
+
+    /// What was to be done about the value failed: it is read again, as new, after a while or with the next poll.
+    mutating func tryAgain(_ key: String, _ way: DeliveryWay, now: Instant) {
+        guard entries[key] != nil else { return }
+        forgetValue(of: key)
+        dirty[key] = way
+        schedule(now.advanced(by: Self.longestRetry))
+    }
+
+    /// The watched runs that the target stands for.
+    func runs(meantBy target: InterruptTarget?, on worker: Name) -> Set<RunID> {
+        Set(orders.values.filter { $0.isMeant(by: target, on: worker) }.map(\.run))
+    }
+}
+
+extension RunOrder {
+    fileprivate func isMeant(by target: InterruptTarget?, on worker: Name) -> Bool {
+        switch target {
+        case nil: false
+        case .job(let name): job == name
+        case .group(let name): groups.contains(name)
+        case .queue(let name): queue == name
+        case .worker(let name): worker == name
+        case .all: true
+        }
     }
 }

@@ -23,18 +23,22 @@ extension RedisScripts {
 
         local is_down = { [''] = true, ['0'] = true, ['false'] = true }
 
-        local function interrupt_queued(run, job, now)
+        local function signal_with(signed)
+          local signal = read_signal(2)
+          if signed ~= '' then signal.signed = {signed} end
+          return signal
+        end
+
+        local function interrupt_queued(run, job, signed, now)
           \(endings + unstarted)
-          local outcome, request, text = merge(run, job, 'queued', read_signal(2), now)
+          local outcome, request, text = merge(run, job, 'queued', signal_with(signed), now)
           local state = end_queued(job, run, request, now)
           if state == 'interrupted' then outcome = 'stopped' end
           return {outcome, run, job, state, text}
         end
 
         local function interrupt_running(run, state, job, worker, signed, now)
-          local signal = read_signal(2)
-          if signed ~= '' then signal.signed = {signed} end
-          local outcome, request, text, earlier = merge(run, job, state, signal, now)
+          local outcome, request, text, earlier = merge(run, job, state, signal_with(signed), now)
           -- Before the flag, whose change the server tells the worker too: that is to come second.
           if worker then redis.pcall('PUBLISH', \(key.signals) .. worker, text) end
           local flag = mirror(run, request, request.stage)
@@ -69,7 +73,7 @@ extension RedisScripts {
             local outcome = request and has_seen(request, ARGV[2]) and 'known' or 'ended'
             replies[#replies + 1] = {outcome, run, fields[2], fields[1], text or ''}
           else
-            replies[#replies + 1] = fields[1] == 'queued' and interrupt_queued(run, fields[2], now)
+            replies[#replies + 1] = fields[1] == 'queued' and interrupt_queued(run, fields[2], ARGV[i + 2], now)
               or interrupt_running(run, fields[1], fields[2], fields[3], ARGV[i + 2], now)
           end
         end
@@ -154,7 +158,7 @@ extension RedisScripts {
         least: 4,
         """
         if flag_value(ARGV[2]) ~= ARGV[3] then return 0 end
-        redis.call('SET', \(key.flag) .. ARGV[2], ARGV[4], 'KEEPTTL')
+        if ARGV[3] ~= ARGV[4] then redis.call('SET', \(key.flag) .. ARGV[2], ARGV[4], 'KEEPTTL') end
         return 1
         """
     )

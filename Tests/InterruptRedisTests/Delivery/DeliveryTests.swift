@@ -59,6 +59,38 @@ import Testing
         }
     }
 
+    @Test(arguments: ["group:g", "queue:default", "worker:w1", "all"])
+    func `by a flag on many also when the server has forgotten the run, and no other run`(flag: String) async throws {
+        try await withWatching(ways: [.tracked], queues: ["default", "other"]) { watching in
+            try await watching.isReady()
+            let (_, others) = try await watching.run("k", queue: "other")
+            let (_, deliveries) = try await watching.run("j", groups: ["g"])
+            try await watching.isReady(tracking: 9)
+            try await watching.scene.command("FLUSHALL")
+            try await watching.scene.command("SET", "interrupt:\(flag)", "1")
+            let signal = try #require(await deliveries.first()).signal
+            #expect(signal.source == .flag && signal.target?.description == flag)
+            try await watching.scene.until { try await !watching.scene.exists("interrupt:\(flag)") }
+            #expect(others.all.map(\.signal.id) == (["worker:w1", "all"].contains(flag) ? [signal.id] : []))
+        }
+    }
+
+    @Test(arguments: ["j", "all"])
+    func `by a flag that could not be taken in, long before the next poll`(flag: String) async throws {
+        try await withWatching(ways: [.tracked]) { watching in
+            try await watching.isReady()
+            let (_, deliveries) = try await watching.run("j")
+            try await watching.isReady(tracking: 5)
+            let scripts = ["-evalsha", "-eval"]
+            for right in scripts { try await watching.scene.command("ACL", "SETUSER", "default", right) }
+            try await watching.scene.command("SET", "interrupt:\(flag)", "1")
+            try await watching.scene.until { watching.lines.count("could not take a flag") >= 2 }
+            #expect(deliveries.all.isEmpty)
+            try await watching.scene.command("ACL", "SETUSER", "default", "+@all")
+            #expect(try #require(await deliveries.first()).signal.source == .flag)
+        }
+    }
+
     @Test(arguments: ["j", "group:g", "queue:default", "worker:w1", "all", ""])
     func `by the poll alone, as a flag or a request`(target: String) async throws {
         try await withWatching(ways: [.poll], pollInterval: .milliseconds(30)) { watching in

@@ -227,6 +227,22 @@ private struct Tick: InstantProtocol {
         #expect(list.newValue(one, of: "interrupt:j") != nil)
     }
 
+    @Test func `a value about which nothing could be done is read again after a second, if it is watched still`() throws
+    {
+        var list = try list(watching: [try order("r1")])
+        let one = Array("1".utf8)
+        let hour = Duration.seconds(3_600)
+        _ = list.step(now: .at(1_000), pollInterval: hour)
+        #expect(list.newValue(one, of: "interrupt:j") != nil)
+        list.tryAgain("interrupt:j", .tracked, now: .at(1_000))
+        list.tryAgain("interrupt:gone", .tracked, now: .at(1_000))
+        #expect(list.step(now: .at(1_999), pollInterval: hour) == .wait(until: .at(2_000)))
+        #expect(
+            list.step(now: .at(2_000), pollInterval: hour) == .read(.init(keys: ["interrupt:j"], way: .tracked))
+        )
+        #expect(list.newValue(one, of: "interrupt:j") != nil)
+    }
+
     @Test func `what a failed read should have read is due long before the next poll, malformed keys too`() throws {
         var list = try list(watching: [try order("r1")])
         _ = list.newValue([0], of: "interrupt:j")

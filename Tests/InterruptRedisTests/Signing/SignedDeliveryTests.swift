@@ -1,4 +1,5 @@
 import InterruptCore
+import InterruptJSON
 import InterruptTesting
 import Testing
 
@@ -102,6 +103,18 @@ private struct Overtaken: RedisCommands {
             try await watching.scene.command("SET", "interrupt:j", #"{"signed":["\#(text)"]}"#)
             #expect(try #require(await deliveries.first()).signal.id == signal.id)
             try await watching.scene.command("ACL", "SETUSER", "default", "+eval", "+evalsha")
+        }
+    }
+
+    @Test func `finds what is signed also in a request that has ended a queued run`() async throws {
+        try await withScene { scene in
+            let run = try await scene.submit("j")
+            let receipt = try await scene.signing(with: key).interrupt(run, signal)
+            #expect(receipt.outcome == .stopped)
+            let text = try await scene.command("GET", "interrupt/request/\(run)").text ?? ""
+            var trusted = TrustedRequests(key: key, namespace: "interrupt")
+            let found = trusted.interrupts(in: try SignalMessage(json: Array(text.utf8)), source: .remote, for: run)
+            #expect(found.signals.map(\.id) == [signal.id] && found.refusal == nil)
         }
     }
 
