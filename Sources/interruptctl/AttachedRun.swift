@@ -122,17 +122,12 @@ struct AttachedRun {
         for await occurrence in occurrences {
             switch occurrence {
             case .press(let instant):
-                let action = presses.press(at: instant)
-                if let text = AttachedPresses<ContinuousClock.Instant>.text(action, on: screen) {
-                    StandardStreams.error(text)
-                }
-                switch action {
+                switch presses.press(at: instant) {
                 case .none: break
-                case .leave: return .left
-                case .interrupt(let stage):
-                    let request = AttachedRequest(stage: stage)
-                    await interrupt(run, request.signal, on: screen)
-                    asked = request
+                case .leave:
+                    say(.leave, on: screen)
+                    return .left
+                case .interrupt(let stage): asked = await interrupt(run, stage, on: screen)
                 }
             case .listening, .deaf, .event, .gap, .tick:
                 if occurrence.isDeaf, isListening { asked?.reassertion.connectionWasLost() }
@@ -156,7 +151,15 @@ struct AttachedRun {
                 }
             }
         }
-        return .still
+        if Task.isCancelled { return .still }
+        // A press ends the sequence when it comes behind more than is kept: none is heard after it.
+        if case .interrupt(let stage) = presses.press(at: .now) { _ = await interrupt(run, stage, on: screen) }
+        say(.leave, on: screen)
+        return .left
+    }
+
+    private func say(_ action: AttachedPresses<ContinuousClock.Instant>.Action, on screen: Screen) {
+        if let text = AttachedPresses<ContinuousClock.Instant>.text(action, on: screen) { StandardStreams.error(text) }
     }
 
     /// Asks again what has no receipt yet; returns what still has none.
@@ -170,14 +173,17 @@ struct AttachedRun {
         return asked
     }
 
-    private func interrupt(_ run: RunID, _ signal: InterruptSignal, on screen: Screen) async {
+    private func interrupt(_ run: RunID, _ stage: InterruptStage, on screen: Screen) async -> AttachedRequest {
+        say(.interrupt(stage), on: screen)
+        let request = AttachedRequest(stage: stage)
         do {
             _ = try await session.resolving { client, _ throws(RedisError) in
-                try await client.interrupt([.run(run)], signal)
+                try await client.interrupt([.run(run)], request.signal)
             }
         } catch {
             StandardStreams.error(screen.fitted("Failed to interrupt command: \(error.description)"))
         }
+        return request
     }
 }
 

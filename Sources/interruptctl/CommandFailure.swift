@@ -115,8 +115,18 @@ extension CommandFailure {
 
     /// - Parameters:
     ///   - unknown: what left the outcome unknown.
-    ///   - repetition: why asking again did not tell.
-    init(_ unknown: RedisError, then repetition: RedisError) {
+    ///   - repetition: how asking again failed. A script looks for the request's id before it writes, so a primary that
+    ///     refuses the write does not know it. A replica may just have been the primary, one that is loading or busy has not
+    ///     looked, and of what was refused half-way a part is known.
+    ///   - isOneScript: whether one script was asked. What takes several may have been carried out up to its end, and be
+    ///     refused where it begins anew.
+    init(_ unknown: RedisError, then repetition: RedisError, isOneScript: Bool) {
+        let isRefusal =
+            repetition.code == .notPermitted || ["OOM", "MISCONF", "NOREPLICAS"].contains(repetition.replyPrefix)
+        if isOneScript, isRefusal, !repetition.isPartlyDone {
+            self.init(repetition)
+            return
+        }
         let texts = [unknown, repetition].map { $0.message.escapedForDisplay(limit: 300) }
         self.init(unknown: texts[0] == texts[1] ? "\(texts[0]), twice" : "\(texts[0]); asked again: \(texts[1])")
     }

@@ -53,6 +53,26 @@ import Testing
         )
     }
 
+    @Test(arguments: [RunState.failed, .lost])
+    func `a job that is tried again, because Redis had lost the request, is followed into its next run`(state: RunState)
+    {
+        let ended = makeRecord(["exit_code": "1", "next_run": "r2"], state: state)
+        for isOneRun in [false, true] {
+            var follower = StopFollower(makeReceipt(.accepted), signal: signal, followsRetries: !isOneRun)
+            _ = follower.begin(now: Timestamp(milliseconds: 0))
+            #expect(follower.observe(ended, elapsed: .zero).isEmpty == !isOneRun)
+            #expect(follower.isEnded == isOneRun)
+            if isOneRun { continue }
+            #expect(follower.run == RunID(rawValue: "r2") && follower.needsReceipt)
+            let repetition = StopFollower(makeReceipt(.accepted, run: "r2"), signal: signal, isRepetition: true)
+            #expect(follower.observe(repetition: repetition) == [.recordedAgain])
+            let confirmed = ["run": "r2", "confirmed_at_ms": "5401"]
+            let gone = makeRecord(acknowledged.merging(confirmed) { $1 }, state: .interrupted)
+            #expect(follower.observe(gone, elapsed: .zero).last == .confirmed(gone))
+            #expect(follower.status(isWaiting: true) == .done)
+        }
+    }
+
     @Test(arguments: [RunState.completed, .failed])
     func `a run that ended by itself is not called interrupted`(state: RunState) {
         var follower = StopFollower(makeReceipt(.accepted), signal: signal)
@@ -247,9 +267,24 @@ import Testing
 
     @Test func `an outcome that a second try left unknown says both reasons, or one twice`() {
         let lost = RedisError(.connectionLost, "lost", isOutcomeUnknown: true)
-        let text = CommandFailure(lost, then: RedisError.fromReply("READONLY a replica")).description
+        let text = CommandFailure(lost, then: RedisError.fromReply("READONLY a replica"), isOneScript: true).description
         #expect(text == "unknown whether it is recorded: lost; asked again: READONLY a replica")
-        #expect(CommandFailure(lost, then: lost).description == "unknown whether it is recorded: lost, twice")
+        let twice = CommandFailure(lost, then: lost, isOneScript: true)
+        #expect(twice.description == "unknown whether it is recorded: lost, twice")
+    }
+
+    @Test(arguments: ["NOREPLICAS none", "OOM full", "MISCONF disk", "NOPERM this user has no rights"])
+    func `that nothing is recorded follows from a second try of one script that is refused, and of no more`(
+        refusal: String
+    ) {
+        let lost = RedisError(.connectionLost, "lost", isOutcomeUnknown: true)
+        var refused = RedisError.fromReply(refusal)
+        #expect(CommandFailure(lost, then: refused, isOneScript: true).lines == CommandFailure(refused).lines)
+        let unknown = CommandFailure(lost, then: refused, isOneScript: false)
+        #expect(unknown.status == 69)
+        #expect(unknown.description.hasPrefix("unknown whether it is recorded: lost; asked again"))
+        refused.isPartlyDone = true
+        #expect(CommandFailure(lost, then: refused, isOneScript: true).status == 69)
     }
 
     @Test func `an unknown outcome is called unknown`() {

@@ -42,7 +42,7 @@ struct PauseCommand: RequestCommand {
                 try await client.ask(request, of: [reference], expected: expected)
             }
         case .wide(let target):
-            let answer = try await session.resolving { client, _ throws(RedisError) in
+            let answer = try await session.resolving(isOneScript: false) { client, _ throws(RedisError) in
                 try await client.ask(request, of: target, only: only)
             }
             show(target, answer)

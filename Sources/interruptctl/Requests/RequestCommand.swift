@@ -236,13 +236,14 @@ extension RequestCommand {
         }
     }
 
-    /// Asks whether the workers are there. Not being able to ask now says nothing about them.
+    /// Asks whether the workers are there. Not being able to ask now says nothing about them, and is not waited for twice.
     private func lookForSilence(_ session: Session, _ wait: inout RequestWait<Follower>) async {
         let names = wait.workersOfOpenRuns
         guard !names.isEmpty, let now = try? await session.client.serverTime() else { return }
         for name in names {
-            guard let worker = try? await session.client.worker(name) else { continue }
-            show(wait.observe(worker, now: now), of: wait)
+            let answer: WorkerRecord?
+            do { answer = try await session.client.worker(name) } catch { return }
+            if let answer { show(wait.observe(answer, now: now), of: wait) }
         }
     }
 
@@ -257,14 +258,18 @@ extension RequestCommand {
         let isWaiting = !options.noWait
         var statuses = wait.troubles.map { CommandStatus(rawValue: $0.status) ?? .failed }
         for trouble in wait.troubles { trouble.report(on: screen) }
+        var canAsk = true
         for (index, var follower) in wait.followers.enumerated() {
             // Without waiting, what counts is what the answer said.
             let answered = follower.status(isWaiting: isWaiting)
-            // How it ended, or was acknowledged, is a courtesy.
-            if follower.isWorthALastLook, let run = follower.run,
-                let record = try? await session.client.record(of: run)
-            {
-                _ = follower.observe(record, elapsed: .zero)
+            // How it ended, or was acknowledged, is a courtesy; a server that does not answer is asked once.
+            if canAsk, follower.isWorthALastLook, let run = follower.run {
+                do {
+                    let record = try await session.client.record(of: run)
+                    if let record { _ = follower.observe(record, elapsed: .zero) }
+                } catch {
+                    canAsk = false
+                }
             }
             var failure = follower.failure(
                 expected: options.expected,

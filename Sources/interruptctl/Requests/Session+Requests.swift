@@ -7,10 +7,13 @@ extension Session {
     private static let answerLimit = Duration.milliseconds(4_800)
 
     /// Runs a step that may be repeated, and repeats it once when its outcome is unknown.
+    ///
+    /// - Parameter isOneScript: whether the step writes with one script, once.
     func resolving<R: Sendable>(
+        isOneScript: Bool = true,
         _ step: (_ client: InterruptClient, _ isRepetition: Bool) async throws(RedisError) -> R
     ) async throws(CommandFailure) -> R {
-        try await repeatingOnce { connection, isRepetition throws(RedisError) in
+        try await repeatingOnce(isOneScript: isOneScript) { connection, isRepetition throws(RedisError) in
             try await step(InterruptClient(commands: connection, keys: keys, signingKey: signingKey), isRepetition)
         }
     }
@@ -19,10 +22,11 @@ extension Session {
     /// written. Without a demand that is not asked, and the answer is `nil`.
     func resolving<R: Sendable>(
         _ durability: Durability?,
+        isOneScript: Bool = true,
         _ step: (_ client: InterruptClient, _ isRepetition: Bool) async throws(RedisError) -> R
     ) async throws(CommandFailure) -> (R, Replication?) {
-        guard let durability else { return (try await resolving(step), nil) }
-        return try await repeatingOnce { control, isRepetition throws(RedisError) in
+        guard let durability else { return (try await resolving(isOneScript: isOneScript, step), nil) }
+        return try await repeatingOnce(isOneScript: isOneScript) { control, isRepetition throws(RedisError) in
             // One that broke since it was last used is replaced here, where nothing is written yet.
             _ = try await control.send(RedisCommand("PING"))
             let connection = try await control.connection()
@@ -33,6 +37,7 @@ extension Session {
     }
 
     private func repeatingOnce<R: Sendable>(
+        isOneScript: Bool,
         _ step: (_ connection: ControlConnection, _ isRepetition: Bool) async throws(RedisError) -> R
     ) async throws(CommandFailure) -> R {
         let start = ContinuousClock.now
@@ -41,7 +46,7 @@ extension Session {
         } catch {
             guard error.isOutcomeUnknown else { throw CommandFailure(error, embeddedSocket: embeddedSocket) }
             let left = Self.answerLimit - connectTime - start.duration(to: .now)
-            return try await again(step, after: error, within: left)
+            return try await again(step, isOneScript: isOneScript, after: error, within: left)
         }
     }
 
@@ -50,6 +55,7 @@ extension Session {
     /// - Parameter left: for making that and for the answer, half of it each.
     private func again<R: Sendable>(
         _ step: (_ connection: ControlConnection, _ isRepetition: Bool) async throws(RedisError) -> R,
+        isOneScript: Bool,
         after unknown: RedisError,
         within left: Duration
     ) async throws(CommandFailure) -> R {
@@ -58,17 +64,7 @@ extension Session {
         do throws(RedisError) {
             return try await step(ControlConnection(endpoint: endpoint, configuration: limits), true)
         } catch {
-            throw error.saysNothingIsRecorded ? CommandFailure(error) : CommandFailure(unknown, then: error)
+            throw CommandFailure(unknown, then: error, isOneScript: isOneScript)
         }
-    }
-}
-
-extension RedisError {
-    /// Whether a repetition that was refused in this way proves that the first attempt was not carried out. The scripts look
-    /// for the request's id before they write, so a primary that refuses the write does not know it. A replica may just have
-    /// been the primary, one that is loading or busy has not looked, and of what was refused half-way a part is known.
-    fileprivate var saysNothingIsRecorded: Bool {
-        if isPartlyDone { return false }
-        return code == .notPermitted || ["OOM", "MISCONF", "NOREPLICAS"].contains(replyPrefix)
     }
 }

@@ -10,6 +10,11 @@ struct TargetPlan: Sendable {
         /// A target of many.
         case wide(InterruptTarget)
 
+        var isWide: Bool { if case .wide = self { true } else { false } }
+
+        /// Whether it is one run, and none in which its job is tried again.
+        var isOneRun: Bool { if case .one(_, expected: .some) = self { true } else { false } }
+
         /// As people name it.
         var description: String {
             switch self {

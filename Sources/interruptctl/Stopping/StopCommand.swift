@@ -43,7 +43,7 @@ struct StopCommand: RequestCommand {
         // Whom an attempt with an unknown outcome has asked, the next one asks too.
         var members: [RunID] = []
         var isRepeated = false
-        let (receipts, replication) = try await session.resolving(durability) {
+        let (receipts, replication) = try await session.resolving(durability, isOneScript: !part.isWide) {
             client,
             isRepetition throws(RedisError) in
             isRepeated = isRepetition
@@ -55,7 +55,13 @@ struct StopCommand: RequestCommand {
             }
         }
         let followers = receipts.map {
-            StopFollower($0, signal: signal, isRepetition: isRepeated, replication: replication)
+            StopFollower(
+                $0,
+                signal: signal,
+                isRepetition: isRepeated,
+                replication: replication,
+                followsRetries: !part.isOneRun
+            )
         }
         return RequestAnswer(followers: followers, trouble: shortage(of: part, replication))
     }

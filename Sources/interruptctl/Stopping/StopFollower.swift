@@ -33,7 +33,7 @@ struct StopFollower: RequestFollower {
     }
 
     let job: String
-    let run: RunID?
+    private(set) var run: RunID?
     let signal: InterruptSignal
     let outcome: InterruptReceipt.Outcome
     /// Whether somebody had asked for as much before.
@@ -48,17 +48,20 @@ struct StopFollower: RequestFollower {
     private(set) var isGone = false
     private let inForce: InterruptSignal?
     private let receiptState: RunState?
+    private let followsRetries: Bool
     private var hasSaidHoldout = false
     private var saidMoreTime = Duration.zero
 
     /// - Parameters:
     ///   - isRepetition: this program asked for the same before, so that the record may know it already.
     ///   - replication: how many replicas have it, when that was asked.
+    ///   - followsRetries: whether a run is meant, too, in which the job is tried again.
     init(
         _ receipt: InterruptReceipt,
         signal: InterruptSignal,
         isRepetition: Bool = false,
-        replication: Replication? = nil
+        replication: Replication? = nil,
+        followsRetries: Bool = true
     ) {
         job = receipt.job
         run = receipt.run
@@ -70,6 +73,7 @@ struct StopFollower: RequestFollower {
         receiptState = receipt.state
         isAlreadyRequested = outcome == .already || outcome == .known && !isRepetition
         self.replication = replication
+        self.followsRetries = followsRetries
     }
 
     mutating func begin(now: Timestamp) -> [Step] {
@@ -122,6 +126,12 @@ struct StopFollower: RequestFollower {
         self.record = record
         isGone = false
         if isEnded { return [] }
+        if followsRetries, record.state.isEnd, let next = record.nextRun {
+            // Nobody tries again what was asked to stop: Redis had lost the request by then. It is asked again of that run.
+            run = next
+            phase = .open
+            return []
+        }
         var steps: [Step] = []
         if phase == .open, record.acknowledgedAt != nil, let stage = record.stage, stage >= signal.stage {
             phase = .acknowledged
