@@ -151,11 +151,7 @@ struct AttachedRun {
                 }
             }
         }
-        if Task.isCancelled { return .still }
-        // A press ends the sequence when it comes behind more than is kept: none is heard after it.
-        if case .interrupt(let stage) = presses.press(at: .now) { _ = await interrupt(run, stage, on: screen) }
-        say(.leave, on: screen)
-        return .left
+        return .still
     }
 
     private func say(_ action: AttachedPresses<ContinuousClock.Instant>.Action, on screen: Screen) {

@@ -117,13 +117,13 @@ extension CommandFailure {
     ///   - unknown: what left the outcome unknown.
     ///   - repetition: how asking again failed. A script looks for the request's id before it writes, so a primary that
     ///     refuses the write does not know it. A replica may just have been the primary, one that is loading or busy has not
-    ///     looked, and of what was refused half-way a part is known.
+    ///     looked, and of what failed half-way a part is known.
     ///   - isOneScript: whether one script was asked. What takes several may have been carried out up to its end, and be
     ///     refused where it begins anew.
     init(_ unknown: RedisError, then repetition: RedisError, isOneScript: Bool) {
         let isRefusal =
             repetition.code == .notPermitted || ["OOM", "MISCONF", "NOREPLICAS"].contains(repetition.replyPrefix)
-        if isOneScript, isRefusal, !repetition.isPartlyDone {
+        if isOneScript, isRefusal, !unknown.isPartlyDone, !repetition.isPartlyDone {
             self.init(repetition)
             return
         }

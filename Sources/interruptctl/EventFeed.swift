@@ -135,7 +135,7 @@ extension Session {
         presses: UnixSignals,
         body: (AsyncStream<Occurrence>) async throws -> R
     ) async rethrows -> R {
-        let (occurrences, feed) = OccurrenceFeed.make()
+        let feed = OccurrenceFeed()
         let subscriber = RedisSubscriber(
             endpoint: endpoint,
             logger: Logger(label: "interruptctl") { _ in SwiftLogNoOpLogHandler() },
@@ -168,7 +168,7 @@ extension Session {
                 }
             }
             defer { group.cancelAll() }
-            return try await body(occurrences)
+            return try await body(feed.occurrences)
         }
     }
 }

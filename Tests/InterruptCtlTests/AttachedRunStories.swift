@@ -87,37 +87,6 @@ import Testing
         }
     }
 
-    @Test func `Ctrl-C in run counts also behind more events of others than are kept`() async throws {
-        try await withWorker(answers: false) { control, redis, worker async throws in
-            let (result, _) = try await attachedRun("exec \"$0\" run --id nightly -- x", redis, worker) { pid, order in
-                kill(pid, SIGINT)
-                // Until the worker has it, each event is a reason to look.
-                try await eventually("the first is on record") {
-                    try await control.request(for: order.run)?.stage == .terminate
-                }
-                try await stop(pid)
-                let event = #"{"v":1,"event":"started","job":"other","run":"r1","state":"running","at_ms":1}"#
-                let flood = "for i = 1, 100000 do redis.call('PUBLISH', 'interrupt:events', ARGV[1]) end"
-                try await redis.command("EVAL", flood, "0", event)
-                // Each look takes longer than an event.
-                let record = "interrupt/run/\(order.run)"
-                try await redis.command("HSET", record, "more", String(repeating: "x", count: 200_000))
-                let all = try await redis.unsent
-                kill(pid, SIGCONT)
-                try await eventually("it has got a third of them") { try await redis.unsent < all / 3 * 2 }
-                kill(pid, SIGINT)
-                try await redis.command("HDEL", record, "more")
-                try await eventually("the second is on record") {
-                    try await control.request(for: order.run)?.stage == .kill
-                }
-                // Where the second was kept, because the events were taken fast enough, it goes on to wait for the end.
-                try await worker.transport.end(order.run, as: RunEnding(state: .interrupted, termSignal: 9))
-            }
-            #expect(result.status == .exited(130))
-            #expect(result.error.contains("killed now"))
-        }
-    }
-
     @Test func `Ctrl-C in run is asserted until the worker has it, also when Redis has lost it`() async throws {
         try await withWorker(answers: false) { control, redis, worker async throws in
             let (result, _) = try await attachedRun("exec \"$0\" run --id nightly -- x", redis, worker) { pid, order in
@@ -304,16 +273,5 @@ import Testing
             return order
         }
         return ((result.terminationStatus, result.standardError), result.closureResult)
-    }
-}
-
-extension TestRedis {
-    /// How many blocks of replies its subscribers have not read.
-    fileprivate var unsent: Int {
-        get async throws {
-            let list = try await command("CLIENT", "LIST", "TYPE", "pubsub").text ?? ""
-            let lengths = list.split(whereSeparator: \.isWhitespace).filter { $0.hasPrefix("oll=") }
-            return lengths.compactMap { Int($0.dropFirst("oll=".count)) }.max() ?? 0
-        }
     }
 }

@@ -41,6 +41,23 @@ import Testing
         #expect(lines == ["b: Redis had lost the request; it is on record again"])
     }
 
+    @Test func `a job that is tried again is asked at once, and its last worker is of no interest`() {
+        var wait = wait(for: ["a", "b"])
+        wait.reassertion.asserted(at: .seconds(1), hasArrived: true, random: 0.5)
+        _ = wait.observe([record("a"), record("b", acknowledged)], elapsed: .zero)
+        #expect(wait.dueAgain(at: .milliseconds(1_100)).isEmpty && wait.workersOfOpenRuns == ["alpha"])
+        let ended = record("a", ["state": "failed", "next_run": "r2"])
+        #expect(wait.observe([ended], elapsed: .zero).isEmpty)
+        #expect(wait.dueAgain(at: .milliseconds(1_100)) == [RunID(rawValue: "r-a")] && wait.reassertion.isAfterLoss)
+        #expect(wait.workersOfOpenRuns.isEmpty)
+        wait.reassertion.asserted(at: .milliseconds(1_100), hasArrived: false, random: 0.5)
+        _ = wait.observe([ended], elapsed: .zero)
+        #expect(wait.dueAgain(at: .milliseconds(1_200)).isEmpty, "what was refused is said again after a second")
+        let repetition = StopFollower(makeReceipt(.accepted, job: "a", run: "r2"), signal: signal, isRepetition: true)
+        let said = wait.observe(repetitions: [repetition])
+        #expect(said.map(\.index) == [0] && wait.openRuns == [RunID(rawValue: "r2"), RunID(rawValue: "r-b")])
+    }
+
     @Test func `a silent worker is said once, and not after its receipt`() {
         let now = Timestamp(milliseconds: 40_000)
         var wait = wait(for: ["a", "b"])

@@ -63,13 +63,41 @@ import Testing
             #expect(follower.observe(ended, elapsed: .zero).isEmpty == !isOneRun)
             #expect(follower.isEnded == isOneRun)
             if isOneRun { continue }
-            #expect(follower.run == RunID(rawValue: "r2") && follower.needsReceipt)
+            #expect(follower.needsReceipt && follower.status(isWaiting: true) == .failed)
+            let text = follower.failure(expected: nil, isWaiting: true, now: .now, waited: .zero)?.description
+            #expect(text == "Failed to interrupt command: Redis had lost the request, and job 'nightly' is tried again")
             let repetition = StopFollower(makeReceipt(.accepted, run: "r2"), signal: signal, isRepetition: true)
+            #expect(follower.isMeant(by: repetition))
             #expect(follower.observe(repetition: repetition) == [.recordedAgain])
+            #expect(follower.run == RunID(rawValue: "r2") && follower.record == nil && follower.needsReceipt)
             let confirmed = ["run": "r2", "confirmed_at_ms": "5401"]
             let gone = makeRecord(acknowledged.merging(confirmed) { $1 }, state: .interrupted)
             #expect(follower.observe(gone, elapsed: .zero).last == .confirmed(gone))
             #expect(follower.status(isWaiting: true) == .done)
+        }
+    }
+
+    @Test func `a job that is tried again may end before it begins, or have ended, or be asked for by others`() {
+        let ended = makeRecord(["exit_code": "1", "next_run": "r2"], state: .failed)
+        let other = InterruptSignal(id: RequestID(rawValue: "q9"), triggeredBy: "bob", triggeredAt: signal.triggeredAt)
+        let cases: [(InterruptReceipt, [StopFollower.Step], CommandStatus, String)] = [
+            (
+                makeReceipt(.stopped, run: "r2", state: .interrupted), [.recordedAgain, .neverStarted], .done,
+                "interrupted"
+            ),
+            (makeReceipt(.ended, run: "r2", state: .completed), [], .alreadyEnded, "completed"),
+            (
+                makeReceipt(.already, run: "r2", inForce: other),
+                [.alreadyRequested(stage: .terminate, by: "bob", ago: .zero)], .unconfirmed, "running"
+            ),
+        ]
+        for (receipt, steps, status, state) in cases {
+            var follower = StopFollower(makeReceipt(.accepted), signal: signal)
+            _ = follower.observe(ended, elapsed: .zero)
+            #expect(follower.observe(repetition: StopFollower(receipt, signal: signal, isRepetition: true)) == steps)
+            #expect(follower.status(isWaiting: true) == status)
+            let line = follower.json(error: nil).line
+            #expect(line.contains(#""run":"r2""#) && line.contains("\"state\":\"\(state)\""), "\(line)")
         }
     }
 
@@ -283,6 +311,9 @@ import Testing
         let unknown = CommandFailure(lost, then: refused, isOneScript: false)
         #expect(unknown.status == 69)
         #expect(unknown.description.hasPrefix("unknown whether it is recorded: lost; asked again"))
+        var half = lost
+        half.isPartlyDone = true
+        #expect(CommandFailure(half, then: refused, isOneScript: true).status == 69)
         refused.isPartlyDone = true
         #expect(CommandFailure(lost, then: refused, isOneScript: true).status == 69)
     }

@@ -52,7 +52,9 @@ struct PauseFollower: RequestFollower {
         return []
     }
 
+    var isLost: Bool { false }
     /// It is asked once.
+    func isMeant(by repetition: PauseFollower) -> Bool { false }
     mutating func observe(repetition: PauseFollower) -> [Step] { [] }
 
     mutating func observe(_ record: RunRecord, elapsed: Duration) -> [Step] {

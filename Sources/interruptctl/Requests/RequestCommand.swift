@@ -180,7 +180,7 @@ extension RequestCommand {
                 isListening = true
                 await lookAndAsk(session, &wait, plan, since: started)
             case .event(let event):
-                if wait.concerns(event.run) { await look(session, &wait, since: started) }
+                if wait.concerns(event.run) { await lookAndAsk(session, &wait, plan, since: started) }
             case .gap, .tick: await lookAndAsk(session, &wait, plan, since: started)
             }
         }

@@ -13,6 +13,8 @@ protocol RequestFollower: Sendable {
     var phase: RequestPhase { get }
     /// The newest look at the run's record.
     var record: RunRecord? { get }
+    /// Whether it is known that the request is not on record any more.
+    var isLost: Bool { get }
     /// Whether a last look at the record tells more of what is over. That it is over is known without.
     var isWorthALastLook: Bool { get }
     /// How long to wait for the worker's word, where nobody says.
@@ -24,6 +26,8 @@ protocol RequestFollower: Sendable {
     ///
     /// - Parameter elapsed: the time since the request was sent, by our own clock.
     mutating func observe(_ record: RunRecord, elapsed: Duration) -> [Step]
+    /// Whether the answer to a repetition is for this one.
+    func isMeant(by repetition: Self) -> Bool
     /// What the answer to a repetition says; nothing when it is on record as it was.
     mutating func observe(repetition: Self) -> [Step]
 

@@ -58,7 +58,7 @@ struct RequestWait<Follower: RequestFollower> {
 
     /// The workers from which a receipt is missing.
     var workersOfOpenRuns: [String] {
-        Set(followers.filter(\.needsReceipt).compactMap { $0.record?.worker }).sorted()
+        Set(followers.filter { $0.needsReceipt && !$0.isLost }.compactMap { $0.record?.worker }).sorted()
     }
 
     func concerns(_ run: String) -> Bool { openRuns.contains(RunID(rawValue: run)) }
@@ -69,7 +69,9 @@ struct RequestWait<Follower: RequestFollower> {
     }
 
     mutating func observe(_ records: [RunRecord], elapsed: Duration) -> [Said] {
-        records.flatMap { record in
+        let lost = followers.count(where: \.isLost)
+        defer { if followers.count(where: \.isLost) > lost { reassertion.connectionWasLost() } }
+        return records.flatMap { record in
             followers.indices.filter { followers[$0].run == record.run }.flatMap { index in
                 followers[index].observe(record, elapsed: elapsed).map { (index, .step($0)) }
             }
@@ -78,7 +80,7 @@ struct RequestWait<Follower: RequestFollower> {
 
     mutating func observe(_ worker: WorkerRecord, now: Timestamp) -> [Said] {
         let concerned = followers.indices.filter {
-            followers[$0].needsReceipt && followers[$0].record?.worker == worker.name
+            followers[$0].needsReceipt && !followers[$0].isLost && followers[$0].record?.worker == worker.name
         }
         let silence = now - worker.seenAt
         if worker.lease > .zero, silence > worker.lease {
@@ -103,8 +105,8 @@ struct RequestWait<Follower: RequestFollower> {
     /// Takes in what a repetition was answered.
     mutating func observe(repetitions: [Follower]) -> [Said] {
         repetitions.flatMap { repetition in
-            followers.indices.filter { followers[$0].run == repetition.run && followers[$0].needsReceipt }.flatMap {
-                index in followers[index].observe(repetition: repetition).map { (index, .step($0)) }
+            followers.indices.filter { followers[$0].isMeant(by: repetition) }.flatMap { index in
+                followers[index].observe(repetition: repetition).map { (index, .step($0)) }
             }
         }
     }

@@ -33,7 +33,7 @@ struct StopFollower: RequestFollower {
     }
 
     let job: String
-    private(set) var run: RunID?
+    let run: RunID?
     let signal: InterruptSignal
     let outcome: InterruptReceipt.Outcome
     /// Whether somebody had asked for as much before.
@@ -44,6 +44,8 @@ struct StopFollower: RequestFollower {
     private(set) var confirmedAfter: Duration?
     /// How many replicas have it, when that was asked.
     let replication: Replication?
+    /// Whether the job is tried again, so that the request is not on record for it: until a repetition of it is answered.
+    private(set) var isLost = false
     /// Whether the newest answer knew no such run any more.
     private(set) var isGone = false
     private let inForce: InterruptSignal?
@@ -102,7 +104,12 @@ struct StopFollower: RequestFollower {
 
     private var isShort: Bool { replication?.isShort ?? false }
 
+    func isMeant(by repetition: StopFollower) -> Bool {
+        needsReceipt && (isLost ? job == repetition.job : run == repetition.run)
+    }
+
     mutating func observe(repetition: StopFollower) -> [Step] {
+        if isLost { return follow(repetition) }
         isGone = repetition.outcome == .missing
         switch repetition.outcome {
         case .accepted, .escalated: return [.recordedAgain]
@@ -114,10 +121,22 @@ struct StopFollower: RequestFollower {
         }
     }
 
+    /// The request for the run in which the job is tried again is followed from its beginning.
+    private mutating func follow(_ repetition: StopFollower) -> [Step] {
+        self = repetition
+        let said = begin(now: signal.triggeredAt)
+        return switch outcome {
+        case .accepted, .escalated: [.recordedAgain]
+        case .stopped: [.recordedAgain, .neverStarted]
+        case .already: said
+        case .known, .ended, .missing, .replaced: []
+        }
+    }
+
     func status(isWaiting: Bool) -> CommandStatus {
         switch phase {
         case .ended(let status): status
-        case .open where isGone: .failed
+        case .open where isGone || isLost: .failed
         case .open, .acknowledged: isWaiting || isShort ? .unconfirmed : .done
         }
     }
@@ -126,9 +145,9 @@ struct StopFollower: RequestFollower {
         self.record = record
         isGone = false
         if isEnded { return [] }
-        if followsRetries, record.state.isEnd, let next = record.nextRun {
-            // Nobody tries again what was asked to stop: Redis had lost the request by then. It is asked again of that run.
-            run = next
+        if followsRetries, record.state.isEnd, record.nextRun != nil {
+            // Nobody tries again what was asked to stop: Redis had lost the request by then.
+            isLost = true
             phase = .open
             return []
         }

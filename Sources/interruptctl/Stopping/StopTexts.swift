@@ -76,6 +76,12 @@ extension StopFollower {
                 hint: "\(holdout ?? why); ask again with 'interruptctl status \(job)', "
                     + (holdout == nil ? harder : "at the latest it ends with its worker's process")
             )
+        case .failed where isLost:
+            return CommandFailure(
+                status,
+                "Failed to interrupt command: Redis had lost the request, and job '\(job)' is tried again",
+                hint: "ask again"
+            )
         case .failed where isGone:
             return CommandFailure(
                 status,
