@@ -96,7 +96,13 @@ extension Worker {
             } catch .unavailable where !isHurried() {
                 // Unknown whether it was claimed: asking again is safe, the claim is this instance's own. A worker that is to
                 // stop claims nothing more, so it gives the offer back first: what it then has, it had claimed before.
-                repeat { await pause.wait(orUntil: nil) } while await !mayAsk(again: offer) && !isHurried()
+                var mayAsk: Bool
+                repeat {
+                    await pause.wait(orUntil: nil)
+                    mayAsk = stage == nil
+                    if !mayAsk { mayAsk = await giveBack([offer]) }
+                } while !mayAsk && !isHurried()
+                if !mayAsk { return }  // stage 3: leaving gives it back
             } catch {
                 logger.error("could not start a run", metadata: ["run": "\(offer.run)", "why": "\(error)"])
                 switch error {
@@ -107,11 +113,6 @@ extension Worker {
                 return
             }
         }
-    }
-
-    private func mayAsk(again offer: RunOffer) async -> Bool {
-        if stage == nil { return true }
-        return await giveBack([offer])
     }
 
     /// Returns an offer whose claim was refused to its queue: it is offered again, to this worker or another. After a

@@ -147,6 +147,23 @@ import Testing
         #expect(try test.record(run).state == .queued)
     }
 
+    @Test func `an offer that could not be given back is not claimed at stage 3`() async throws {
+        let test = try WorkerUnderTest()
+        test.transport.faults.withLock { $0.unavailable = ["start": .max, "giveBack": .max] }
+        let run = try test.submit("true")
+        try await test.run {
+            try await eventually("it was tried") { test.transport.faults.withLock { $0.unavailable["start"] != .max } }
+            test.worker.interrupt(.drain, reason: .userCancelled)
+            try await eventually("it was tried to give it back") {
+                test.transport.faults.withLock { $0.unavailable["giveBack"] != .max }
+            }
+            test.transport.faults.withLock { $0.unavailable["start"] = 0 }
+            test.worker.interrupt(.kill, reason: .userCancelled)
+        }
+        #expect(test.events.all.pids.isEmpty)
+        #expect(try test.record(run).state == .queued)
+    }
+
     @Test func `an offer that comes twice starts once`() async throws {
         let test = try WorkerUnderTest()
         test.transport.faults.withLock { $0.repeatsOffers = true }
