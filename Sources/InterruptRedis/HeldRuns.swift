@@ -1,21 +1,22 @@
 import InterruptCore
+import Logging
 import Synchronization
 
 /// The runs that an instance of a worker holds, and the ends that it has put on record in the last minute: what it
 /// compares with the server's records after every connect. A server that has taken the place of another one may know less.
 final class HeldRuns: Sendable {
-    fileprivate struct Run {
+    private struct Run {
         var offer: RunOffer
         var gracePeriod: Duration
         var process: ProcessIdentity?
     }
 
     /// An end that is on record.
-    struct End {
-        fileprivate var run: Run
+    private struct End {
+        var run: Run
         var ending: RunEnding
         var endedAt: ContinuousClock.Instant
-        fileprivate var recordedAt = ContinuousClock.now
+        var recordedAt = ContinuousClock.now
 
         var id: RunID { run.offer.run }
     }
@@ -24,6 +25,7 @@ final class HeldRuns: Sendable {
         var runs: [RunID: Run] = [:]
         /// Oldest record first.
         var ends: [End] = []
+        var isUncompared = false
         /// How often there was a reason to ask, and up to which one it was answered.
         var questions = 0
         var answered = 0
@@ -37,6 +39,7 @@ final class HeldRuns: Sendable {
     /// Scripts take no more runs at once.
     private static let limit = 100
     /// How long a server may take to get what another one, or its file, had: by default both take a second or two.
+    /// Counted while ends are recorded: a server that is away gets nothing either.
     private static let endsAreKept = Duration.seconds(60)
     /// Some 200 bytes each.
     private static let mostEnds = 1_000
@@ -62,7 +65,7 @@ final class HeldRuns: Sendable {
         }
     }
 
-    /// The run is another's, or not on record any more.
+    /// The run is another's.
     func gone(_ run: RunID) { state.withLock { $0.runs[run] = nil } }
 
     /// What the next heartbeat asks: which runs the worker holds. There is a question after each connect, and when a heartbeat
@@ -75,15 +78,38 @@ final class HeldRuns: Sendable {
     /// A heartbeat that asked was answered. What was asked since is still open.
     func answered(_ question: Int) { state.withLock { $0.answered = max($0.answered, question) } }
 
-    /// Claims the runs again that the server takes for queued; returns them, and the ends that it has not got. No runs, no
-    /// command.
-    func claimAgain(
+    /// Whether the last comparison failed.
+    var isUncompared: Bool { state.withLock { $0.isUncompared } }
+
+    /// Claims the runs again that the server takes for queued, and ends those again that have ended. Whether a job was tried
+    /// again after that end is not known here, and that run may be alive: so it is not tried again.
+    func compare(
+        by client: InterruptClient,
+        worker: Name,
+        instance: String,
+        _ logger: Logger
+    ) async throws(RedisError) {
+        state.withLock { $0.isUncompared = true }
+        let (claimed, ends) = try await claimAgain(by: client, worker: worker, instance: instance)
+        for run in claimed {
+            logger.warning("Redis had forgotten that a run was started", metadata: ["run": "\(run)"])
+        }
+        for end in ends {
+            let ago = end.endedAt.duration(to: .now)
+            let outcome = RedisTransport.outcome(of: end.id, end.ending, by: instance, before: ago)
+            _ = try await client.evaluate(RedisScripts.end, outcome)
+            logger.warning("Redis had forgotten that a run has ended", metadata: ["run": "\(end.id)"])
+        }
+        state.withLock { $0.isUncompared = false }
+    }
+
+    /// Returns the runs that the server took for queued, claimed now, and the ends that it has not got. No runs, no command.
+    private func claimAgain(
         by client: InterruptClient,
         worker: Name,
         instance: String
     ) async throws(RedisError) -> (claimed: [RunID], ends: [End]) {
         let (runs, ends) = state.withLock { state in
-            state.forgetOldEnds()
             // Claimed once more, a run is another one with the same id.
             return (Array(state.runs.values), state.ends.filter { state.runs[$0.id] == nil })
         }

@@ -258,13 +258,16 @@ extension InterruptClient {
     }
 
     /// Turns a flag on many into a request for its members. Whoever sees the flag does this; the request id that the
-    /// first one writes into it makes all of them do the same thing once. Returns the request and the members that have it
-    /// on record; `nil` where the flag has its value no more.
+    /// first one writes into it makes all of them do the same thing once. Nothing happens where the flag has its value no
+    /// more.
+    ///
+    /// - Parameter onRecord: called with the request and the members that have it on record, before the flag is deleted.
     func importWideFlag(
         _ signal: InterruptSignal,
         target: InterruptTarget,
-        value: [UInt8]
-    ) async throws(RedisError) -> (signal: InterruptSignal, members: Set<RunID>)? {
+        value: [UInt8],
+        onRecord: (InterruptSignal, Set<RunID>) -> Void = { _, _ in }
+    ) async throws(RedisError) {
         var signal = signal
         signal.target = target
         let adopted = SignalMessage(flag: signal).json
@@ -273,10 +276,9 @@ extension InterruptClient {
             RedisScripts.adoptFlag,
             [.init(target.description), .init(value), .init(adopted)]
         )
-        guard reply.integer == 1 else { return nil }
-        let receipts = try await interrupt(target, signal)
+        guard reply.integer == 1 else { return }
+        onRecord(signal, Set(try await interrupt(target, signal).compactMap(\.run)))
         _ = try await evaluate(RedisScripts.dropFlag, [.init(target.description), .init(adopted)])
-        return (signal, Set(receipts.compactMap(\.run)))
     }
 }
 

@@ -209,11 +209,7 @@ public final class RedisInterruptChecker: Sendable {
                 guard let message = try FlagValue.read(value) else { return }
                 guard board.honoursUnsigned(at: key) else { return board.setAside(key) }
                 let signal = message.signal(source: .flag, newID: .random())
-                let meant = board.runs(meantBy: target)
-                if let imported = try await interrupts.importWideFlag(signal, target: target, value: value) {
-                    // A run that the server has forgotten hears of it nowhere else.
-                    for run in meant.subtracting(imported.members) { board.deliver(imported.signal, way, to: run) }
-                }
+                try await takeIn(signal, of: target, value: value, way)
                 // It is gone now: the same text set again is a new request.
                 board.forgetValue(of: key)
             case .pause: break  // told above
@@ -223,6 +219,19 @@ public final class RedisInterruptChecker: Sendable {
         } catch {
             board.tryAgain(key, way)
             logger.warning("could not take a flag into the record, trying again", metadata: ["why": "\(error)"])
+        }
+    }
+
+    /// Turns a flag on many into a request for its members. A run here that the server has forgotten hears of it nowhere else.
+    func takeIn(
+        _ signal: InterruptSignal,
+        of target: InterruptTarget,
+        value: [UInt8],
+        _ way: DeliveryWay
+    ) async throws(RedisError) {
+        let meant = board.runs(meantBy: target)
+        try await interrupts.importWideFlag(signal, target: target, value: value) { signal, members in
+            for run in meant.subtracting(members) { board.deliver(signal, way, to: run) }
         }
     }
 

@@ -132,12 +132,12 @@ extension RedisTransport {
     ) async throws(TransportError) -> String? {
         let endedAt = ContinuousClock.now - before
         let outcome = Self.outcome(of: run, ending, by: instance, before: before)
-        let reply = try await evaluate(RedisScripts.end, outcome).text
+        let reply = try await evaluate(RedisScripts.end, outcome + Self.nextRun()).text
         if reply == "replaced" { held.gone(run) } else { held.ended(run, as: ending, at: endedAt) }
         return reply
     }
 
-    /// The arguments of the script that records an end.
+    /// The arguments of the script that records an end, without a next run.
     static func outcome(
         of run: RunID,
         _ ending: RunEnding,
@@ -153,6 +153,6 @@ extension RedisTransport {
             .init(ending.output.map { "\($0.byteCount)" } ?? ""), .init(ending.output?.file ?? ""),
             .init(ending.output?.lastLine ?? ""), .init(ending.output.map { "\($0.keptFrom)" } ?? ""),
             .init(ending.hookErrors.joined(separator: "; ")), .init(before.milliseconds),
-        ] + nextRun()
+        ]
     }
 }

@@ -11,7 +11,10 @@ extension RedisTransport {
     public func record(_ outcome: WaitingOutcome) async throws(TransportError) -> Bool {
         do throws(RedisError) {
             guard try await interrupts.record(of: outcome.run) != nil else {
-                held.gone(outcome.run)
+                // Another server may take it for running.
+                if let ending = outcome.ending {
+                    held.ended(outcome.run, as: ending, at: .now - timeSince(outcome.endedAt))
+                }
                 return false
             }
         } catch {

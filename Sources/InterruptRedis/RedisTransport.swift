@@ -15,6 +15,7 @@ public final class RedisTransport: InterruptTransport {
     let keys: RedisKeys
     let worker: Name
     let instance: String
+    private let logger: Logger
     private let queues: [Name]
     let signingKey: SigningKey?
     /// How the worker entered, so that it can again when the server has forgotten it.
@@ -43,6 +44,7 @@ public final class RedisTransport: InterruptTransport {
         self.worker = worker
         self.instance = instance
         self.queues = queues
+        self.logger = logger
         signingKey = checking.signingKey
         let connected = Wakeup()
         var endpoint = endpoint
@@ -59,18 +61,9 @@ public final class RedisTransport: InterruptTransport {
             held.ask()
             do throws(RedisError) {
                 // First of all, so that nothing else here meets runs that seem to be nobody's.
-                let forgotten = try await held.claimAgain(by: client, worker: worker, instance: instance)
-                for run in forgotten.claimed {
-                    logger.warning("Redis had forgotten that a run was started", metadata: ["run": "\(run)"])
-                }
-                for end in forgotten.ends {
-                    let ago = end.endedAt.duration(to: .now)
-                    let outcome = Self.outcome(of: end.id, end.ending, by: instance, before: ago)
-                    _ = try await client.evaluate(RedisScripts.end, outcome)
-                    logger.warning("Redis had forgotten that a run has ended", metadata: ["run": "\(end.id)"])
-                }
+                try await held.compare(by: client, worker: worker, instance: instance, logger)
             } catch {
-                // Who may not write still hears. A server that is busy with something else is asked anew.
+                // Who may not write still hears, and asks again. A server that is busy with something else is asked anew.
                 let isRefused = error.code == .reply && error.replyPrefix != "BUSY" || error.code == .notPermitted
                 if !isRefused { throw error }
                 logger.warning("the runs here were not compared with Redis", metadata: ["why": "\(error)"])
@@ -190,7 +183,7 @@ public final class RedisTransport: InterruptTransport {
                 pending += signingKey != nil ? signals : (imported?.says).map { [$0] } ?? []
             } else if checker.board.honoursUnsigned(at: keys.flag(target)) {
                 let signal = message.signal(source: .flag, newID: .random())
-                _ = try? await interrupts.importWideFlag(signal, target: target, value: value)
+                try? await checker.takeIn(signal, of: target, value: value, .start)
                 pending.append(signal)
             }
         }
@@ -210,6 +203,13 @@ public final class RedisTransport: InterruptTransport {
         }
         let counts = replies.compactMap(\.integer)
         return counts.count == replies.count ? counts.reduce(0) { $0 + Int($1) } : nil
+    }
+
+    /// Compares the runs here with the server's records, where that was refused after the connect.
+    func compareAgain() async {
+        guard held.isUncompared else { return }
+        // Refused again, or not answered: with the next heartbeat.
+        try? await held.compare(by: interrupts, worker: worker, instance: instance, logger)
     }
 
     func evaluate(_ script: RedisScript, _ arguments: [RedisArgument]) async throws(TransportError) -> RESPValue {

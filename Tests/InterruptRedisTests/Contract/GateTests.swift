@@ -185,12 +185,12 @@ import Testing
                 ]
                 try await scene.command("SET", "interrupt:\(target)", "1")
                 let one = Array("1".utf8)
-                async let first = scene.client.importWideFlag(
+                async let first: Void = scene.client.importWideFlag(
                     InterruptSignal(source: .flag),
                     target: wide,
                     value: one
                 )
-                async let second = other.client.importWideFlag(
+                async let second: Void = other.client.importWideFlag(
                     InterruptSignal(source: .flag),
                     target: wide,
                     value: one

@@ -65,6 +65,34 @@ import Testing
         }
     }
 
+    @Test func `compares what a connect could not, and has nothing tried again that may be tried already`() async throws
+    {
+        try await withWatching { watching in
+            let scene = watching.scene
+            var submission = try scene.submission("j")
+            submission.retries = 3
+            _ = try await scene.client.submit(submission)
+            let offer = try #require(try await watching.transport.offers(limit: 1).first)
+            _ = try await watching.transport.start(offer, gracePeriod: .seconds(10))
+            try await watching.transport.end(offer.run, as: RunEnding(state: .failed, exitCode: 7))
+            let next = try #require(try await scene.client.record(of: offer.run)?.nextRun)
+            // A server that has neither the end nor what came of it, and takes no writes for a while.
+            let key = "interrupt/run/\(offer.run)"
+            try await scene.command("HSET", key, "state", "running")
+            try await scene.command("HDEL", key, "ended_at_ms", "exit_code", "next_run")
+            try await scene.command("HSET", "interrupt/job/j", "run", offer.run.rawValue)
+            try await scene.command("DEL", "interrupt/run/\(next)")
+            try await scene.command("CONFIG", "SET", "min-replicas-to-write", "1")
+            try await watching.kill("interruptd:w1")
+            try await eventually("it is refused") { watching.lines.count("were not compared with Redis") == 1 }
+            try await scene.command("CONFIG", "SET", "min-replicas-to-write", "0")
+            _ = try await watching.transport.heartbeat(running: 0, live: [])
+            let record = try #require(try await scene.client.record(of: offer.run))
+            #expect(record.state == .failed && record.exitCode == 7 && record.nextRun == nil)
+            #expect(try await scene.client.record(of: next) == nil)
+        }
+    }
+
     @Test func `after a connect finds the ends that the server has not got, and those of nobody else`() async throws {
         try await withWatching { watching in
             let scene = watching.scene
