@@ -78,8 +78,10 @@ final class HeldRuns: Sendable {
     /// A heartbeat that asked was answered. What was asked since is still open.
     func answered(_ question: Int) { state.withLock { $0.answered = max($0.answered, question) } }
 
-    /// Whether the last comparison failed.
+    /// Whether the last comparison was refused.
     var isUncompared: Bool { state.withLock { $0.isUncompared } }
+
+    func comparisonWasRefused() { state.withLock { $0.isUncompared = true } }
 
     /// Claims the runs again that the server takes for queued, and ends those again that have ended. Whether a job was tried
     /// again after that end is not known here, and that run may be alive: so it is not tried again.
@@ -89,7 +91,6 @@ final class HeldRuns: Sendable {
         instance: String,
         _ logger: Logger
     ) async throws(RedisError) {
-        state.withLock { $0.isUncompared = true }
         let (claimed, ends) = try await claimAgain(by: client, worker: worker, instance: instance)
         for run in claimed {
             logger.warning("Redis had forgotten that a run was started", metadata: ["run": "\(run)"])

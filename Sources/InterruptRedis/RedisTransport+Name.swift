@@ -64,10 +64,10 @@ extension RedisTransport {
     /// Counts a heartbeat, and looks which of its runs the worker has lost while nobody heard of it.
     public func heartbeat(running: Int, live: Set<RunID>) async throws(TransportError) -> Set<RunID> {
         let question = held.question
-        await compareAgain()
         do throws(TransportError) {
             let gone = try await heartbeat(running: running, live: live, isAsking: question != nil)
             if let question { held.answered(question) }
+            await compareAgain()
             return gone
         } catch {
             held.ask()

@@ -66,6 +66,7 @@ public final class RedisTransport: InterruptTransport {
                 // Who may not write still hears, and asks again. A server that is busy with something else is asked anew.
                 let isRefused = error.code == .reply && error.replyPrefix != "BUSY" || error.code == .notPermitted
                 if !isRefused { throw error }
+                held.comparisonWasRefused()
                 logger.warning("the runs here were not compared with Redis", metadata: ["why": "\(error)"])
             }
             connected.signal()
