@@ -88,7 +88,7 @@ import Testing
         var follower = StopFollower(makeReceipt(.accepted), signal: signal)
         _ = follower.begin(now: .now)
         let missing = StopFollower(makeReceipt(.missing), signal: signal, isRepetition: true)
-        #expect(follower.observe(repetition: missing).isEmpty && follower.status(isWaiting: true) == .failed)
+        #expect(follower.observe(repetition: missing, now: .now).isEmpty && follower.status(isWaiting: true) == .failed)
         let failure = follower.failure(expected: nil, isWaiting: true, now: .now, waited: .seconds(9))
         #expect(failure?.description.contains("the record of job 'nightly' is gone from Redis") == true)
         _ = follower.observe(makeRecord(), elapsed: .zero)

@@ -35,7 +35,8 @@ import Testing
         let said = wait.observe(
             repetitions: outcomes.map { job, outcome in
                 StopFollower(makeReceipt(outcome, job: job, run: "r-\(job)"), signal: signal, isRepetition: true)
-            }
+            },
+            now: .now
         )
         let lines = said.flatMap { wait.lines($0, on: Screen()) }
         #expect(lines == ["b: Redis had lost the request; it is on record again"])
@@ -54,7 +55,7 @@ import Testing
         _ = wait.observe([ended], elapsed: .zero)
         #expect(wait.dueAgain(at: .milliseconds(1_200)).isEmpty, "what was refused is said again after a second")
         let repetition = StopFollower(makeReceipt(.accepted, job: "a", run: "r2"), signal: signal, isRepetition: true)
-        let said = wait.observe(repetitions: [repetition])
+        let said = wait.observe(repetitions: [repetition], now: .now)
         #expect(said.map(\.index) == [0] && wait.openRuns == [RunID(rawValue: "r2"), RunID(rawValue: "r-b")])
     }
 

@@ -68,7 +68,7 @@ import Testing
             #expect(text == "Failed to interrupt command: Redis had lost the request, and job 'nightly' is tried again")
             let repetition = StopFollower(makeReceipt(.accepted, run: "r2"), signal: signal, isRepetition: true)
             #expect(follower.isMeant(by: repetition))
-            #expect(follower.observe(repetition: repetition) == [.recordedAgain])
+            #expect(follower.observe(repetition: repetition, now: .now) == [.recordedAgain])
             #expect(follower.run == RunID(rawValue: "r2") && follower.record == nil && follower.needsReceipt)
             let confirmed = ["run": "r2", "confirmed_at_ms": "5401"]
             let gone = makeRecord(acknowledged.merging(confirmed) { $1 }, state: .interrupted)
@@ -79,7 +79,7 @@ import Testing
 
     @Test func `a job that is tried again may end before it begins, or have ended, or be asked for by others`() {
         let ended = makeRecord(["exit_code": "1", "next_run": "r2"], state: .failed)
-        let other = InterruptSignal(id: RequestID(rawValue: "q9"), triggeredBy: "bob", triggeredAt: signal.triggeredAt)
+        let other = InterruptSignal(id: RequestID(rawValue: "q9"), triggeredBy: "bob")
         let cases: [(InterruptReceipt, [StopFollower.Step], CommandStatus, String)] = [
             (
                 makeReceipt(.stopped, run: "r2", state: .interrupted), [.recordedAgain, .neverStarted], .done,
@@ -88,13 +88,15 @@ import Testing
             (makeReceipt(.ended, run: "r2", state: .completed), [], .alreadyEnded, "completed"),
             (
                 makeReceipt(.already, run: "r2", inForce: other),
-                [.alreadyRequested(stage: .terminate, by: "bob", ago: .zero)], .unconfirmed, "running"
+                [.alreadyRequested(stage: .terminate, by: "bob", ago: .seconds(3))], .unconfirmed, "running"
             ),
         ]
         for (receipt, steps, status, state) in cases {
             var follower = StopFollower(makeReceipt(.accepted), signal: signal)
             _ = follower.observe(ended, elapsed: .zero)
-            #expect(follower.observe(repetition: StopFollower(receipt, signal: signal, isRepetition: true)) == steps)
+            let repetition = StopFollower(receipt, signal: signal, isRepetition: true)
+            let asked = receipt.signal?.triggeredAt ?? signal.triggeredAt
+            #expect(follower.observe(repetition: repetition, now: asked.advanced(by: .seconds(3))) == steps)
             #expect(follower.status(isWaiting: true) == status)
             let line = follower.json(error: nil).line
             #expect(line.contains(#""run":"r2""#) && line.contains("\"state\":\"\(state)\""), "\(line)")

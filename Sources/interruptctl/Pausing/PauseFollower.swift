@@ -55,7 +55,7 @@ struct PauseFollower: RequestFollower {
     var isLost: Bool { false }
     /// It is asked once.
     func isMeant(by repetition: PauseFollower) -> Bool { false }
-    mutating func observe(repetition: PauseFollower) -> [Step] { [] }
+    mutating func observe(repetition: PauseFollower, now: Timestamp) -> [Step] { [] }
 
     mutating func observe(_ record: RunRecord, elapsed: Duration) -> [Step] {
         self.record = record

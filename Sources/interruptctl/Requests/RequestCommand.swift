@@ -208,7 +208,8 @@ extension RequestCommand {
         var hasArrived = true
         do throws(RedisError) {
             if wait.reassertion.isAfterLoss { try await closeAgain(plan, ago: elapsed, in: session) }
-            show(wait.observe(repetitions: try await sendAgain(to: due, in: session)), of: wait)
+            let answers = try await sendAgain(to: due, in: session)
+            show(wait.observe(repetitions: answers, now: .now), of: wait)
         } catch {
             hasArrived = false  // refused, or Redis is away: it is asked again soon
         }

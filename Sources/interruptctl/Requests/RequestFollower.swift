@@ -29,7 +29,7 @@ protocol RequestFollower: Sendable {
     /// Whether the answer to a repetition is for this one.
     func isMeant(by repetition: Self) -> Bool
     /// What the answer to a repetition says; nothing when it is on record as it was.
-    mutating func observe(repetition: Self) -> [Step]
+    mutating func observe(repetition: Self, now: Timestamp) -> [Step]
 
     /// The exit status if nothing more is waited for.
     func status(isWaiting: Bool) -> CommandStatus

@@ -103,10 +103,10 @@ struct RequestWait<Follower: RequestFollower> {
     }
 
     /// Takes in what a repetition was answered.
-    mutating func observe(repetitions: [Follower]) -> [Said] {
+    mutating func observe(repetitions: [Follower], now: Timestamp) -> [Said] {
         repetitions.flatMap { repetition in
             followers.indices.filter { followers[$0].isMeant(by: repetition) }.flatMap { index in
-                followers[index].observe(repetition: repetition).map { (index, .step($0)) }
+                followers[index].observe(repetition: repetition, now: now).map { (index, .step($0)) }
             }
         }
     }

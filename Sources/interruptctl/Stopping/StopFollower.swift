@@ -108,8 +108,8 @@ struct StopFollower: RequestFollower {
         needsReceipt && (isLost ? job == repetition.job : run == repetition.run)
     }
 
-    mutating func observe(repetition: StopFollower) -> [Step] {
-        if isLost { return follow(repetition) }
+    mutating func observe(repetition: StopFollower, now: Timestamp) -> [Step] {
+        if isLost { return follow(repetition, now: now) }
         isGone = repetition.outcome == .missing
         switch repetition.outcome {
         case .accepted, .escalated: return [.recordedAgain]
@@ -122,9 +122,9 @@ struct StopFollower: RequestFollower {
     }
 
     /// The request for the run in which the job is tried again is followed from its beginning.
-    private mutating func follow(_ repetition: StopFollower) -> [Step] {
+    private mutating func follow(_ repetition: StopFollower, now: Timestamp) -> [Step] {
         self = repetition
-        let said = begin(now: signal.triggeredAt)
+        let said = begin(now: now)
         return switch outcome {
         case .accepted, .escalated: [.recordedAgain]
         case .stopped: [.recordedAgain, .neverStarted]
