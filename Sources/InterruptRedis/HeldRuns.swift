@@ -31,8 +31,8 @@ final class HeldRuns: Sendable {
         var answered = 0
 
         mutating func forgetOldEnds() {
-            let firstKept = ends.firstIndex { $0.recordedAt.duration(to: .now) < HeldRuns.endsAreKept } ?? ends.endIndex
-            ends.removeFirst(max(firstKept, ends.count - HeldRuns.mostEnds))
+            let firstKept = ends.firstIndex { isUncompared || $0.recordedAt.duration(to: .now) < HeldRuns.endsAreKept }
+            ends.removeFirst(max(firstKept ?? ends.endIndex, ends.count - HeldRuns.mostEnds))
         }
     }
 

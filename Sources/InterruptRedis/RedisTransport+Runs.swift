@@ -133,6 +133,10 @@ extension RedisTransport {
         let endedAt = ContinuousClock.now - before
         let outcome = Self.outcome(of: run, ending, by: instance, before: before)
         let reply = try await evaluate(RedisScripts.end, outcome + Self.nextRun()).text
+        // It may take the run for queued still. Once the runs here are compared, it is known whose it is.
+        if reply == "replaced", instance == self.instance, held.isUncompared {
+            throw .unavailable("the runs here are not compared with Redis yet")
+        }
         if reply == "replaced" { held.gone(run) } else { held.ended(run, as: ending, at: endedAt) }
         return reply
     }

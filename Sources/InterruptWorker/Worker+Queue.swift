@@ -85,7 +85,7 @@ extension Worker {
 
     private func process(_ offer: RunOffer) async {
         var pause = RetryPause()
-        while true {
+        while await mayClaim(offer, &pause) {
             let fence = state.withLock { $0.lease.fence }
             do throws(TransportError) {
                 switch try await transport.start(offer, gracePeriod: gracePeriod) {
@@ -94,15 +94,8 @@ extension Worker {
                     return await execute(order, pending: pending, RunClaim(offer: offer, fence: fence))
                 }
             } catch .unavailable where !isHurried() {
-                // Unknown whether it was claimed: asking again is safe, the claim is this instance's own. A worker that is to
-                // stop claims nothing more, so it gives the offer back first: what it then has, it had claimed before.
-                var mayAsk: Bool
-                repeat {
-                    await pause.wait(orUntil: nil)
-                    mayAsk = stage == nil
-                    if !mayAsk { mayAsk = await giveBack([offer]) }
-                } while !mayAsk && !isHurried()
-                if !mayAsk { return }  // stage 3: leaving gives it back
+                // Unknown whether it was claimed: asking again is safe, the claim is this instance's own.
+                await pause.wait(orUntil: nil)
             } catch {
                 logger.error("could not start a run", metadata: ["run": "\(offer.run)", "why": "\(error)"])
                 switch error {
@@ -113,6 +106,17 @@ extension Worker {
                 return
             }
         }
+    }
+
+    /// Waits until the offer may be claimed, not within the claim: that would be sent whatever the worker is told meanwhile. A
+    /// worker that is to stop claims nothing more, so it gives the offer back: what it then has, it had claimed before. `false`
+    /// at stage 3, where leaving gives it back.
+    private func mayClaim(_ offer: RunOffer, _ pause: inout RetryPause) async -> Bool {
+        while !isHurried() {
+            if await (stage == nil ? transport.isReachable : giveBack([offer])) { return true }
+            await pause.wait(orUntil: nil)
+        }
+        return false
     }
 
     /// Returns an offer whose claim was refused to its queue: it is offered again, to this worker or another. After a

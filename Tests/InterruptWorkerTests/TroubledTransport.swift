@@ -16,6 +16,8 @@ struct Faults: Sendable {
     var kept: Set<RunID>?
     /// Whether there is no connection.
     var isAway = false
+    /// Whether it only says so.
+    var isCutOff = false
     /// Whether each offer is made twice.
     var repeatsOffers = false
     var left: [LeftRun] = []
@@ -180,7 +182,7 @@ final class TroubledTransport: InterruptTransport {
         try await base.end(run, as: ending)
     }
 
-    var isReachable: Bool { !faults.withLock { $0.isAway } }
+    var isReachable: Bool { !faults.withLock { $0.isAway || $0.isCutOff } }
 
     func record(_ outcome: WaitingOutcome) async throws(TransportError) -> Bool {
         try check("record")

@@ -147,6 +147,18 @@ import Testing
         #expect(try test.record(run).state == .queued)
     }
 
+    @Test func `nothing is claimed while there is no connection`() async throws {
+        let test = try WorkerUnderTest()
+        test.transport.faults.withLock { $0.isCutOff = true }
+        let run = try test.submit("true")
+        try await test.run {
+            try await eventually("it is offered") { test.worker.heldCount == 1 }
+            test.worker.interrupt(.drain, reason: .userCancelled)
+        }
+        #expect(try test.record(run).state == .queued)
+        #expect(test.transport.writes.contains(.givenBack(run)))
+    }
+
     @Test func `an offer that could not be given back is not claimed at stage 3`() async throws {
         let test = try WorkerUnderTest()
         test.transport.faults.withLock { $0.unavailable = ["start": .max, "giveBack": .max] }

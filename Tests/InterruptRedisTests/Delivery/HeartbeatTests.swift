@@ -93,6 +93,30 @@ import Testing
         }
     }
 
+    @Test func `claims what a connect could not, before an end is taken for another's`() async throws {
+        try await withWatching { watching in
+            let scene = watching.scene
+            let run = try await watching.run("j").0
+            let key = "interrupt/run/\(run)"
+            try await scene.command("HSET", key, "state", "queued")
+            try await scene.command("HDEL", key, "instance", "worker", "started_at_ms")
+            try await scene.command("CONFIG", "SET", "min-replicas-to-write", "1")
+            try await watching.kill("interruptd:w1")
+            try await eventually("it is refused") { watching.lines.count("were not compared with Redis") == 1 }
+            let ending = RunEnding(state: .failed, exitCode: 7)
+            let late = WaitingOutcome(run: run, instance: "i1", ending: ending)
+            for _ in 0..<2 {
+                await #expect(throws: TransportError.self) { try await watching.transport.end(run, as: ending) }
+                await #expect(throws: TransportError.self) { _ = try await watching.transport.record(late) }
+            }
+            try await scene.command("CONFIG", "SET", "min-replicas-to-write", "0")
+            _ = try await watching.transport.heartbeat(running: 0, live: [])
+            #expect(try await scene.client.record(of: run)?.state == .running)
+            #expect(try await watching.transport.record(late))
+            #expect(try await scene.client.record(of: run)?.exitCode == 7)
+        }
+    }
+
     @Test func `after a connect finds the ends that the server has not got, and those of nobody else`() async throws {
         try await withWatching { watching in
             let scene = watching.scene
