@@ -24,6 +24,7 @@ final class OccurrenceFeed: Sendable {
 
         mutating func take() -> Occurrence? {
             if !presses.isEmpty { return presses.removeFirst() }
+            // Now and then, for it moves all that is left.
             if taken == others.count || taken == 1_000 {
                 others.removeFirst(taken)
                 taken = 0

@@ -53,6 +53,15 @@ import Testing
         )
     }
 
+    @Test(arguments: [InterruptStage.terminate, .kill])
+    func `what waits for its worker is to be asked harder, unless nothing is`(stage: InterruptStage) {
+        var follower = StopFollower(makeReceipt(.accepted), signal: InterruptSignal(stage: stage))
+        _ = follower.begin(now: .now)
+        let hint = follower.failure(expected: nil, isWaiting: true, now: .now, waited: .seconds(2))?.hint
+        #expect(hint?.hasSuffix("status nightly'") == (stage == .kill))
+        #expect(hint?.hasSuffix(", or harder with 'interruptctl kill nightly'") == (stage == .terminate))
+    }
+
     @Test(arguments: [RunState.failed, .lost])
     func `a job that is tried again, because Redis had lost the request, is followed into its next run`(state: RunState)
     {

@@ -68,13 +68,13 @@ extension StopFollower {
             }
             let known = needsReceipt ? "no worker has acknowledged it" : "it is acknowledged"
             let why = needsReceipt ? "it is applied when the worker is back" : "the worker is still at it"
-            let harder = "or harder with 'interruptctl kill \(job)'"
+            let harder = signal.stage == .kill ? "" : ", or harder with 'interruptctl kill \(job)'"
             let holdout = record?.holdout(at: now).map { "it \($0.text)" }
             return CommandFailure(
                 status,
                 "the interrupt of job '\(job)' is recorded but not confirmed after \(waited.displayText): \(known)",
-                hint: "\(holdout ?? why); ask again with 'interruptctl status \(job)', "
-                    + (holdout == nil ? harder : "at the latest it ends with its worker's process")
+                hint: "\(holdout ?? why); ask again with 'interruptctl status \(job)'"
+                    + (holdout == nil ? harder : ", at the latest it ends with its worker's process")
             )
         case .failed where isLost:
             return CommandFailure(
