@@ -138,10 +138,10 @@ extension RedisTransport {
         return Set(lost.map(\.0))
     }
 
-    /// Gives the name back, and to the queue what was offered and never started.
+    /// Gives to the queue what was offered and never started, and the name back. An instance that could not do both is found
+    /// silent, and what it was offered is taken from it then.
     public func leave() async {
-        await queue.leave()
-        // Best effort: an instance that could not say goodbye is shown as silent.
+        guard (try? await queue.leave()) != nil else { return }
         _ = try? await evaluate(RedisScripts.leave, [.init(worker.description), .init(instance)])
     }
 }

@@ -112,14 +112,15 @@ final class RunQueue: Sendable {
         held.withLock { $0.meet(offer, behind: target, now: .now) }
     }
 
-    /// Gives everything back that was offered and never started. Best effort: what stays pending is this name's again
-    /// when it comes back.
-    func leave() async {
-        // A read that was given up has closed its connection, so that it waits no more at the server. What it may have
-        // taken there just before is pending for this name too.
-        if let offers = try? await pending(after: [:], limit: 1_000, within: .seconds(2)) {
-            try? await giveBack(offers)
+    /// Gives everything back that was offered and never started.
+    func leave() async throws(TransportError) {
+        // A read that was given up has closed its connection. Once one answers, the server gives nothing to that any more.
+        do throws(RedisError) {
+            _ = try await client.send(RedisCommand("PING"), timeout: .seconds(2))
+        } catch {
+            throw TransportError(error)
         }
+        try await takeBack(from: worker)
     }
 
     /// Waits until at least one queued run is offered; after a connect, or when something could not be given back, the
@@ -143,25 +144,20 @@ final class RunQueue: Sendable {
         return []
     }
 
-    private func pending(
-        after cursors: [Name: String],
-        limit: Int,
-        within timeout: Duration = RunQueue.wait + .seconds(2)
-    ) async throws(TransportError) -> [RunOffer] {
-        try await readInOrder(queues.map { ($0, cursors[$0] ?? "0") }, limit: limit, within: timeout)
+    private func pending(after cursors: [Name: String], limit: Int) async throws(TransportError) -> [RunOffer] {
+        try await readInOrder(queues.map { ($0, cursors[$0] ?? "0") }, limit: limit)
     }
 
     /// One queue after the other. One that cannot be read keeps nobody from what others have given: that is met again when
     /// they give nothing.
     private func readInOrder(
         _ streams: [(queue: Name, id: String)],
-        limit: Int,
-        within timeout: Duration = RunQueue.wait + .seconds(2)
+        limit: Int
     ) async throws(TransportError) -> [RunOffer] {
         var offers: [RunOffer] = []
         for stream in streams where offers.count < limit {
             do throws(TransportError) {
-                offers += try await read([stream], limit: limit - offers.count, within: timeout)
+                offers += try await read([stream], limit: limit - offers.count)
             } catch {
                 if offers.isEmpty { throw error }
                 break
@@ -193,8 +189,7 @@ final class RunQueue: Sendable {
     private func read(
         _ streams: [(queue: Name, id: String)],
         limit: Int,
-        waitingFor wait: Duration? = nil,
-        within timeout: Duration = RunQueue.wait + .seconds(2)
+        waitingFor wait: Duration? = nil
     ) async throws(TransportError) -> [RunOffer] {
         var arguments: [RedisArgument] = ["GROUP", .init(RedisKeys.consumerGroup), .init(worker.description)]
         arguments += ["COUNT", .init(limit)]
@@ -203,7 +198,7 @@ final class RunQueue: Sendable {
         do throws(RedisError) {
             let reply = try await client.send(
                 RedisCommand("XREADGROUP", arguments),
-                timeout: timeout
+                timeout: Self.wait + .seconds(2)
             )
             // A key the server answers with is one that was asked for; strict order of the queues is the order of both.
             return (reply.array ?? []).flatMap { stream in
@@ -237,16 +232,17 @@ final class RunQueue: Sendable {
         ]
         let pending = try await interrupts.commands.send(RedisCommand("XPENDING", arguments))
         let entries = (pending.array ?? []).compactMap { $0.array?.first?.text }
-        for entry in entries {
-            let found = try await interrupts.commands.send(
-                RedisCommand("XRANGE", .init(keys.queue(queue)), .init(entry), .init(entry))
-            )
-            let run = found.array?.first.flatMap { RunOffer(queue: queue, entry: $0)?.run.rawValue } ?? ""
-            _ = try await interrupts.evaluate(
-                RedisScripts.giveBack,
-                [.init(queue.description), .init(run), .init(entry)]
-            )
+        if entries.isEmpty { return 0 }
+        let found = try await interrupts.commands.send(
+            entries.map { RedisCommand("XRANGE", .init(keys.queue(queue)), .init($0), .init($0)) }
+        )
+        var offers: [RedisArgument] = []
+        for (entry, reply) in zip(entries, found) {
+            if case .error(let text) = reply { throw RedisError.fromReply(text) }
+            let offer = reply.array?.first.flatMap { RunOffer(queue: queue, entry: $0) }
+            offers += [.init(offer?.run.rawValue ?? ""), .init(entry)]
         }
+        _ = try await interrupts.evaluate(RedisScripts.giveBack, [.init(queue.description)] + offers)
         return entries.count
     }
 

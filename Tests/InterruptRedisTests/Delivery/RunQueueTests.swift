@@ -111,6 +111,21 @@ import Testing
         }
     }
 
+    @Test func `keeps its worker on the list while something that it was offered is not given back`() async throws {
+        try await withWatching { watching in
+            let scene = watching.scene
+            let run = try await scene.submit("j")
+            #expect(try await watching.transport.offers(limit: 1).map(\.run) == [run])
+            try await scene.command("ACL", "SETUSER", "default", "-xrange")
+            await watching.transport.leave()
+            #expect(try await scene.client.workers().map(\.name) == ["w1"], "others take back what it was offered")
+            try await scene.command("ACL", "SETUSER", "default", "+xrange")
+            await watching.transport.leave()
+            #expect(try await scene.client.workers().isEmpty)
+            #expect(try await ScriptWorker(scene, "w2", instance: "i2").startAll() == [run])
+        }
+    }
+
     @Test func `gives back on leaving what was offered and not started`() async throws {
         try await withWatching { watching in
             let run = try await watching.scene.submit("j")
