@@ -25,10 +25,14 @@ final class HeldRuns: Sendable {
         var runs: [RunID: Run] = [:]
         /// Oldest record first.
         var ends: [End] = []
-        var isUncompared = false
+        /// How often a comparison was refused, and up to which time it was made up for.
+        var refusals = 0
+        var madeUpFor = 0
         /// How often there was a reason to ask, and up to which one it was answered.
         var questions = 0
         var answered = 0
+
+        var isUncompared: Bool { refusals > madeUpFor }
 
         mutating func forgetOldEnds() {
             let firstKept = ends.firstIndex { isUncompared || $0.recordedAt.duration(to: .now) < HeldRuns.endsAreKept }
@@ -78,10 +82,15 @@ final class HeldRuns: Sendable {
     /// A heartbeat that asked was answered. What was asked since is still open.
     func answered(_ question: Int) { state.withLock { $0.answered = max($0.answered, question) } }
 
-    /// Whether the last comparison was refused.
+    /// Whether the last comparison was refused, and is not made up for.
     var isUncompared: Bool { state.withLock { $0.isUncompared } }
 
-    func comparisonWasRefused() { state.withLock { $0.isUncompared = true } }
+    func comparisonWasRefused() { state.withLock { $0.refusals += 1 } }
+
+    /// Whether the run has ended here, and the server may not know that yet.
+    func isEndUncompared(of run: RunID) -> Bool {
+        state.withLock { state in state.isUncompared && state.runs[run] == nil && state.ends.contains { $0.id == run } }
+    }
 
     /// Claims the runs again that the server takes for queued, and ends those again that have ended. Whether a job was tried
     /// again after that end is not known here, and that run may be alive: so it is not tried again.
@@ -91,6 +100,7 @@ final class HeldRuns: Sendable {
         instance: String,
         _ logger: Logger
     ) async throws(RedisError) {
+        let refusals = state.withLock(\.refusals)
         let (claimed, ends) = try await claimAgain(by: client, worker: worker, instance: instance)
         for run in claimed {
             logger.warning("Redis had forgotten that a run was started", metadata: ["run": "\(run)"])
@@ -101,7 +111,8 @@ final class HeldRuns: Sendable {
             _ = try await client.evaluate(RedisScripts.end, outcome)
             logger.warning("Redis had forgotten that a run has ended", metadata: ["run": "\(end.id)"])
         }
-        state.withLock { $0.isUncompared = false }
+        // Another server, which has refused since, was not asked.
+        state.withLock { $0.madeUpFor = max($0.madeUpFor, refusals) }
     }
 
     /// Returns the runs that the server took for queued, claimed now, and the ends that it has not got. No runs, no command.

@@ -24,8 +24,7 @@ extension RedisTransport {
         for run: RunID
     ) async throws(TransportError) {
         if Failpoint.acknowledge.reached() { throw .unavailable("failpoint") }
-        let reply = try await acknowledge(signal, way: way, for: run, by: instance)
-        if reply == "replaced" { throw .replaced }
+        if try await acknowledge(signal, way: way, for: run, by: instance) == "replaced" { throw .replaced }
     }
 
     func acknowledge(
@@ -39,52 +38,34 @@ extension RedisTransport {
         let more: [RedisArgument] = [
             .init(run.rawValue), .init(instance), .init(way.rawValue), .init(before.milliseconds),
         ]
-        return try await evaluate(RedisScripts.acknowledge, signal.arguments + more).text
+        return try await report(RedisScripts.acknowledge, signal.arguments + more, by: instance)
     }
 
     /// Records that the run is paused now, or goes on.
     public func record(isPaused: Bool, of run: RunID) async throws(TransportError) {
-        let reply = try await evaluate(
-            RedisScripts.paused,
-            [.init(run.rawValue), .init(instance), isPaused ? "1" : "0"]
-        )
-        if reply.text == "replaced" { throw .replaced }
+        _ = try await report(RedisScripts.paused, of: run, [isPaused ? "1" : "0"])
     }
 
     /// Records the leader's process, which has its environment now: nobody needs to read it any more.
     public func spawned(_ run: RunID, process: ProcessIdentity) async throws(TransportError) {
         held.spawned(run, process)
-        let reply = try await evaluate(
-            RedisScripts.spawned,
-            [
-                .init(run.rawValue), .init(instance), .init(process.pid), .init(process.start), .init(process.boot),
-            ]
-        )
-        if reply.text == "replaced" { throw .replaced }
+        let fields: [RedisArgument] = [.init(process.pid), .init(process.start), .init(process.boot)]
+        _ = try await report(RedisScripts.spawned, of: run, fields)
     }
 
     /// Records how far the run is, to the hundredth of a percent.
     public func publish(_ progress: WorkProgress, of run: RunID) async throws(TransportError) {
-        let reply = try await evaluate(
-            RedisScripts.progress,
-            [
-                .init(run.rawValue), .init(instance), .init(progress.wireText), .init(progress.message ?? ""),
-            ]
-        )
-        if reply.text == "replaced" { throw .replaced }
+        let fields: [RedisArgument] = [.init(progress.wireText), .init(progress.message ?? "")]
+        _ = try await report(RedisScripts.progress, of: run, fields)
     }
 
     /// Records why the run goes on.
     public func publish(_ holdout: Holdout, of run: RunID) async throws(TransportError) {
-        let reply = try await evaluate(
-            RedisScripts.holdout,
-            [
-                .init(run.rawValue), .init(instance), .init(holdout.section ?? ""),
-                .init(holdout.lastCheckpoint ?? ""), .init(holdout.elapsed.milliseconds),
-                .init(holdout.survivors ?? ""),
-            ]
-        )
-        if reply.text == "replaced" { throw .replaced }
+        let fields: [RedisArgument] = [
+            .init(holdout.section ?? ""), .init(holdout.lastCheckpoint ?? ""), .init(holdout.elapsed.milliseconds),
+            .init(holdout.survivors ?? ""),
+        ]
+        _ = try await report(RedisScripts.holdout, of: run, fields)
     }
 
     /// Records what the run tells of itself.
@@ -94,11 +75,7 @@ extension RedisTransport {
             case .checkpoint(let text): ("checkpoint", .init(text))
             case .moreTime(let length): ("more_time", .init(length.milliseconds))
             }
-        let reply = try await evaluate(
-            RedisScripts.note,
-            [.init(run.rawValue), .init(instance), .init(kind), value]
-        )
-        if reply.text == "replaced" { throw .replaced }
+        _ = try await report(RedisScripts.note, of: run, [.init(kind), value])
     }
 
     /// Adds to the bounded tail of a run's output: the last 16 MiB.
@@ -112,9 +89,8 @@ extension RedisTransport {
                 ]
             }
         }
-        let reply = try await evaluate(RedisScripts.append, [.init(run.rawValue), .init(instance)] + pieces)
-        if reply.text == "ended" { outputs.withLock { $0[run] = nil } }
-        if reply.text == "replaced" { throw .replaced }
+        let reply = try await report(RedisScripts.append, of: run, pieces)
+        if reply == "ended" { outputs.withLock { $0[run] = nil } }
     }
 
     /// Records how the run ended.
@@ -132,12 +108,32 @@ extension RedisTransport {
     ) async throws(TransportError) -> String? {
         let endedAt = ContinuousClock.now - before
         let outcome = Self.outcome(of: run, ending, by: instance, before: before)
-        let reply = try await evaluate(RedisScripts.end, outcome + Self.nextRun()).text
-        // It may take the run for queued still. Once the runs here are compared, it is known whose it is.
-        if reply == "replaced", instance == self.instance, held.isUncompared {
-            throw .unavailable("the runs here are not compared with Redis yet")
-        }
+        let reply = try await report(RedisScripts.end, outcome + Self.nextRun(), by: instance)
         if reply == "replaced" { held.gone(run) } else { held.ended(run, as: ending, at: endedAt) }
+        return reply
+    }
+
+    /// Tells of a run that this instance has.
+    private func report(
+        _ script: RedisScript,
+        of run: RunID,
+        _ fields: [RedisArgument]
+    ) async throws(TransportError) -> String? {
+        let reply = try await report(script, [.init(run.rawValue), .init(instance)] + fields, by: instance)
+        if reply == "replaced" { throw .replaced }
+        return reply
+    }
+
+    /// Tells of a run that an instance of this worker has or had.
+    private func report(
+        _ script: RedisScript,
+        _ arguments: [RedisArgument],
+        by instance: String
+    ) async throws(TransportError) -> String? {
+        let wasUncompared = held.isUncompared
+        let reply = try await evaluate(script, arguments).text
+        // It may take the run for queued still. Once the runs here are compared, it is known whose it is.
+        if reply == "replaced", instance == self.instance, wasUncompared || held.isUncompared { throw .notCompared }
         return reply
     }
 
@@ -159,4 +155,9 @@ extension RedisTransport {
             .init(ending.hookErrors.joined(separator: "; ")), .init(before.milliseconds),
         ]
     }
+}
+
+extension TransportError {
+    /// The server may take a run for queued that this worker has started, or has ended.
+    static let notCompared = TransportError.unavailable("the runs here are not compared with Redis yet")
 }

@@ -113,6 +113,8 @@ public final class RedisTransport: InterruptTransport {
 
     /// Claims an offered run.
     public func start(_ offer: RunOffer, gracePeriod: Duration) async throws(TransportError) -> StartResult {
+        // Once the runs here are compared, the server knows that it has ended.
+        if held.isEndUncompared(of: offer.run) { throw .notCompared }
         let claim: [RedisArgument] = [
             .init(offer.run.rawValue), .init(offer.queue.description), .init(offer.entry),
             .init(worker.description), .init(instance), .init(gracePeriod.milliseconds),

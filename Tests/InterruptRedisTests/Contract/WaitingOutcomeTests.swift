@@ -111,6 +111,27 @@ import Testing
         }
     }
 
+    @Test func `for an earlier instance says that the run was started, where that is forgotten`() async throws {
+        try await withWatching { watching in
+            let scene = watching.scene
+            let run = try await scene.submit("j")
+            let offer = try #require(try await watching.transport.offers(limit: 1).first)
+            let signal = InterruptSignal(reason: .timeout, source: .timeout)
+            let ending = RunEnding(state: .interrupted, termSignal: 15)
+            // Whether it has ended, its receipts do not say.
+            let receipts = WaitingOutcome(run: run, instance: "i0", receipts: [receipt(signal)])
+            #expect(try await watching.transport.record(receipts))
+            #expect(try await scene.client.record(of: run)?.state == .queued)
+            let outcome = WaitingOutcome(run: run, instance: "i0", receipts: [receipt(signal)], ending: ending)
+            #expect(try await watching.transport.record(outcome))
+            let record = try #require(try await scene.client.record(of: run))
+            #expect(record.state == .interrupted && record.termSignal == 15 && record.reason == .timeout)
+            let result = try await watching.transport.start(offer, gracePeriod: .seconds(10))
+            if case .started = result { Issue.record("it runs twice") }
+            #expect(try await scene.command("XLEN", "interrupt/queue/default").integer == 0)
+        }
+    }
+
     @Test func `late has happened when it did, and never before what came before it`() async throws {
         try await withWatching { watching in
             let scene = watching.scene

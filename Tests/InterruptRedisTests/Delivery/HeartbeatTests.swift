@@ -93,7 +93,34 @@ import Testing
         }
     }
 
-    @Test func `claims what a connect could not, before an end is taken for another's`() async throws {
+    @Test func `compares what a connect could not, before a run that has ended is started again`() async throws {
+        try await withWatching { watching in
+            let scene = watching.scene
+            try await scene.submit("j")
+            let offer = try #require(try await watching.transport.offers(limit: 1).first)
+            _ = try await watching.transport.start(offer, gracePeriod: .seconds(10))
+            try await watching.transport.end(offer.run, as: RunEnding(state: .failed, exitCode: 7))
+            // A server that has neither its start nor its end, and takes no writes for a while.
+            let key = "interrupt/run/\(offer.run)"
+            try await scene.command("HDEL", key, "instance", "worker", "started_at_ms", "ended_at_ms", "exit_code")
+            let entry = try await scene.command("XADD", "interrupt/queue/default", "*", "run", offer.run.rawValue).text
+            try await scene.command("HSET", key, "state", "queued", "entry", try #require(entry))
+            try await scene.command("CONFIG", "SET", "min-replicas-to-write", "1")
+            try await watching.kill("interruptd:w1")
+            try await eventually("it is refused") { watching.lines.count("were not compared with Redis") == 1 }
+            try await scene.command("CONFIG", "SET", "min-replicas-to-write", "0")
+            let again = RunOffer(run: offer.run, queue: offer.queue, entry: try #require(entry))
+            await #expect(throws: TransportError.self) {
+                _ = try await watching.transport.start(again, gracePeriod: .seconds(10))
+            }
+            _ = try await watching.transport.heartbeat(running: 0, live: [])
+            let result = try await watching.transport.start(again, gracePeriod: .seconds(10))
+            if case .started = result { Issue.record("it runs twice") }
+            #expect(try await scene.client.record(of: offer.run)?.exitCode == 7)
+        }
+    }
+
+    @Test func `claims what a connect could not, before anything of it is taken for another's`() async throws {
         try await withWatching { watching in
             let scene = watching.scene
             let run = try await watching.run("j").0
@@ -104,16 +131,25 @@ import Testing
             try await watching.kill("interruptd:w1")
             try await eventually("it is refused") { watching.lines.count("were not compared with Redis") == 1 }
             let ending = RunEnding(state: .failed, exitCode: 7)
+            let signal = InterruptSignal(reason: .timeout, source: .timeout)
             let late = WaitingOutcome(run: run, instance: "i1", ending: ending)
             for _ in 0..<2 {
+                await #expect(throws: TransportError.notCompared) {
+                    try await watching.transport.acknowledge(signal, way: .local, for: run)
+                }
+                await #expect(throws: TransportError.notCompared) {
+                    try await watching.transport.record(isPaused: true, of: run)
+                }
                 await #expect(throws: TransportError.self) { try await watching.transport.end(run, as: ending) }
                 await #expect(throws: TransportError.self) { _ = try await watching.transport.record(late) }
             }
             try await scene.command("CONFIG", "SET", "min-replicas-to-write", "0")
             _ = try await watching.transport.heartbeat(running: 0, live: [])
             #expect(try await scene.client.record(of: run)?.state == .running)
+            try await watching.transport.acknowledge(signal, way: .local, for: run)
             #expect(try await watching.transport.record(late))
-            #expect(try await scene.client.record(of: run)?.exitCode == 7)
+            let record = try await scene.client.record(of: run)
+            #expect(record?.exitCode == 7 && record?.reason == .timeout)
         }
     }
 
