@@ -112,6 +112,25 @@ import Testing
         }
     }
 
+    @Test(arguments: [RunState.queued, .running])
+    func `a run that had begun is not called stopped because Redis has forgotten that`(seen: RunState) {
+        var follower = StopFollower(makeReceipt(.accepted, state: .queued), signal: signal)
+        let unstarted = ["started_at_ms": ""]
+        _ = follower.observe(makeRecord(seen == .running ? [:] : unstarted, state: seen), elapsed: .zero)
+        var other = follower
+        // Somebody else's request has ended it, or its own, whose answer was lost.
+        let ended = makeRecord(acknowledged.merging(unstarted) { $1 }, state: .interrupted)
+        #expect(other.observe(ended, elapsed: .zero).isEmpty == (seen == .running))
+        #expect(other.status(isWaiting: true) == (seen == .running ? .unconfirmed : .done))
+        _ = follower.observe(makeRecord(unstarted, state: .queued), elapsed: .zero)
+        let repetition = StopFollower(makeReceipt(.stopped, state: .interrupted), signal: signal, isRepetition: true)
+        let steps = follower.observe(repetition: repetition, now: .now)
+        #expect(steps == (seen == .running ? [.recordedAgain] : [.recordedAgain, .neverStarted]))
+        #expect(follower.status(isWaiting: true) == (seen == .running ? .unconfirmed : .done))
+        let failure = follower.failure(expected: nil, isWaiting: true, now: .now, waited: .zero)?.description
+        #expect(failure?.hasSuffix("Redis had forgotten that it was started") == (seen == .running ? true : nil))
+    }
+
     @Test(arguments: [RunState.completed, .failed])
     func `a run that ended by itself is not called interrupted`(state: RunState) {
         var follower = StopFollower(makeReceipt(.accepted), signal: signal)

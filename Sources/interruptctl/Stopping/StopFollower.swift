@@ -48,6 +48,9 @@ struct StopFollower: RequestFollower {
     private(set) var isLost = false
     /// Whether the newest answer knew no such run any more.
     private(set) var isGone = false
+    /// Whether the server took the run for queued after it had begun, and has ended it on record alone.
+    private(set) var isEndedUnseen = false
+    private var hasBegun: Bool
     private let inForce: InterruptSignal?
     private let receiptState: RunState?
     private let followsRetries: Bool
@@ -73,6 +76,7 @@ struct StopFollower: RequestFollower {
         outcome = hasEnded && !isRepetition ? .ended : receipt.outcome
         inForce = receipt.signal
         receiptState = receipt.state
+        hasBegun = receipt.state.map { $0 != .queued && !$0.isEnd } ?? false
         isAlreadyRequested = outcome == .already || outcome == .known && !isRepetition
         self.replication = replication
         self.followsRetries = followsRetries
@@ -113,6 +117,9 @@ struct StopFollower: RequestFollower {
         isGone = repetition.outcome == .missing
         switch repetition.outcome {
         case .accepted, .escalated: return [.recordedAgain]
+        case .stopped where hasBegun:
+            endUnseen()
+            return [.recordedAgain]
         case .stopped:
             // It is queued again, and now it has ended.
             phase = .ended(.done)
@@ -144,7 +151,12 @@ struct StopFollower: RequestFollower {
     mutating func observe(_ record: RunRecord, elapsed: Duration) -> [Step] {
         self.record = record
         isGone = false
+        if record.startedAt != nil { hasBegun = true }
         if isEnded { return [] }
+        if hasBegun, record.state == .interrupted, record.startedAt == nil {
+            endUnseen()
+            return []
+        }
         if followsRetries, record.state.isEnd, record.nextRun != nil {
             // Nobody tries again what was asked to stop: Redis had lost the request by then.
             isLost = true
@@ -184,6 +196,11 @@ struct StopFollower: RequestFollower {
             steps.append(.lost(record))
         }
         return steps
+    }
+
+    private mutating func endUnseen() {
+        isEndedUnseen = true
+        phase = .ended(.unconfirmed)
     }
 
     /// An escalation or a repetition has no instant of its own in the run's record: then our clock says it.

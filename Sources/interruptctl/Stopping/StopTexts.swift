@@ -54,6 +54,12 @@ extension StopFollower {
         case .alreadyEnded:
             let how = record.map { $0.state.rawValue } ?? "ended"
             return CommandFailure(status, "job '\(job)' \(how) by itself before the interrupt could act")
+        case .unconfirmed where isEndedUnseen:
+            return CommandFailure(
+                status,
+                "the interrupt of job '\(job)' is recorded but not confirmed: Redis had forgotten that it was started",
+                hint: "its worker ends it when it is connected again: see that one's log"
+            )
         case .unconfirmed where !isWaiting || outcome == .stopped:
             let what = outcome == .stopped ? "the end of queued job '\(job)' is" : "the interrupt of job '\(job)' is"
             return replication?.shortage(of: "\(what) recorded")
