@@ -38,7 +38,7 @@ import Testing
                 #expect(try await connection.send(RedisCommand("SET", "\(name):j", "1")) == .status("OK"))
             }
             // The subscription and the queue too, although neither would be told.
-            try await withFollowed(cluster.masters[1].endpoint, namespace: name) { followed in
+            try await withFollowed(cluster.masters[1].endpoint, namespace: name, ways: [.push, .tracked]) { followed in
                 try await connections(to: cluster.masters[0], are: Followed.worker)
                 try await connections(to: cluster.masters[1], are: [])
                 let (run, deliveries) = try await followed.run("j")
