@@ -59,11 +59,13 @@ import Testing
     func `of a fork bomb at its limit are gone in a second, and the next run starts`(hold: Hold) async throws {
         let directory = try TemporaryDirectory()
         let runner = runner(hold, in: directory)
+        // The limit is one for all processes of a user: this one has no others.
+        let user = UInt32.random(in: 100_000..<1_000_000_000)
         for _ in 0..<3 {
             let order = try RunOrder(
                 bash: """
                     ulimit -u 300; exec 2>/dev/null
-                    exec setpriv --reuid 65500 --regid 65500 --clear-groups bash -c \
+                    exec setpriv --reuid \(user) --regid \(user) --clear-groups bash -c \
                         'bomb() { bomb | bomb & }; echo ready; while :; do bomb; sleep 0.01; done'
                     """
             )
