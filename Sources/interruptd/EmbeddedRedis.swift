@@ -12,6 +12,9 @@ import SystemPackage
 /// server, or ends it. The kernel gives the lock back however a daemon ends, so nothing has to be repaired afterwards: a
 /// server that outlived its last user is used again as it is. One that ends while it is used is started again by one of
 /// its users, which a second lock chooses.
+///
+/// The server itself holds a third lock, in its data directory, as long as it lives: daemons that do not know of each
+/// other, because their runtime directories differ, are never to have two servers on the same files.
 struct EmbeddedRedis {
     let socketPath: String
     let lockPath: String
@@ -19,14 +22,17 @@ struct EmbeddedRedis {
     let logger: Logger
 
     enum Failure: Error, CustomStringConvertible {
-        case notInstalled
+        case notInstalled(program: String, package: String)
+        case dataInUse(directory: String)
         case cannotPrepare(path: String, why: String)
         case didNotStart(log: String)
         case doesNotAnswer(socket: String)
 
         var description: String {
             switch self {
-            case .notInstalled: "redis-server is not installed"
+            case .notInstalled(let program, _): "\(program) is not installed"
+            case .dataInUse(let directory):
+                "another redis-server uses \(directory): a second one on its files would spoil the record"
             case .cannotPrepare(let path, let why): "cannot prepare \(path): \(why)"
             case .didNotStart(let log): "redis-server did not start; its log is \(log)"
             case .doesNotAnswer(let socket):
@@ -37,7 +43,10 @@ struct EmbeddedRedis {
 
         var hint: String? {
             switch self {
-            case .notInstalled: "apt-get install redis-server, or pass --redis URL"
+            case .notInstalled(_, let package): "apt-get install \(package), or pass --redis URL"
+            case .dataInUse:
+                "'pgrep -af redis-server' shows its socket: start interruptd with the XDG_RUNTIME_DIR that belongs to it or "
+                    + "with another --state-dir, or end it with 'kill PID'"
             case .cannotPrepare, .didNotStart: nil
             case .doesNotAnswer(let socket):
                 "find it with 'pgrep -af \(socket)'; let it go on with 'kill -CONT PID' if it is stopped, "
@@ -119,25 +128,38 @@ struct EmbeddedRedis {
         }
     }
 
+    /// The status for a lock that another server has.
+    private static let dataInUse: Int32 = 75
+
     private var log: String { "\(dataDirectory)/redis.log" }
 
-    /// Starts the server as a daemon of its own; returns when it answers.
+    /// Starts the server as a daemon of its own; returns when it answers. The lock on its data goes from the program that
+    /// takes it to the server, and is given back by the kernel when that ends.
     private func start() async throws {
         unlink(socketPath)
+        let status: TerminationStatus
         do {
-            _ = try await Subprocess.run(
-                .name("redis-server"),
+            status = try await Subprocess.run(
+                .name("flock"),
                 arguments: [
-                    "--unixsocket", socketPath, "--unixsocketperm", "600", "--port", "0", "--dir", dataDirectory,
-                    "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy",
-                    "noeviction", "--daemonize", "yes", "--logfile", log,
+                    // One that is about to end may take a moment.
+                    "--wait", "2", "--conflict-exit-code", "\(Self.dataInUse)", "--no-fork", "\(dataDirectory)/lock",
+                    "redis-server", "--unixsocket", socketPath, "--unixsocketperm", "600", "--port", "0",
+                    "--dir", dataDirectory, "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+                    "--maxmemory-policy", "noeviction", "--daemonize", "yes", "--logfile", log,
                 ],
                 input: .none,
                 output: .discarded,
                 error: .discarded
-            )
+            ).terminationStatus
         } catch let error as SubprocessError where error.code == .executableNotFound {
-            throw Failure.notInstalled
+            throw Failure.notInstalled(program: "flock", package: "util-linux")
+        }
+        switch status {
+        case .exited(0): break
+        case .exited(Self.dataInUse): throw Failure.dataInUse(directory: dataDirectory)
+        case .exited(EX_UNAVAILABLE): throw Failure.notInstalled(program: "redis-server", package: "redis-server")
+        default: throw Failure.didNotStart(log: log)
         }
         guard try await answer(within: .seconds(60)) == .ready else { throw Failure.didNotStart(log: log) }
         logger.info("started an embedded Redis", metadata: ["socket": "\(socketPath)"])

@@ -12,16 +12,62 @@ import Testing
 @testable import interruptd
 
 @Suite(.timeLimit(.minutes(2)), .serialized) struct `interruptd starts` {
-    @Test func `without redis-server it says in one line how to get it`() async throws {
+    @Test func `without redis-server, or what locks its files, it says in one line how to get it`() async throws {
         try await withTemporaryDirectory { directory in
-            let (status, lines) = try await withDaemon(in: directory, path: directory, waitsUntilReady: false) { _ in }
-            #expect(status == .exited(69))
-            #expect(
-                lines == [
-                    "error: redis-server is not installed",
-                    "hint: apt-get install redis-server, or pass --redis URL",
-                ]
-            )
+            for (program, package) in [("flock", "util-linux"), ("redis-server", "redis-server")] {
+                let (status, lines) = try await withDaemon(in: directory, path: directory, waitsUntilReady: false) {
+                    _ in
+                }
+                #expect(status == .exited(69))
+                #expect(
+                    lines == [
+                        "error: \(program) is not installed",
+                        "hint: apt-get install \(package), or pass --redis URL",
+                    ]
+                )
+                symlink("/usr/bin/flock", "\(directory)/flock")
+            }
+        }
+    }
+
+    @Test func `of two runtime directories one has the data, and the other is told how to find it`() async throws {
+        try await withTemporaryDirectory { directory in
+            let other = "\(directory)/other"
+            try #require(mkdir(other, 0o700) == 0)
+            let (status, _) = try await withDaemon(in: directory) { first in
+                let (status, lines) = try await withDaemon(
+                    in: directory,
+                    environment: ["XDG_RUNTIME_DIR": other],
+                    waitsUntilReady: false
+                ) { _ in }
+                #expect(status == .exited(69))
+                #expect(
+                    lines == [
+                        "error: another redis-server uses \(directory)/state/redis-interrupt: "
+                            + "a second one on its files would spoil the record",
+                        "hint: 'pgrep -af redis-server' shows its socket: start interruptd with the XDG_RUNTIME_DIR that "
+                            + "belongs to it or with another --state-dir, or end it with 'kill PID'",
+                    ]
+                )
+                first.send(SIGKILL)
+            }
+            #expect(status == .signaled(SIGKILL))
+            // What has outlived its daemon has the data still, and gives it back with its end.
+            let servers = processes(in: directory)
+            #expect(servers.count == 1)
+            let (refused, _) = try await withDaemon(
+                in: directory,
+                environment: ["XDG_RUNTIME_DIR": other],
+                waitsUntilReady: false
+            ) { _ in }
+            #expect(refused == .exited(69))
+            for server in servers.compactMap(Int32.init) { kill(server, SIGTERM) }
+            let (after, _) = try await withDaemon(in: directory, environment: ["XDG_RUNTIME_DIR": other]) { daemon in
+                await daemon.lines.wait(for: "started an embedded Redis")
+                daemon.send(SIGTERM)
+            }
+            #expect(after == .exited(0))
+            #expect(processes(in: directory) == [])
         }
     }
 
