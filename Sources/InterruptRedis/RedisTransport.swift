@@ -12,6 +12,8 @@ public final class RedisTransport: InterruptTransport {
     let queue: RunQueue
     let checker: RedisInterruptChecker
     let interrupts: InterruptClient
+    /// For claims: the worker may be told to take nothing new while one waits to be sent.
+    private let claims: InterruptClient
     let keys: RedisKeys
     let worker: Name
     let instance: String
@@ -72,6 +74,7 @@ public final class RedisTransport: InterruptTransport {
             connected.signal()
         }
         interrupts = InterruptClient(commands: commands, keys: keys)
+        claims = InterruptClient(commands: PresentConnection(client: commands), keys: keys)
         queue = RunQueue(
             endpoint: endpoint,
             worker: worker,
@@ -111,7 +114,7 @@ public final class RedisTransport: InterruptTransport {
         try await queue.offers(limit: limit)
     }
 
-    /// Claims an offered run.
+    /// Claims an offered run. Fails at once when the claim cannot be sent now.
     public func start(_ offer: RunOffer, gracePeriod: Duration) async throws(TransportError) -> StartResult {
         // Once the runs here are compared, the server knows that it has ended.
         if held.isEndUncompared(of: offer.run) { throw .notCompared }
@@ -119,10 +122,8 @@ public final class RedisTransport: InterruptTransport {
             .init(offer.run.rawValue), .init(offer.queue.description), .init(offer.entry),
             .init(worker.description), .init(instance), .init(gracePeriod.milliseconds),
         ]
-        var parts = try await evaluate(RedisScripts.start, claim).array ?? []
-        if parts.first?.text == "replaced", try await enterAgain() {
-            parts = try await evaluate(RedisScripts.start, claim).array ?? []
-        }
+        var parts = try await send(claim)
+        if parts.first?.text == "replaced", try await enterAgain() { parts = try await send(claim) }
         switch parts.first?.text {
         case "gone": return .gone
         case "held":
@@ -141,6 +142,14 @@ public final class RedisTransport: InterruptTransport {
             order.signature = try await signature(of: record, environment: parts[2], gracePeriod)
             return .started(order, pending: await importFlags(parts[3].array ?? [], for: order))
         default: throw .refused("start: unexpected reply from the server")
+        }
+    }
+
+    private func send(_ claim: [RedisArgument]) async throws(TransportError) -> [RESPValue] {
+        do throws(RedisError) {
+            return try await claims.evaluate(RedisScripts.start, claim).array ?? []
+        } catch {
+            throw TransportError(error)
         }
     }
 

@@ -9,6 +9,8 @@ package struct CommandErrand {
     let endpoint: RedisEndpoint
     let known: KnownServers
     let limit: Duration
+    /// Whether to wait for a connection, and while nobody can answer. Else only what can be sent at once is sent.
+    let waits: Bool
     /// The connection to use, made within this time if there is none.
     let connection: (Duration) async throws(RedisError) -> RedisConnection
     /// This connection is of no use any more, and why: the next one is another.
@@ -19,23 +21,26 @@ package struct CommandErrand {
         to endpoint: RedisEndpoint,
         known: KnownServers,
         within limit: Duration,
+        waits: Bool = true,
         connection: @escaping (Duration) async throws(RedisError) -> RedisConnection,
         lost: @escaping (RedisConnection, RedisError) -> Void
     ) {
         self.endpoint = endpoint
         self.known = known
         self.limit = limit
+        self.waits = waits
         self.connection = connection
         self.lost = lost
     }
 
-    /// All replies, in order. A refusal is among them only when the time was up before anybody was in charge.
+    /// All replies, in order. A refusal is among them only when the time was up before anybody was in charge, or it does
+    /// not wait.
     package func run(_ commands: [RedisCommand]) async throws(RedisError) -> [RESPValue] {
         let start = ContinuousClock.now
         var pause = Self.pauses.shortest
         var batch = CommandBatch(commands, following: endpoint.following)
         while true {
-            let connection = try await connection(for: batch, within: limit - start.duration(to: .now))
+            let connection = try await connection(for: batch, within: waits ? limit - start.duration(to: .now) : .zero)
             let place = connection.endpoint.address
             var step: CommandBatch.Step
             switch await connection.attempt(batch.openCommands, timeout: left(since: start)) {
@@ -60,7 +65,7 @@ package struct CommandErrand {
                 await leave(connection, node.map { "\($0) has the keys now" } ?? "it is no master any more")
             case .ask, .wait:
                 // A quarter is for the last reply: without one nobody knows whether the command was carried out.
-                guard start.duration(to: .now) + pause < limit / 4 * 3 else { return batch.replies }
+                guard waits, start.duration(to: .now) + pause < limit / 4 * 3 else { return batch.replies }
                 do { try await Task.sleep(for: pause) } catch { throw cancelled(batch) }
                 pause = min(pause * 2, Self.pauses.longest)
             }

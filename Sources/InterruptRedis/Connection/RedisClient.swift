@@ -107,10 +107,19 @@ public final class RedisClient: RedisCommands {
     /// - Throws: `.cannotConnect` if there was no connection in time, with the last failure's message; else as
     ///   ``RedisConnection/send(_:timeout:)-([RedisCommand],_)``.
     public func send(_ commands: [RedisCommand], timeout: Duration? = nil) async throws(RedisError) -> [RESPValue] {
+        try await send(commands, timeout: timeout, waits: true)
+    }
+
+    fileprivate func send(
+        _ commands: [RedisCommand],
+        timeout: Duration?,
+        waits: Bool
+    ) async throws(RedisError) -> [RESPValue] {
         let errand = CommandErrand(
             to: endpoint,
             known: reconnector.known,
-            within: timeout ?? reconnector.configuration.commandTimeout
+            within: timeout ?? reconnector.configuration.commandTimeout,
+            waits: waits
         ) { limit throws(RedisError) in
             try await self.connection(within: limit)
         } lost: { connection, error in
@@ -152,5 +161,14 @@ public final class RedisClient: RedisCommands {
     private func cancelWait(_ id: UInt64) {
         let error = RedisError(.cancelled, "the task that waited for a connection to \(endpoint) was cancelled")
         state.withLock { $0.withdraw(id: id) }?.resume(returning: .failure(error))
+    }
+}
+
+/// A client as long as it is connected: what cannot be sent at once fails at once.
+struct PresentConnection: RedisCommands {
+    let client: RedisClient
+
+    func send(_ commands: [RedisCommand], timeout: Duration?) async throws(RedisError) -> [RESPValue] {
+        try await client.send(commands, timeout: timeout, waits: false)
     }
 }

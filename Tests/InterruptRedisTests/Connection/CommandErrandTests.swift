@@ -29,4 +29,24 @@ import Testing
             }
         }
     }
+
+    @Test(.timeLimit(.minutes(1))) func `that does not wait has the refusal, and nothing is sent later`() async throws {
+        // Nobody owns its slots.
+        let port = try freeLoopbackPort()
+        try await withRedis(arguments: ["--cluster-enabled", "yes", "--cluster-port", "\(port)"], tcp: true) { redis in
+            var endpoint = RedisEndpoint(address: .tcp(host: "127.0.0.1", port: redis.port!))
+            let connection = try await RedisConnection.connect(to: endpoint)
+            defer { connection.close() }
+            endpoint.keys = try RedisKeys()
+            let errand = CommandErrand(to: endpoint, known: KnownServers(), within: .seconds(3_600), waits: false) {
+                limit in
+                #expect(limit == .zero)
+                return connection
+            } lost: { _, error in
+                Issue.record("\(error)")
+            }
+            let replies = try await errand.run([RedisCommand("GET", "k")])
+            #expect(replies.first?.errorText?.hasPrefix("CLUSTERDOWN ") == true, "\(replies)")
+        }
+    }
 }

@@ -42,6 +42,23 @@ import Testing
         }
     }
 
+    @Test func `claims nothing that had to wait for a connection, because the worker may be told to stop meanwhile`()
+        async throws
+    {
+        var connection = RedisConnectionConfiguration()
+        connection.commandTimeout = .seconds(3_600)
+        try await withWatching(connection: connection) { watching in
+            try await watching.scene.submit("j")
+            let offer = try #require(try await watching.transport.offers(limit: 1).first)
+            try await watching.scene.redis.takeAway()
+            try await eventually("the connection is lost") { !watching.transport.isReachable }
+            let error = try await #require(throws: TransportError.self) {
+                try await watching.transport.start(offer, gracePeriod: .seconds(10))
+            }
+            guard case .unavailable = error else { Issue.record("\(error)"); return }
+        }
+    }
+
     @Test func `fails a run whose record is about another one`() async throws {
         try await withWatching { watching in
             let run = try await watching.scene.submit("j")

@@ -117,6 +117,7 @@ func withWatching<R>(
     signingKey: SigningKey? = nil,
     redis arguments: [String] = [],
     endpoint: (TestRedis) -> RedisEndpoint = { $0.endpoint },
+    connection: RedisConnectionConfiguration = .init(),
     prepare: (Scene) async throws -> Void = { _ in },
     _ body: (Watching) async throws -> R
 ) async throws -> R {
@@ -135,6 +136,7 @@ func withWatching<R>(
             instance: "i1",
             queues: try queues.map { try Name($0) },
             checking: checking,
+            connection: connection,
             logger: lines.logger
         )
         return try await withThrowingTaskGroup(of: Void.self) { group in
