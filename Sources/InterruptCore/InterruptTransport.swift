@@ -39,7 +39,8 @@ public protocol InterruptTransport: Sendable {
     func offers(limit: Int) async throws(TransportError) -> [RunOffer]
 
     /// Claims an offered run: the one atomic step from queued to running, or to its end when it must not start. A run that
-    /// names no grace period has `gracePeriod`; it goes on record with the claim.
+    /// names no grace period has `gracePeriod`; it goes on record with the claim. What cannot be sent at once is unavailable:
+    /// the worker may be told to take nothing new while a claim waits.
     func start(_ offer: RunOffer, gracePeriod: Duration) async throws(TransportError) -> StartResult
 
     /// Returns offers that this worker will not start to the queue. What was claimed is not returned; what was returned can

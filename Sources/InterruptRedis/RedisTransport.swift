@@ -114,7 +114,7 @@ public final class RedisTransport: InterruptTransport {
         try await queue.offers(limit: limit)
     }
 
-    /// Claims an offered run. Fails at once when the claim cannot be sent now.
+    /// Claims an offered run.
     public func start(_ offer: RunOffer, gracePeriod: Duration) async throws(TransportError) -> StartResult {
         // Once the runs here are compared, the server knows that it has ended.
         if held.isEndUncompared(of: offer.run) { throw .notCompared }
@@ -122,14 +122,14 @@ public final class RedisTransport: InterruptTransport {
             .init(offer.run.rawValue), .init(offer.queue.description), .init(offer.entry),
             .init(worker.description), .init(instance), .init(gracePeriod.milliseconds),
         ]
-        var parts = try await send(claim)
-        if parts.first?.text == "replaced", try await enterAgain() { parts = try await send(claim) }
+        let parts = try await evaluate(RedisScripts.start, claim, by: claims).array ?? []
         switch parts.first?.text {
         case "gone": return .gone
         case "held":
             queue.hold(offer, behind: parts.dropFirst().first?.text.flatMap { try? InterruptTarget($0) })
             return .gone
-        case "replaced": throw .replaced
+        // Meanwhile the worker may have been told to take nothing new: it decides again.
+        case "replaced": throw try await enterAgain() ? .unavailable("the worker has entered again") : .replaced
         case "started" where parts.count == 4:
             guard let record = RunRecord(reply: parts[1]), record.run == offer.run,
                 var order = record.order(environment: parts[2])
@@ -142,14 +142,6 @@ public final class RedisTransport: InterruptTransport {
             order.signature = try await signature(of: record, environment: parts[2], gracePeriod)
             return .started(order, pending: await importFlags(parts[3].array ?? [], for: order))
         default: throw .refused("start: unexpected reply from the server")
-        }
-    }
-
-    private func send(_ claim: [RedisArgument]) async throws(TransportError) -> [RESPValue] {
-        do throws(RedisError) {
-            return try await claims.evaluate(RedisScripts.start, claim).array ?? []
-        } catch {
-            throw TransportError(error)
         }
     }
 
@@ -224,9 +216,13 @@ public final class RedisTransport: InterruptTransport {
         try? await held.compare(by: interrupts, worker: worker, instance: instance, logger)
     }
 
-    func evaluate(_ script: RedisScript, _ arguments: [RedisArgument]) async throws(TransportError) -> RESPValue {
+    func evaluate(
+        _ script: RedisScript,
+        _ arguments: [RedisArgument],
+        by client: InterruptClient? = nil
+    ) async throws(TransportError) -> RESPValue {
         do throws(RedisError) {
-            return try await interrupts.evaluate(script, arguments)
+            return try await (client ?? interrupts).evaluate(script, arguments)
         } catch {
             throw TransportError(error)
         }

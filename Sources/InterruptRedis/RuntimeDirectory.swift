@@ -71,13 +71,14 @@ public struct RuntimeDirectory: Hashable, Sendable {
     }
 
     /// The socket of the embedded server for a namespace.
-    public func socketPath(namespace: String) -> String { "\(path)/\(fileName(namespace)).sock" }
+    public func socketPath(namespace: String) -> String { "\(path)/\(Self.fileName(namespace)).sock" }
 
     /// The lock that says who owns the embedded server for a namespace.
-    public func lockPath(namespace: String) -> String { "\(path)/\(fileName(namespace)).lock" }
+    public func lockPath(namespace: String) -> String { "\(path)/\(Self.fileName(namespace)).lock" }
 
-    /// Braces mean something to shells; the character in their place is in no namespace, so that no two share a file.
-    private func fileName(_ namespace: String) -> String {
+    /// What files of a namespace are called. Braces mean something to shells; the character in their place is in no namespace,
+    /// so that no two share a file.
+    package static func fileName(_ namespace: String) -> String {
         String(namespace.map { "{}".contains($0) ? "=" : $0 })
     }
 }

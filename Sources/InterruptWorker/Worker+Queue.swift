@@ -108,7 +108,7 @@ extension Worker {
         }
     }
 
-    /// Waits until the offer may be claimed; a claim itself never waits to be sent, whatever the worker is told meanwhile. A
+    /// Waits until the offer may be claimed; a claim itself does not wait, so that it is not sent when that has changed. A
     /// worker that is to stop claims nothing more, so it gives the offer back: what it then has, it had claimed before. `false`
     /// at stage 3, where leaving gives it back.
     private func mayClaim(_ offer: RunOffer, _ pause: inout RetryPause) async -> Bool {

@@ -128,22 +128,22 @@ struct EmbeddedRedis {
         }
     }
 
-    /// The status for a lock that another server has.
-    private static let dataInUse: Int32 = 75
+    /// The exit status when another server has the lock.
+    private static let isLocked: Int32 = 75
 
     private var log: String { "\(dataDirectory)/redis.log" }
 
     /// Starts the server as a daemon of its own; returns when it answers. The lock on its data goes from the program that
-    /// takes it to the server, and is given back by the kernel when that ends.
+    /// takes it to the server, and is given back by the kernel when that ends. What is at the socket is removed by the server
+    /// itself, which has the lock then.
     private func start() async throws {
-        unlink(socketPath)
         let status: TerminationStatus
         do {
             status = try await Subprocess.run(
                 .name("flock"),
                 arguments: [
                     // One that is about to end may take a moment.
-                    "--wait", "2", "--conflict-exit-code", "\(Self.dataInUse)", "--no-fork", "\(dataDirectory)/lock",
+                    "--wait", "2", "--conflict-exit-code", "\(Self.isLocked)", "--no-fork", "\(dataDirectory)/lock",
                     "redis-server", "--unixsocket", socketPath, "--unixsocketperm", "600", "--port", "0",
                     "--dir", dataDirectory, "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
                     "--maxmemory-policy", "noeviction", "--daemonize", "yes", "--logfile", log,
@@ -157,7 +157,9 @@ struct EmbeddedRedis {
         }
         switch status {
         case .exited(0): break
-        case .exited(Self.dataInUse): throw Failure.dataInUse(directory: dataDirectory)
+        case .exited(Self.isLocked):
+            // A daemon that was killed may have left one here that was about to start.
+            if await ask() == .absent { throw Failure.dataInUse(directory: dataDirectory) }
         case .exited(EX_UNAVAILABLE): throw Failure.notInstalled(program: "redis-server", package: "redis-server")
         default: throw Failure.didNotStart(log: log)
         }

@@ -200,7 +200,7 @@ struct Interruptd: AsyncParsableCommand {
         let embedded = EmbeddedRedis(
             socketPath: runtime.socketPath(namespace: keys.namespace),
             lockPath: runtime.lockPath(namespace: keys.namespace),
-            dataDirectory: try state.directory("redis-\(keys.namespace.filter { $0 != "{" && $0 != "}" })"),
+            dataDirectory: try state.directory("redis-\(RuntimeDirectory.fileName(keys.namespace))"),
             logger: logger
         )
         do {

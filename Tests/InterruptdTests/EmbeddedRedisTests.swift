@@ -69,6 +69,20 @@ import Testing
         }
     }
 
+    @Test func `is another one for a namespace in braces, with data of its own`() async throws {
+        try await withTemporaryDirectory { directory in
+            let (status, _) = try await withDaemon(["--namespace", "x"], in: directory) { first in
+                let (status, lines) = try await withDaemon(["--namespace", "{x}"], in: directory) { second in
+                    second.send(SIGTERM)
+                }
+                #expect(status == .exited(0), "\(lines)")
+                first.send(SIGTERM)
+            }
+            #expect(status == .exited(0))
+            expectNothingLeft(in: directory)
+        }
+    }
+
     @Test func `that is there and does not answer is left alone, with no second one beside it`() async throws {
         try await withTemporaryDirectory { directory in
             _ = try await withDaemon(in: directory) { $0.send(SIGKILL) }

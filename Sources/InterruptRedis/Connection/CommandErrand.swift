@@ -53,7 +53,7 @@ package struct CommandErrand {
                 guard start.duration(to: .now) < limit else { throw error }
                 continue
             }
-            if case .ask(let node) = step {
+            if waits, case .ask(let node) = step {
                 step = try await ask(node, &batch, from: place, within: left(since: start))
             }
             switch step {

@@ -56,8 +56,17 @@ import Testing
             #expect(try await watching.transport.heartbeat(running: 1, live: [run]) == [])
             #expect(try await watching.scene.client.worker("w1")?.instance == "i1")
             try await watching.scene.command("HSET", "interrupt/worker/w1", "instance", "i0")
-            _ = try await watching.run("k")
+            // A claim does not wait for that: the worker may be told to stop meanwhile.
+            try await watching.scene.submit("k")
+            let offer = try #require(try await watching.transport.offers(limit: 1).first)
+            await #expect(throws: TransportError.unavailable("the worker has entered again")) {
+                try await watching.transport.start(offer, gracePeriod: .seconds(10))
+            }
             #expect(try await watching.scene.client.worker("w1")?.instance == "i1")
+            guard case .started = try await watching.transport.start(offer, gracePeriod: .seconds(10)) else {
+                Issue.record("it was not claimed")
+                return
+            }
             try await watching.scene.command("HSET", "interrupt/worker/w1", "instance", "i2")
             await #expect(throws: TransportError.self) {
                 _ = try await watching.transport.heartbeat(running: 1, live: [run])

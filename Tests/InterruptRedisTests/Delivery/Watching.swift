@@ -56,7 +56,7 @@ struct Watching: Sendable {
     ) async throws -> (RunOrder, [InterruptSignal]) {
         try await scene.submit(job, groups: groups, queue: queue)
         let offer = try #require(try await transport.offers(limit: 1).first)
-        guard case .started(let order, let pending) = try await transport.start(offer, gracePeriod: .seconds(10)) else {
+        guard case .started(let order, let pending) = try await transport.claim(offer) else {
             throw Failure(description: "\(job) was not started")
         }
         return (order, pending)
@@ -91,6 +91,20 @@ struct Watching: Sendable {
         return list.split(separator: "\n").filter { $0.contains(" name=\(name) ") }.map { line in
             let id = line.split(separator: " ")[0].dropFirst("id=".count)
             return RedisCommand("CLIENT", "KILL", "ID", RedisArgument(String(id)))
+        }
+    }
+}
+
+extension RedisTransport {
+    /// Claims an offer as soon as it can be sent, as a worker does.
+    func claim(_ offer: RunOffer) async throws -> StartResult {
+        while true {
+            do throws(TransportError) {
+                return try await start(offer, gracePeriod: .seconds(10))
+            } catch {
+                guard case .unavailable = error else { throw error }
+            }
+            try await Task.sleep(for: .milliseconds(20))
         }
     }
 }

@@ -21,7 +21,7 @@ struct Followed: Sendable {
         let submission = try submission(job)
         try #require(try await interrupts.submit(submission) == .queued(submission.run))
         let offer = try #require(try await transport.offers(limit: 1).first)
-        guard case .started(let order, _) = try await transport.start(offer, gracePeriod: .seconds(10)) else {
+        guard case .started(let order, _) = try await transport.claim(offer) else {
             throw Failure(description: "\(job) was not started")
         }
         let deliveries = Deliveries()
