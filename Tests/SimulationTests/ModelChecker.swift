@@ -46,6 +46,8 @@ final class ModelChecker {
     /// What is cut or falls silent when the network does that to the subscription.
     var subscription: ModelConnection? { subscriber.connection }
 
+    var isConnected: Bool { subscriberID != nil && subscriber.isConnected }
+
     func cutOff(until instant: VirtualInstant) { subscriber.cutOff(until: instant) }
 
     func watch(_ order: RunOrder, deliver: @escaping (InterruptSignal, DeliveryWay) -> Void) {

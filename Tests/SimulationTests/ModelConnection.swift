@@ -150,6 +150,8 @@ final class ModelClient {
 
     var current: ModelConnection? { state.current }
 
+    var isConnected: Bool { state.current.map { !$0.isSilent } ?? false }
+
     /// Its connection falls silent, and a new one cannot be made before that.
     func cutOff(until instant: VirtualInstant) {
         cutOffUntil = instant
@@ -203,21 +205,24 @@ final class ModelClient {
         if state.current == nil { isHurried = true }
     }
 
-    /// As `RedisClient.send`: what was never written is tried on the next connection, as long as there is time.
+    /// As `RedisClient.send`: what was never written is tried on the next connection, as long as there is time. What does not
+    /// wait fails where there is none.
     func send(
         _ name: String,
         _ commands: [ModelServer.Command],
         timeout: Duration = .seconds(2),
+        waits: Bool = true,
         _ then: @escaping (Result<[RESPValue], RedisError>) -> Void
     ) {
         let outer = Answer(name, world, then)
-        attempt(name, commands, until: world.now.advanced(by: timeout), outer)
+        attempt(name, commands, until: world.now.advanced(by: timeout), waits: waits, outer)
     }
 
     private func attempt(
         _ name: String,
         _ commands: [ModelServer.Command],
         until end: VirtualInstant,
+        waits: Bool,
         _ outer: Answer
     ) {
         if let connection = state.current {
@@ -228,21 +233,22 @@ final class ModelClient {
                 Answer(name, world) { [self] result in
                     if case .failure(let error) = result, !error.isOutcomeUnknown, error.code != .cancelled {
                         state.lost(error) { $0 === connection }
-                        return attempt(name, commands, until: end, outer)
+                        return attempt(name, commands, until: end, waits: waits, outer)
                     }
                     outer.give(result)
                 }
             )
             return
         }
+        guard waits else { return outer.give(.failure(RedisError(.cannotConnect, "no connection"))) }
         lastWaiter += 1
         let id = lastWaiter
         let request = state.request(id: id) { [self] connection, error in
-            if connection != nil { return attempt(name, commands, until: end, outer) }
+            if connection != nil { return attempt(name, commands, until: end, waits: waits, outer) }
             outer.give(.failure(error ?? RedisError(.cannotConnect, "no connection in time")))
         }
         switch request {
-        case .use: attempt(name, commands, until: end, outer)
+        case .use: attempt(name, commands, until: end, waits: waits, outer)
         case .refused(let error): outer.give(.failure(error))
         case .wait:
             world.at(end) { [self] in state.withdraw(id: id)?(nil, nil) }

@@ -18,6 +18,7 @@ final class ModelRun {
     private var wasTold = false
     private var isOver = false
     private var hasBegun = false
+    private var endsSoon = false
     /// When the guard kills it, if nobody moves that on.
     private var fence: VirtualInstant?
     private var isLost = false
@@ -41,7 +42,8 @@ final class ModelRun {
         }
         if let fence { move(fence, isFirst: true) }
         // Some end soon, most only because they are asked to.
-        world.after(world.chance(25) ? world.milliseconds(1..<4_000) : .seconds(600)) { [self] in exit() }
+        endsSoon = world.chance(25)
+        world.after(endsSoon ? world.milliseconds(1..<4_000) : .seconds(600)) { [self] in exit() }
         if moreTime > .zero {
             for _ in 0..<3 { world.after(world.milliseconds(0..<8_000)) { [self] in askForMore() } }
         }
@@ -62,6 +64,9 @@ final class ModelRun {
         writeReceipts()
         if reception != .late, reception != .passedOver { tearDown(signal) }
     }
+
+    /// Whether it goes on, nobody wants it to end, nor does it by itself, and all is on record.
+    var isAtRest: Bool { hasBegun && !hasExited && !endsSoon && receipts.isEmpty && inbox.stage ?? .drain == .drain }
 
     // MARK: The processes
 

@@ -199,6 +199,7 @@ extension ModelServer {
         runs[offer.run]?.worker = worker
         runs[offer.run]?.instance = instance
         runs[offer.run]?.starts += 1
+        runs[offer.run]?.startedAt = world.now
         return .array([text("started"), flag])
     }
 

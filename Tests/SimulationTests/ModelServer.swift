@@ -60,6 +60,7 @@ final class ModelServer {
         var retries = 0
         var attempt = 1
         var submittedAt = VirtualInstant(microseconds: 0)
+        var startedAt = VirtualInstant(microseconds: 0)
     }
 
     let world: World

@@ -21,8 +21,11 @@ final class ModelWorker {
     var watch: SilenceWatch<VirtualInstant>
     private var isAsking = false
     private var hasEntered = false
+    /// How often what is left of an earlier connection is to go back to the queues.
+    private var returning = 0
     /// How far this consumer's own pending entries were read since a connect; `nil` when they all were.
     private var cursors: [Name: Int]? = [:]
+    private var drainedAt: VirtualInstant?
     private(set) var hasCrashed = false
 
     init(_ world: World, _ server: ModelServer, _ name: Name, queues: [Name], slots: Int, lease length: Duration) {
@@ -40,8 +43,10 @@ final class ModelWorker {
             cursors = [:]
             done(true)
             // When the server has answered what waited on the connection before.
+            returning += 1
             world.after(.seconds(6)) { [self] in
-                if !hasCrashed { write(.returnUnclaimed(worker: name.description)) { _ in } }
+                if hasCrashed { return }
+                write(.returnUnclaimed(worker: name.description)) { [self] _ in returning -= 1 }
             }
         }
     }
@@ -90,11 +95,22 @@ final class ModelWorker {
 
     func drain() {
         world.tell("\(name) drains")
+        if !isDraining { drainedAt = world.now }
         _ = decisions.escalate(to: .drain)
     }
 
     /// Whether all of its slots are free, and it would take what there is.
     var isIdle: Bool { hasEntered && !isDraining && decisions.heldCount == 0 }
+
+    /// Whether it takes what there is.
+    var hasFreeSlot: Bool { decisions.freeSlots > 0 }
+
+    /// Whether it is connected, has given back what it has to, and has no run that is to end or has something to put on
+    /// record, or is over on record.
+    var isAtRest: Bool {
+        hasEntered && commands.isConnected && queue.isConnected && checker.isConnected && returning == 0
+            && runs.allSatisfy { $1.isAtRest && server.runs[$0]?.state == .running }
+    }
 
     var isDraining: Bool { decisions.stage != nil }
 
@@ -161,12 +177,34 @@ final class ModelWorker {
         ask()
     }
 
+    /// Claims it, as soon as there is a connection. One that is told to stop gives the offer back before: what it then has, it
+    /// had claimed already.
     private func start(_ offer: RunOffer) {
-        let claim = lease.fence
-        write(.start(offer, worker: name.description, instance: instance)) { [self] reply in
-            let parts = reply.array ?? []
+        if hasCrashed { return }
+        guard !isDraining else { return write(.giveBack([offer])) { [self] _ in claim(offer) } }
+        guard commands.current != nil else { return startLater(offer) }
+        claim(offer)
+    }
+
+    private func startLater(_ offer: RunOffer) {
+        world.after(world.milliseconds(25..<500)) { [self] in start(offer) }
+    }
+
+    private func claim(_ offer: RunOffer) {
+        let fence = lease.fence
+        let claim = ModelServer.Script.start(offer, worker: name.description, instance: instance)
+        commands.send("a claim", [.script(claim)], waits: false) { [self] result in
+            if hasCrashed { return }
+            guard case .success(let replies) = result else { return startLater(offer) }
+            let parts = replies[0].array ?? []
             switch parts.first?.text {
-            case "started": run(offer, flag: parts[1].bytes, claimedBefore: claim)
+            case "started":
+                if let drainedAt, let startedAt = server.runs[offer.run]?.startedAt,
+                    drainedAt.duration(to: startedAt) > World.longestLatency
+                {
+                    world.broken("\(name) claimed \(offer.run) though it was told to stop")
+                }
+                run(offer, flag: parts[1].bytes, claimedBefore: fence)
             case "held":
                 let target = parts[1].text.flatMap { try? InterruptTarget($0) }
                 held.meet(offer, behind: target, now: world.now)

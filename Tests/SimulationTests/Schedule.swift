@@ -9,12 +9,13 @@ struct Schedule {
     let world: World
     private let server: ModelServer
     private let queues: [Name]
-    private let flags = Flags()
+    private let people = People()
 
-    /// When people have set which flag last, and which queues they hold.
-    private final class Flags {
+    /// When people have set which flag last, which queues they hold, and how much somebody is about to do.
+    private final class People {
         var held: Set<Name> = []
         var setAt: [String: VirtualInstant] = [:]
+        var intentions = 0
     }
 
     /// While anything may happen.
@@ -52,11 +53,12 @@ struct Schedule {
         let faults = world.number(below: 9)
         for _ in 0..<faults { world.after(moment) { fault(fleet) } }
         if faults == 0 { watchCalm(fleet) }
-        world.run(until: Self.troubleEnds.advanced(by: Self.healing))
-        checkDelivery(fleet, recordedBy: world.now.advanced(by: .zero - Self.healing))
-        checkMailboxes(setBy: world.now.advanced(by: .zero - Self.healing))
+        world.run(until: Self.troubleEnds)
+        settle(fleet, within: Self.healing)
+        checkDelivery(fleet, recordedBy: Self.troubleEnds)
+        checkMailboxes(setBy: Self.troubleEnds)
         // What lies at a worker that has no slot for it goes back after some more seconds.
-        world.run(until: world.now.advanced(by: .seconds(8)))
+        settle(fleet, within: .seconds(8))
         checkQueues(fleet)
         for worker in fleet.all { worker.close() }
         world.run(until: world.now.advanced(by: .seconds(60)))
@@ -71,6 +73,7 @@ struct Schedule {
         var all: [ModelWorker]
         init(_ all: [ModelWorker]) { self.all = all }
         var living: [ModelWorker] { all.filter { !$0.hasCrashed } }
+        func holder(of run: RunID) -> ModelWorker? { all.first { !$0.hasCrashed && $0.holds(run) } }
     }
 
     private func worker(_ name: Name) -> ModelWorker {
@@ -95,12 +98,12 @@ struct Schedule {
             let target = InterruptTarget.queue(queue)
             person(after: moment) {
                 world.tell("\(target) is held")
-                flags.held.insert(queue)
+                people.held.insert(queue)
                 server.set(server.keys.pause(target), "{}")
                 person(after: world.milliseconds(0..<2_000)) {
                     server.set(server.keys.pause(target), nil)
                     // With the time for which a held queue is left alone.
-                    world.after(.seconds(3)) { flags.held.remove(queue) }
+                    world.after(.seconds(3)) { people.held.remove(queue) }
                 }
             }
         }
@@ -108,9 +111,18 @@ struct Schedule {
 
     /// People try again until the server answers.
     private func person(after delay: Duration, _ act: @escaping () -> Void) {
-        world.after(delay) {
+        intend(after: delay) {
             if server.isUp { return act() }
             person(after: world.milliseconds(50..<500), act)
+        }
+    }
+
+    /// What has to happen before all can be at rest.
+    private func intend(after delay: Duration, _ act: @escaping () -> Void) {
+        people.intentions += 1
+        world.after(delay) {
+            people.intentions -= 1
+            act()
         }
     }
 
@@ -152,7 +164,7 @@ struct Schedule {
             let grace = grace.map { ",\"grace_ms\":\($0.milliseconds)" } ?? ""
             server.set(key, "{\"stage\":\(stage.rawValue)\(grace)}")
         }
-        flags.setAt[key] = world.now
+        people.setAt[key] = world.now
         world.tell("flag \(key) is set")
     }
 
@@ -184,10 +196,34 @@ struct Schedule {
             worker.cutOff(until: min(world.now.advanced(by: world.milliseconds(200..<6_000)), Self.troubleEnds))
         case 12:
             worker.crash()
-            world.after(world.milliseconds(50..<1_500)) {
+            intend(after: world.milliseconds(50..<1_500)) {
                 fleet.all.append(self.worker(worker.name))
             }
         default: if world.chance(30) { worker.drain() }
+        }
+    }
+
+    // MARK: Rest
+
+    /// Lets time pass until nothing is under way any more, at most that long.
+    private func settle(_ fleet: Fleet, within limit: Duration) {
+        let end = world.now.advanced(by: limit)
+        while world.now < end, !isAtRest(fleet) {
+            world.run(until: min(end, world.now.advanced(by: .milliseconds(100))))
+        }
+    }
+
+    /// Whether all that follows is heartbeats and polls: what was asked is done and on record, whatever could start has.
+    private func isAtRest(_ fleet: Fleet) -> Bool {
+        guard server.isUp, people.intentions == 0, people.held.isEmpty, fleet.living.allSatisfy(\.isAtRest) else {
+            return false
+        }
+        return server.runs.allSatisfy { run, record in
+            if record.state.isEnd { return true }
+            if record.state == .queued { return !fleet.living.contains(where: \.hasFreeSlot) }
+            guard let stage = fleet.holder(of: run).map({ $0.runs[run]?.inbox.stage }) else { return false }
+            let mailboxes: [InterruptTarget] = [.all, .job(record.job)] + record.groups.map { .group($0) }
+            return server.requests[run]?.stage == stage && mailboxes.allSatisfy { unread($0) == nil }
         }
     }
 
@@ -204,16 +240,21 @@ struct Schedule {
         }
     }
 
-    private func isHeld(_ record: ModelServer.Run) -> Bool { flags.held.contains(record.queue) }
+    private func isHeld(_ record: ModelServer.Run) -> Bool { people.held.contains(record.queue) }
 
-    /// A flag that can be read is taken in; only one that the server has set as a mirror may stay.
     private func checkMailboxes(setBy latest: VirtualInstant) {
         for (run, record) in server.runs where record.worker != nil && !record.state.isEnd {
-            let key = server.keys.flag(.job(record.job))
-            guard let value = server.values[key], let setAt = flags.setAt[key], setAt <= latest,
-                value == "1" || value.hasPrefix("{\"stage\":") && value.last == "}"
+            guard let value = unread(.job(record.job)), let setAt = people.setAt[server.keys.flag(.job(record.job))],
+                setAt <= latest
             else { continue }
             world.broken("\(run) goes on, though \(value) is in its mailbox")
+        }
+    }
+
+    /// The flag that is to be taken in: it can be read, and was not set by the server as a mirror.
+    private func unread(_ target: InterruptTarget) -> String? {
+        server.values[server.keys.flag(target)].flatMap {
+            $0 == "1" || $0.hasPrefix("{\"stage\":") && $0.last == "}" ? $0 : nil
         }
     }
 
@@ -241,8 +282,7 @@ struct Schedule {
                 world.broken("\(run) is queued though its interrupt is on record")
                 continue
             }
-            let holder = fleet.living.first { $0.holds(run) }
-            let stage = holder?.runs[run]?.inbox.stage
+            let stage = fleet.holder(of: run)?.runs[run]?.inbox.stage
             if stage.map({ $0 < request.stage }) ?? true {
                 world.broken(
                     "\(run) is \(record.state) with \(request.stage) on record, and has heard "

@@ -3,7 +3,7 @@ import Testing
 
 /// Time, the network, Redis, the processes and chance are simulated; what decides is the real thing.
 @Suite(.timeLimit(.minutes(10))) struct `The state machines together` {
-    /// As many as take about fifteen seconds in a debug build; `INTERRUPT_SIMULATION_COUNT` says otherwise.
+    /// As many as take about ten seconds in a debug build; `INTERRUPT_SIMULATION_COUNT` says otherwise.
     private static let count = number("INTERRUPT_SIMULATION_COUNT") ?? 1_500
     private static let seed = number("INTERRUPT_SIMULATION_SEED")
 

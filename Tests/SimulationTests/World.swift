@@ -50,6 +50,8 @@ final class World {
         .milliseconds(range.lowerBound + number(below: range.count))
     }
 
+    static let longestLatency = Duration.milliseconds(80)
+
     /// The way of a message: short as a rule.
     func latency() -> Duration {
         chance(95) ? .microseconds(50 + number(below: 500)) : milliseconds(1..<80)
