@@ -81,8 +81,7 @@ struct EmbeddedRedis {
         for _ in 0..<10 {
             var isOurs = false
             if flock(lock, LOCK_EX | LOCK_NB) == 0, await ask() == .absent {
-                try await start()
-                isOurs = true
+                isOurs = try await start()
             }
             flock(lock, LOCK_SH)
             switch try await answer(within: .seconds(6)) {
@@ -133,10 +132,12 @@ struct EmbeddedRedis {
 
     private var log: String { "\(dataDirectory)/redis.log" }
 
-    /// Starts the server as a daemon of its own; returns when it answers. The lock on its data goes from the program that
-    /// takes it to the server, and is given back by the kernel when that ends. What is at the socket is removed by the server
-    /// itself, which has the lock then.
-    private func start() async throws {
+    /// Starts the server as a daemon of its own; returns when it answers, or `false` when somebody else has started it.
+    ///
+    /// The lock on its data goes from the program that takes it to the server, and is given back by the kernel when that
+    /// ends. What is at the socket is removed by the server itself, which has the lock then.
+    @discardableResult
+    private func start() async throws -> Bool {
         let status: TerminationStatus
         do {
             status = try await Subprocess.run(
@@ -160,11 +161,13 @@ struct EmbeddedRedis {
         case .exited(Self.isLocked):
             // A daemon that was killed may have left one here that was about to start.
             if await ask() == .absent { throw Failure.dataInUse(directory: dataDirectory) }
+            return false
         case .exited(EX_UNAVAILABLE): throw Failure.notInstalled(program: "redis-server", package: "redis-server")
         default: throw Failure.didNotStart(log: log)
         }
         guard try await answer(within: .seconds(60)) == .ready else { throw Failure.didNotStart(log: log) }
         logger.info("started an embedded Redis", metadata: ["socket": "\(socketPath)"])
+        return true
     }
 
     /// What came of asking the server. Only an absent one may be started: two on the same files spoil them.

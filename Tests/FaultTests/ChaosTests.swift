@@ -11,7 +11,10 @@ private func setting(_ name: String) -> UInt64? {
     ProcessInfo.processInfo.environment["CHAOS_\(name)"].flatMap(UInt64.init)
 }
 
-@Suite(.timeLimit(.minutes(60))) struct `Chaos` {
+/// For how long there are faults.
+private let troubled = Int64(setting("SECONDS") ?? 25)
+
+@Suite(.timeLimit(.minutes(Int(troubled) / 60 + 10 * faultScale))) struct `Chaos` {
     @Test func `has the same steps for the same seed, and every fault among the first`() {
         let steps = Array(ChaosPlan(seed: 7).prefix(100))
         #expect(steps == Array(ChaosPlan(seed: 7).prefix(100)))
@@ -23,7 +26,7 @@ private func setting(_ name: String) -> UInt64? {
         async throws
     {
         let seed = setting("SEED") ?? 1
-        let end = ContinuousClock.now + .seconds(Int64(setting("SECONDS") ?? 25))
+        let end = ContinuousClock.now + .seconds(troubled)
         let isSoak = setting("SOAK") != nil
         let plan = ChaosPlan(seed: seed, scale: faultScale, sparing: isSoak ? [.workerKilled] : [])
         print("chaos: seed \(seed)")

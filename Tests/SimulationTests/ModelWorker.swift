@@ -105,11 +105,17 @@ final class ModelWorker {
     /// Whether it takes what there is.
     var hasFreeSlot: Bool { decisions.freeSlots > 0 }
 
-    /// Whether it is connected, has given back what it has to, and has no run that is to end or has something to put on
-    /// record, or is over on record.
+    /// Whether it is connected and heard, has given back what it has to, claims nothing, and has no run that is to end or has
+    /// something to put on record, or is over on record.
     var isAtRest: Bool {
-        hasEntered && commands.isConnected && queue.isConnected && checker.isConnected && returning == 0
+        hasEntered && commands.isConnected && queue.isConnected && checker.isConnected && isHeard
+            && returning == 0 && decisions.heldCount == runs.count
             && runs.allSatisfy { $1.isAtRest && server.runs[$0]?.state == .running }
+    }
+
+    /// Whether heartbeats are heard: with less than two to go, one was not.
+    private var isHeard: Bool {
+        lease.fence.map { world.now.duration(to: $0) > lease.heartbeatInterval * 2 } ?? false
     }
 
     var isDraining: Bool { decisions.stage != nil }

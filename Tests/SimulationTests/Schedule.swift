@@ -213,11 +213,12 @@ struct Schedule {
         }
     }
 
-    /// Whether all that follows is heartbeats and polls: what was asked is done and on record, whatever could start has.
+    /// Whether what was asked is done and on record, and whatever could start has: what follows is heartbeats, polls, and
+    /// messages that come twice.
     private func isAtRest(_ fleet: Fleet) -> Bool {
-        guard server.isUp, people.intentions == 0, people.held.isEmpty, fleet.living.allSatisfy(\.isAtRest) else {
-            return false
-        }
+        guard server.isUp, server.silent.isEmpty, people.intentions == 0, people.held.isEmpty,
+            fleet.living.allSatisfy(\.isAtRest)
+        else { return false }
         return server.runs.allSatisfy { run, record in
             if record.state.isEnd { return true }
             if record.state == .queued { return !fleet.living.contains(where: \.hasFreeSlot) }

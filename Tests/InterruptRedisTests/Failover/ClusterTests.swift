@@ -123,6 +123,10 @@ import Testing
                 // Both, each from where it is: ASK for the first one.
                 #expect(try await followed.interrupts.record(of: run)?.job.description == "j")
                 #expect(try await followed.interrupts.record(of: other)?.job.description == "k")
+                // What does not wait goes nowhere else.
+                let claims = PresentConnection(client: followed.client)
+                let refused = try await claims.send([RedisCommand("EXISTS", .init(followed.keys.run(run)))])
+                #expect(refused.first?.errorText?.hasPrefix("ASK ") == true, "\(refused)")
                 for run in [run, other] {
                     let error = await #expect(throws: RedisError.self) {
                         _ = try await followed.interrupts.interrupt([.run(run)], stop)
