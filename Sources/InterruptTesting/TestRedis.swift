@@ -56,16 +56,20 @@ public final class TestRedis: Sendable {
     /// Lets a stopped server go on.
     public func resume() { signal(SIGCONT) }
 
-    /// Kills the server with SIGKILL, starts it again in the same directory, and returns when it answers.
+    /// Kills the server with SIGKILL, starts it again in the same directory, and returns when it answers. Its append-only
+    /// file, if it has one, has what it had answered.
     public func restart() async throws {
         let old = pid
+        await writeFile()
         signal(SIGKILL)
         while pid == old { try await Task.sleep(for: .milliseconds(1)) }
         try await waitUntilReady()
     }
 
-    /// Kills the server with SIGKILL and returns when it is gone: nobody listens until ``bringBack()``.
+    /// Kills the server with SIGKILL and returns when it is gone: nobody listens until ``bringBack()``. Its append-only file,
+    /// if it has one, has what it had answered.
     public func takeAway() async throws {
+        await writeFile()
         server.withLock { $0.isAway = true }
         signal(SIGKILL)
         while pid != nil { try await Task.sleep(for: .milliseconds(1)) }
@@ -76,6 +80,12 @@ public final class TestRedis: Sendable {
         server.withLock { $0.isAway = false }
         returned.signal()
         try await waitUntilReady()
+    }
+
+    /// While the disk is busy with a sync, a server that syncs every second writes up to two seconds later what it has
+    /// answered. Until it is started again, this one does not. Nor has it to answer: it may be stopped.
+    private func writeFile() async {
+        _ = try? await command("CONFIG", "SET", "appendfsync", "always")
     }
 
     /// Runs one command on a connection of its own, through the Unix socket. An error reply is thrown.

@@ -219,6 +219,10 @@ import Testing
                         return line?.contains("unixsocket:\(socket)") ?? false
                     }
                 )
+                // What it has answered is in its file, even if the disk is busy.
+                let connection = try await RedisConnection.connect(to: RedisEndpoint(address: .unix(path: socket)))
+                try await connection.send(RedisCommand("CONFIG", "SET", "appendfsync", "always"))
+                connection.close()
                 kill(server, SIGKILL)
                 await daemon.lines.wait(for: "started an embedded Redis", count: 2)
                 #expect(FileManager.default.createFile(atPath: "\(directory)/go", contents: nil))
