@@ -210,20 +210,32 @@ private func removeTree(_ path: String) {
     remove(path)
 }
 
-/// A TCP port of 127.0.0.1 that nobody listened on a moment ago.
+/// A TCP port of 127.0.0.1 that nobody used a moment ago. It is below those that Linux gives to outgoing connections, which
+/// would take it before a server does.
 public func freeLoopbackPort() throws -> Int {
+    while true {
+        let port = UInt16.random(in: 10_000..<32_768)
+        do {
+            try bindOnce(port)
+            return Int(port)
+        } catch Errno.addressInUse {
+            continue
+        }
+    }
+}
+
+private func bindOnce(_ port: UInt16) throws {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     guard descriptor >= 0 else { throw Errno(rawValue: errno) }
     defer { close(descriptor) }
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let result = withUnsafeMutablePointer(to: &address) { pointer in
+    address.sin_port = port.bigEndian
+    let result = withUnsafePointer(to: address) { pointer in
         pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-            bind(descriptor, pointer, length) == 0 ? getsockname(descriptor, pointer, &length) : -1
+            bind(descriptor, pointer, socklen_t(MemoryLayout<sockaddr_in>.size))
         }
     }
     guard result == 0 else { throw Errno(rawValue: errno) }
-    return Int(UInt16(bigEndian: address.sin_port))
 }
