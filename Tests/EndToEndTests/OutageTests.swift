@@ -56,7 +56,7 @@ struct `While Redis is away` {
     func `outcomes wait in files, and the next start of the worker records each once`(signal: Int32) async throws {
         try await withFleet { fleet in
             let gate = try Gate(in: fleet.directory)
-            let (failed, late, runs) = try await fleet.worker("w1", ["--concurrency", "3"]) { pid in
+            let (failed, late, runs, seen) = try await fleet.worker("w1", ["--concurrency", "3"]) { pid in
                 try await fleet.submit("failed", gate.script("echo bye; exit 3"))
                 try await fleet.submit("late", ["sleep", "300"], options: ["--timeout", "3s"])
                 try await fleet.submit("runs", ["sleep", "300"])
@@ -68,12 +68,13 @@ struct `While Redis is away` {
                 try await eventually("both ends are in files") {
                     fleet.waits(failed.run, at: "w1") && fleet.waits(late.run, at: "w1")
                 }
+                let seen = Timestamp.now
                 let start = ContinuousClock.now
                 kill(pid, signal)
                 try await eventually("the worker has gone") { kill(pid, 0) != 0 || isZombie(pid) }
                 // The fleet's workers have a grace period of 2 s.
                 #expect(ContinuousClock.now - start < .seconds(3))
-                return (failed.run, late.run, runs.run)
+                return (failed.run, late.run, runs.run, seen)
             }
             if signal == SIGTERM {
                 #expect(fleet.waits(runs, at: "w1"))
@@ -90,8 +91,17 @@ struct `While Redis is away` {
                     interrupted.reason == .timeout && interrupted.way == .local && interrupted.termSignal == SIGTERM
                 )
                 for job in ["failed", "late"] {
-                    let ended = try #require(try await fleet.client.newestRun(of: try Name(job))?.endedAt)
-                    #expect(ended < back, "it is on record when it ended, not when that was recorded")
+                    let record = try #require(try await fleet.client.newestRun(of: try Name(job)))
+                    let ended = try #require(record.endedAt)
+                    let end = try await fleet.client.history(limit: 1_000) {
+                        $0.fields["run"] == record.run.rawValue && $0.event == "ended"
+                    }
+                    let written = try #require(end.first?.id.split(separator: "-").first.flatMap { Int64($0) })
+                    // What it takes to write it makes both later.
+                    #expect(
+                        Timestamp(milliseconds: written) - ended >= back - seen,
+                        "it is on record when it ended, not when that was recorded"
+                    )
                 }
                 let instants = [interrupted.requestedAt, interrupted.acknowledgedAt, interrupted.endedAt].compactMap(
                     \.self

@@ -43,8 +43,8 @@ import Testing
                 "delayed by 500 +-250 ms: \(facts.summary); \(times.min()!) to \(times.max()!), by \(try await fleet.ways(of: runs))"
             )
             #expect(facts.violations == [])
-            // One way, 10 ms, and what a busy machine takes to look at all processes.
-            #expect(times.allSatisfy { $0 < .milliseconds(750 + 10 + 150) }, "\(times)")
+            // One way takes 500 ms in the middle, two take 1,000; the rest is how long a busy machine looks at all processes.
+            #expect(times.sorted()[times.count / 2] < .milliseconds(500 + 400), "\(times)")
         }
     }
 
