@@ -213,7 +213,7 @@ private func removeTree(_ path: String) {
 /// A TCP port of 127.0.0.1 that nobody used a moment ago. It is below those that Linux gives to outgoing connections, which
 /// would take it before a server does.
 public func freeLoopbackPort() throws -> Int {
-    while true {
+    for _ in 0..<100 {
         let port = UInt16.random(in: 10_000..<32_768)
         do {
             try bindOnce(port)
@@ -222,6 +222,7 @@ public func freeLoopbackPort() throws -> Int {
             continue
         }
     }
+    throw Errno.addressInUse
 }
 
 private func bindOnce(_ port: UInt16) throws {

@@ -32,12 +32,13 @@ import Testing
         try await withTemporaryDirectory { directory in
             let other = "\(directory)/other"
             try #require(mkdir(other, 0o700) == 0)
+            @Sendable func second() async throws -> (TerminationStatus, [String]) {
+                try await withDaemon(in: directory, environment: ["XDG_RUNTIME_DIR": other], waitsUntilReady: false) {
+                    _ in
+                }
+            }
             let (status, _) = try await withDaemon(in: directory) { first in
-                let (status, lines) = try await withDaemon(
-                    in: directory,
-                    environment: ["XDG_RUNTIME_DIR": other],
-                    waitsUntilReady: false
-                ) { _ in }
+                let (status, lines) = try await second()
                 #expect(status == .exited(69))
                 #expect(
                     lines == [
@@ -53,12 +54,7 @@ import Testing
             // What has outlived its daemon has the data still, and gives it back with its end.
             let servers = processes(in: directory)
             #expect(servers.count == 1)
-            let (refused, _) = try await withDaemon(
-                in: directory,
-                environment: ["XDG_RUNTIME_DIR": other],
-                waitsUntilReady: false
-            ) { _ in }
-            #expect(refused == .exited(69))
+            #expect(try await second().0 == .exited(69))
             for server in servers.compactMap(Int32.init) { kill(server, SIGTERM) }
             let (after, _) = try await withDaemon(in: directory, environment: ["XDG_RUNTIME_DIR": other]) { daemon in
                 await daemon.lines.wait(for: "started an embedded Redis")

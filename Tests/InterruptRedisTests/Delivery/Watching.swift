@@ -98,14 +98,16 @@ struct Watching: Sendable {
 extension RedisTransport {
     /// Claims an offer as soon as it can be sent, as a worker does.
     func claim(_ offer: RunOffer) async throws -> StartResult {
-        while true {
+        var result: StartResult?
+        try await eventually("\(offer.run) can be claimed") {
             do throws(TransportError) {
-                return try await start(offer, gracePeriod: .seconds(10))
+                result = try await start(offer, gracePeriod: .seconds(10))
             } catch {
                 guard case .unavailable = error else { throw error }
             }
-            try await Task.sleep(for: .milliseconds(20))
+            return result != nil
         }
+        return try #require(result)
     }
 }
 
