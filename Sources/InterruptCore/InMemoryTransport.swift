@@ -50,6 +50,8 @@ public final class InMemoryTransport: InterruptTransport {
     }
 
     private let state = Mutex(State())
+    /// Held while it changes whether a run is to be paused, until the run was told: it is told last what was asked last.
+    private let telling = Mutex(())
     private let offered = Wakeup()
 
     /// A transport without any runs.
@@ -96,21 +98,23 @@ public final class InMemoryTransport: InterruptTransport {
     public func resume(_ run: RunID) -> PauseOutcome { setPauseAsked(false, of: run) }
 
     private func setPauseAsked(_ isAsked: Bool, of run: RunID) -> PauseOutcome {
-        let (outcome, tell): (PauseOutcome, State.Pausing?) = state.withLock { state in
-            guard let entry = state.runs[run] else { return (.missing, nil) }
-            switch entry.state {
-            case .queued: return (.queued, nil)
-            case .cancelling: return (.cancelling, nil)
-            case .completed, .failed, .interrupted, .lost: return (.ended, nil)
-            case .running, .paused: break
+        telling.withLock { _ in
+            let (outcome, tell): (PauseOutcome, State.Pausing?) = state.withLock { state in
+                guard let entry = state.runs[run] else { return (.missing, nil) }
+                switch entry.state {
+                case .queued: return (.queued, nil)
+                case .cancelling: return (.cancelling, nil)
+                case .completed, .failed, .interrupted, .lost: return (.ended, nil)
+                case .running, .paused: break
+                }
+                if case .handler = entry.order.work { return (.handler, nil) }
+                if entry.isPauseAsked == isAsked { return (.already, nil) }
+                state.runs[run]?.isPauseAsked = isAsked
+                return (isAsked || entry.state == .paused ? .recorded : .withdrawn, state.pausings[run])
             }
-            if case .handler = entry.order.work { return (.handler, nil) }
-            if entry.isPauseAsked == isAsked { return (.already, nil) }
-            state.runs[run]?.isPauseAsked = isAsked
-            return (isAsked || entry.state == .paused ? .recorded : .withdrawn, state.pausings[run])
+            tell?(isAsked)
+            return outcome
         }
-        tell?(isAsked)
-        return outcome
     }
 
     /// What is known of a run.
@@ -217,17 +221,19 @@ public final class InMemoryTransport: InterruptTransport {
         pausing: (@Sendable (_ isToBePaused: Bool) -> Void)?,
         deliver: @escaping @Sendable (InterruptSignal, DeliveryWay) -> Void
     ) {
-        let (earlier, isPauseAsked) = state.withLock { state in
+        let earlier = state.withLock { state -> [InterruptSignal] in
             state.deliveries[order.run] = deliver
-            state.pausings[order.run] = pausing
-            let isPauseAsked = state.runs[order.run]?.isPauseAsked ?? false
-            guard let inbox = state.runs[order.run]?.inbox, let cause = inbox.cause else {
-                return ([InterruptSignal](), isPauseAsked)
-            }
-            return ([cause] + inbox.escalations, isPauseAsked)
+            guard let inbox = state.runs[order.run]?.inbox, let cause = inbox.cause else { return [] }
+            return [cause] + inbox.escalations
         }
         for signal in earlier { deliver(signal, .start) }
-        if isPauseAsked { pausing?(true) }
+        telling.withLock { _ in
+            let isPauseAsked = state.withLock { state in
+                state.pausings[order.run] = pausing
+                return state.runs[order.run]?.isPauseAsked ?? false
+            }
+            if isPauseAsked { pausing?(true) }
+        }
     }
 
     /// Ends the deliveries of a run.

@@ -50,6 +50,21 @@ import Testing
         #expect(transport.interrupt(order.run, InterruptSignal()) == nil)
     }
 
+    @Test func `of a pause and a resume at once, the run is told last what was asked last`() async throws {
+        let order = try order()
+        transport.submit(order)
+        let offer = try await transport.offers(limit: 1)[0]
+        _ = try await transport.start(offer, gracePeriod: .seconds(10))
+        let told = Mutex(false)
+        transport.watch(order, pausing: { isToBePaused in told.withLock { $0 = isToBePaused } }, deliver: { _, _ in })
+        for _ in 0..<100_000 {
+            async let isPaused = transport.pause(order.run)
+            async let isResumed = transport.resume(order.run)
+            _ = await (isPaused, isResumed)
+            try #require(told.withLock { $0 } == transport.run(order.run)?.isPauseAsked)
+        }
+    }
+
     @Test func `a claim may be asked for again by its instance until a process is recorded`() async throws {
         let order = try order()
         transport.submit(order)

@@ -8,6 +8,9 @@ public final class PauseSwitch: Sendable {
     private struct State {
         var isWanted = false
         var isDone = false
+        /// Asked to be paused since that was done last. What was asked in between may have gone unseen here, but not by
+        /// those who wait for an answer.
+        var isAskedAnew = false
     }
 
     private let state = Mutex(State())
@@ -21,18 +24,25 @@ public final class PauseSwitch: Sendable {
         self.report = report
     }
 
-    /// Asks that the run be paused, or that it go on. Returns at once; what was asked last counts.
+    /// Asks that the run be paused, or that it go on. Returns at once; what was asked last counts. A run that is paused
+    /// and is asked to be so anew is reported paused again.
     public func set(_ isToBePaused: Bool) {
-        state.withLock { $0.isWanted = isToBePaused }
+        state.withLock {
+            $0.isWanted = isToBePaused
+            $0.isAskedAnew = isToBePaused
+        }
         changed.signal()
     }
 
-    /// Waits until the run is to be paused and is not, or is to go on and is paused; answers which. `nil` when the task is
-    /// cancelled. One task at a time may ask.
+    /// Waits until the run is to be paused, or is to go on and is paused; answers which. `nil` when the task is cancelled.
+    /// One task at a time may ask.
     func next() async -> Bool? {
         while !Task.isCancelled {
-            let (isWanted, isDone) = state.withLock { ($0.isWanted, $0.isDone) }
-            if isWanted != isDone { return isWanted }
+            let wanted: Bool? = state.withLock { state in
+                defer { state.isAskedAnew = false }
+                return state.isAskedAnew || state.isWanted != state.isDone ? state.isWanted : nil
+            }
+            if let wanted { return wanted }
             await changed.wait()
         }
         return nil
