@@ -9,6 +9,8 @@ final class HeldRuns: Sendable {
         var offer: RunOffer
         var gracePeriod: Duration
         var process: ProcessIdentity?
+        /// What was put on record last, if it was ever paused.
+        var isPaused: Bool?
     }
 
     /// An end that is on record.
@@ -49,16 +51,20 @@ final class HeldRuns: Sendable {
     private static let mostEnds = 1_000
     private let state = Mutex(State())
 
-    /// The run was claimed. What the process is, if there is one yet, stays known.
+    /// The run was claimed. What was known of it stays known: its process, and whether it is paused.
     func claimed(_ offer: RunOffer, gracePeriod: Duration) {
         state.withLock { state in
-            let process = state.runs[offer.run]?.process
-            state.runs[offer.run] = Run(offer: offer, gracePeriod: gracePeriod, process: process)
+            var run = state.runs[offer.run] ?? Run(offer: offer, gracePeriod: gracePeriod)
+            (run.offer, run.gracePeriod) = (offer, gracePeriod)
+            state.runs[offer.run] = run
         }
     }
 
     /// The run has a process.
     func spawned(_ run: RunID, _ process: ProcessIdentity) { state.withLock { $0.runs[run]?.process = process } }
+
+    /// The run is paused now, or goes on.
+    func paused(_ run: RunID, _ isPaused: Bool) { state.withLock { $0.runs[run]?.isPaused = isPaused } }
 
     /// The run has this end on record.
     func ended(_ run: RunID, as ending: RunEnding, at endedAt: ContinuousClock.Instant) {
@@ -92,8 +98,9 @@ final class HeldRuns: Sendable {
         state.withLock { state in state.isUncompared && state.runs[run] == nil && state.ends.contains { $0.id == run } }
     }
 
-    /// Claims the runs again that the server takes for queued, and ends those again that have ended. Whether a job was tried
-    /// again after that end is not known here, and that run may be alive: so it is not tried again.
+    /// Claims the runs again that the server takes for queued, ends those again that have ended, and says again which stand
+    /// still and which go on. Whether a job was tried again after that end is not known here, and that run may be alive: so
+    /// it is not tried again.
     func compare(
         by client: InterruptClient,
         worker: Name,
@@ -110,6 +117,11 @@ final class HeldRuns: Sendable {
             let outcome = RedisTransport.outcome(of: end.id, end.ending, by: instance, before: ago)
             _ = try await client.evaluate(RedisScripts.end, outcome)
             logger.warning("Redis had forgotten that a run has ended", metadata: ["run": "\(end.id)"])
+        }
+        let pauses = state.withLock { $0.runs.compactMapValues(\.isPaused) }
+        for (run, isPaused) in pauses {
+            let pause: [RedisArgument] = [.init(run.rawValue), .init(instance), isPaused ? "1" : "0"]
+            _ = try await client.evaluate(RedisScripts.paused, pause)
         }
         // Another server, which has refused since, was not asked.
         state.withLock { $0.madeUpFor = max($0.madeUpFor, refusals) }

@@ -43,6 +43,7 @@ extension RedisTransport {
 
     /// Records that the run is paused now, or goes on.
     public func record(isPaused: Bool, of run: RunID) async throws(TransportError) {
+        held.paused(run, isPaused)
         _ = try await report(RedisScripts.paused, of: run, [isPaused ? "1" : "0"])
     }
 

@@ -162,6 +162,21 @@ import Testing
         }
     }
 
+    @Test func `after a connect finds the runs whose pause or its end the server has not got`() async throws {
+        try await withWatching { watching in
+            let scene = watching.scene
+            let run = try await watching.run("j").0
+            for isPaused in [true, false] {
+                #expect(try await scene.ask(isPaused ? .pause : .resume, run) == .recorded)
+                try await watching.transport.record(isPaused: isPaused, of: run)
+                let (before, after): (RunState, RunState) = isPaused ? (.running, .paused) : (.paused, .running)
+                try await scene.command("HSET", "interrupt/run/\(run)", "state", "\(before)")
+                try await watching.kill("interruptd:w1")
+                try await eventually("it is \(after)") { try await scene.state(run) == after }
+            }
+        }
+    }
+
     @Test func `after a connect finds the ends that the server has not got, and those of nobody else`() async throws {
         try await withWatching { watching in
             let scene = watching.scene
