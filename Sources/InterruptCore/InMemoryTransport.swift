@@ -215,7 +215,7 @@ public final class InMemoryTransport: InterruptTransport {
         offered.signal()
     }
 
-    /// Delivers each interrupt, the ones from before the call too.
+    /// Delivers each interrupt, the ones from before the call too. `pausing` may not pause or resume a run itself.
     public func watch(
         _ order: RunOrder,
         pausing: (@Sendable (_ isToBePaused: Bool) -> Void)?,

@@ -214,6 +214,7 @@ bool run_asked(struct run *run) {
         break;
     }
     case LAUNCH_THAW:
+        if (run->is_frozen) run_tell(run, (struct launch_event){LAUNCH_FROZEN, ECANCELED});
         run->is_frozen = false;
         run_tell(run, (struct launch_event){LAUNCH_THAWED, tree_thaw(&run->tree)});
         break;

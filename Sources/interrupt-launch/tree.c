@@ -44,6 +44,8 @@ static int send_all(const struct tree *tree, pid_t group, pid_t leader, int firs
 
 void tree_terminate(const struct tree *tree, bool with_leader) {
     send_all(tree, -1, tree->leader && !with_leader ? tree->leader : -1, SIGTERM, SIGCONT);
+    // Whoever has asked it by itself may have let it go on before it was stopped here.
+    if (tree->leader && !with_leader) kill(tree->leader, SIGCONT);
     if (tree->leaf >= 0) cgroup_freeze(tree->leaf, false);
 }
 

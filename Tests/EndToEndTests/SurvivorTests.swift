@@ -123,4 +123,38 @@ struct `A process that hangs in the kernel` {
             }
         }
     }
+
+    @Test func `does not keep the others of its run from going on when a pause is taken back`() async throws {
+        try await withFleet { fleet in
+            try await FreezableDisk.with(fleet.directory) { disk in
+                try await fleet.worker("w1") { _ in
+                    try await disk.freeze()
+                    let script = """
+                        sh -c "echo x > '\(disk.path)/file'" & echo $!
+                        while :; do echo >> '\(fleet.directory)/ticks'; sleep 0.01; done
+                        """
+                    _ = try await fleet.control("submit", "--id", "stuck", "--", "sh", "-c", script)
+                    try await eventually("one hangs") {
+                        let pid = Int32(try await fleet.output(of: "stuck").dropLast())
+                        return pid.flatMap { ProcessStatus(of: $0) }?.state == "D"
+                    }
+                    let ticks = { try Data(contentsOf: URL(fileURLWithPath: "\(fleet.directory)/ticks")).count }
+                    _ = try await fleet.control("pause", "--no-wait", "stuck")
+                    var before = -1
+                    try await eventually("the other one stands still") {
+                        let now = try ticks()
+                        defer { before = now }
+                        return now == before
+                    }
+                    _ = try await fleet.control("resume", "--no-wait", "stuck")
+                    try await eventually("the other one goes on") { try ticks() > before }
+                    try await disk.thaw()
+                    let paused = try await fleet.control("pause", "stuck")
+                    #expect(paused.exitCode == 0, "\(paused)")
+                    _ = try await fleet.control("kill", "stuck")
+                    _ = try await fleet.wait(for: "stuck", .interrupted)
+                }
+            }
+        }
+    }
 }

@@ -84,6 +84,24 @@ import Testing
         }
     }
 
+    @Test func `that fails is tried again until it holds`() async throws {
+        let log = SeenLog()
+        let test = try WorkerUnderTest(hold: .supervisor, logger: log.logger)
+        let deep =
+            "f() { if [ $1 -gt 0 ]; then (f $(($1 - 1)); true); else echo ready; while ! [ -e go ]; do sleep 0.01; done; fi; }"
+        try await test.run {
+            let run = try test.submit("sh", "-c", "cd \(test.directory.path); \(deep); f 300; exec sleep 1000")
+            try await eventually("the job is ready") { try text(test, run).contains("ready") }
+            #expect(test.transport.base.pause(run) == .recorded)
+            try await eventually("it is said") { log.lines.contains { $0.contains("could not be paused") } }
+            #expect(try test.record(run).state == .running)
+            _ = try test.directory.write("", to: "go")
+            try await eventually("the run is paused") { try test.record(run).state == .paused }
+            #expect(log.lines.count { $0.contains("could not be paused") } == 1)
+            #expect(test.transport.base.interrupt(run, InterruptSignal()) == .first)
+        }
+    }
+
     @Test(arguments: [InterruptStage.terminate, .kill])
     func `does not keep a deaf one from being forced`(stage: InterruptStage) async throws {
         let test = try WorkerUnderTest(grace: .milliseconds(200))

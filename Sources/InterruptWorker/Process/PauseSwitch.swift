@@ -8,8 +8,8 @@ public final class PauseSwitch: Sendable {
     private struct State {
         var isWanted = false
         var isDone = false
-        /// Asked to be paused since that was done last. What was asked in between may have gone unseen here, but not by
-        /// those who wait for an answer.
+        /// Asked to be paused since ``due()`` answered last. What was asked in between may have gone unseen here, but not
+        /// by those who wait for an answer.
         var isAskedAnew = false
     }
 
@@ -34,18 +34,31 @@ public final class PauseSwitch: Sendable {
         changed.signal()
     }
 
-    /// Waits until the run is to be paused, or is to go on and is paused; answers which. `nil` when the task is cancelled.
-    /// One task at a time may ask.
+    /// Waits for what is ``due()``. `nil` when the task is cancelled. One task at a time may ask.
     func next() async -> Bool? {
         while !Task.isCancelled {
-            let wanted: Bool? = state.withLock { state in
-                defer { state.isAskedAnew = false }
-                return state.isAskedAnew || state.isWanted != state.isDone ? state.isWanted : nil
-            }
-            if let wanted { return wanted }
+            if let isToBePaused = due() { return isToBePaused }
             await changed.wait()
         }
         return nil
+    }
+
+    /// `true` when the run is to be paused and is not, or was asked to be anew; `false` when it is to go on and is paused.
+    func due() -> Bool? {
+        state.withLock { state in
+            defer { state.isAskedAnew = false }
+            return state.isAskedAnew || state.isWanted != state.isDone ? state.isWanted : nil
+        }
+    }
+
+    /// Waits until the run is not to be paused: `false` when the task is cancelled. Not while another task waits for
+    /// ``next()``.
+    func isTakenBack() async -> Bool {
+        while !Task.isCancelled {
+            if state.withLock({ !$0.isWanted }) { return true }
+            await changed.wait()
+        }
+        return false
     }
 
     /// Notes that the run is paused, or goes on, and reports it.

@@ -180,7 +180,31 @@ final class ProcessExecution: Sendable {
     }
 
     private func followPause(_ teardown: RunTeardown) async {
-        while let isPaused = await pause.next(), await teardown.freeze(isPaused) { pause.done(isPaused) }
+        var (retry, said) = (RetryPause(), Errno?.none)
+        while let isPaused = await pause.next() {
+            let freezing = await teardown.freeze(isPaused) {
+                // Else the others would stand still as well, for as long as one hangs in the kernel.
+                if isPaused, await self.pause.isTakenBack() { teardown.ask(toFreeze: false) }
+            }
+            switch freezing {
+            case .done:
+                (retry, said) = (RetryPause(), nil)
+                pause.done(isPaused)
+            case .failed(.canceled): break
+            case .failed(let errno):
+                if said != errno { sayFailed(isPaused, errno) }
+                said = errno
+                await retry.wait(orUntil: nil)
+            case .ending: return
+            }
+        }
+    }
+
+    private func sayFailed(_ isPaused: Bool, _ errno: Errno) {
+        runner.logger.warning(
+            isPaused ? "a run could not be paused" : "a paused run could not go on",
+            metadata: ["run": "\(order.run)", "why": "\(errno)"]
+        )
     }
 
     /// Sees the run from its start to its end.

@@ -24,6 +24,14 @@ final class RunTeardown: Sendable {
         case letGo
     }
 
+    /// What became of a freeze or a thaw.
+    enum Freezing: Equatable {
+        case done
+        case failed(Errno)
+        /// The tree is ending, or asked to: it is not frozen any more.
+        case ending
+    }
+
     private struct State {
         var leader: RunLeader?
         var leaderIdentity: ProcessIdentity?
@@ -47,6 +55,8 @@ final class RunTeardown: Sendable {
         /// When SIGKILL should have helped.
         var giveUp: Alarm?
         var freezing: [FirstAnswer<Errno?>] = []
+
+        var isEnding: Bool { isInterrupted || isOver || status != nil }
     }
 
     private let tree: LaunchedTree
@@ -131,17 +141,29 @@ final class RunTeardown: Sendable {
         fence?.follow { [tree] in tree.moveFence(to: $0) }
     }
 
-    /// Freezes the tree or lets it go on; returns when that is so, `false` when it is ending or could not be frozen.
-    func freeze(_ isFrozen: Bool) async -> Bool {
-        let answer = FirstAnswer<Errno?>()
-        let isAsked = state.withLock { state in
-            guard !state.isInterrupted, !state.isOver, state.status == nil else { return false }
+    /// Freezes the tree or lets it go on; returns when that is so. A freeze takes as long as somebody hangs in the kernel;
+    /// when the tree is let go on meanwhile, it has failed.
+    ///
+    /// - Parameter meanwhile: runs from when it was asked, and is cancelled when that has been answered.
+    func freeze(_ isFrozen: Bool, meanwhile: @Sendable () async -> Void = {}) async -> Freezing {
+        guard let answer = ask(toFreeze: isFrozen) else { return .ending }
+        async let _: Void = meanwhile()
+        let errno = await answer.wait()
+        if state.withLock({ $0.isEnding }) { return .ending }
+        return errno.map { .failed($0) } ?? .done
+    }
+
+    /// Begins to freeze the tree, or to let it go on. Returns at once, with what will tell of it; `nil` when it is ending.
+    @discardableResult
+    func ask(toFreeze isFrozen: Bool) -> FirstAnswer<Errno?>? {
+        state.withLock { state in
+            if state.isEnding { return nil }
+            let answer = FirstAnswer<Errno?>()
             state.freezing.append(answer)
             state.isFreezeAsked = isFrozen
             tree.ask(isFrozen ? .freeze : .thaw)
-            return true
+            return answer
         }
-        return isAsked ? await answer.wait() == nil : false
     }
 
     /// How the run ended; `nil` when that is not known.

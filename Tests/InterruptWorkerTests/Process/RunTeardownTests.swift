@@ -1,6 +1,8 @@
 import Glibc
 import InterruptCore
+import InterruptTesting
 import Logging
+import SystemPackage
 import Testing
 
 @testable import InterruptWorker
@@ -15,8 +17,18 @@ import Testing
 
     /// Tells of this process as the leader. Its pidfd is left out, as the kernel does where a process has no descriptor free.
     private func tellStart(on launcher: Int32) throws {
-        let started: [Int32] = [2, getpid(), 0, 0, 0]  // LAUNCH_STARTED
-        try #require(send(launcher, started, 20, 0) == 20)
+        try tell(.started, getpid(), on: launcher)
+    }
+
+    /// What the launcher tells, with the numbers of `launch_event_kind`.
+    private enum Told: Int32 {
+        case started = 2
+        case frozen = 4, thawed
+    }
+
+    private func tell(_ told: Told, _ first: Int32 = 0, on launcher: Int32) throws {
+        let event: [Int32] = [told.rawValue, first, 0, 0, 0]
+        try #require(send(launcher, event, 20, 0) == 20)
     }
 
     private func nextRequest(on launcher: Int32) -> LaunchedTree.Request? {
@@ -47,8 +59,38 @@ import Testing
         #expect(await teardown.ended() == .abandoned)
     }
 
-    @Test func `says that a tree is not frozen when it is too deep for all to be found`() async throws {
-        let script = "f() { if [ $1 -gt 0 ]; then (f $(($1 - 1)); true); else echo ready; sleep 1000; fi; }; f 300"
+    @Test func `does not call a tree frozen that was asked to end meanwhile`() async throws {
+        let (teardown, launcher) = try teardownOnSocket()
+        try tellStart(on: launcher)
+        async let freezing = teardown.freeze(true)
+        #expect(nextRequest(on: launcher) == .freeze)
+        teardown.interrupt(stage: .terminate, gracePeriod: .seconds(60))
+        try tell(.frozen, on: launcher)
+        #expect(await freezing == .ending)
+        close(launcher)
+        #expect(await teardown.ended() == .abandoned)
+    }
+
+    @Test func `lets a tree go on that is not frozen yet`() async throws {
+        let (teardown, launcher) = try teardownOnSocket()
+        try tellStart(on: launcher)
+        async let freezing = teardown.freeze(true)
+        #expect(nextRequest(on: launcher) == .freeze)
+        teardown.ask(toFreeze: false)
+        #expect(nextRequest(on: launcher) == .thaw)
+        try tell(.frozen, ECANCELED, on: launcher)
+        try tell(.thawed, on: launcher)
+        #expect(await freezing == .failed(.canceled))
+        async let again = teardown.freeze(true)
+        #expect(nextRequest(on: launcher) == .freeze)
+        try tell(.frozen, on: launcher)
+        #expect(await again == .done)
+        close(launcher)
+        #expect(await teardown.ended() == .abandoned)
+    }
+
+    /// The teardown of a script's run without a cgroup, which has printed something.
+    private func supervised(_ script: String) async throws -> (RunTeardown, JobUnderTest, JobPipes) {
         var job = try JobUnderTest("sh", "-c", script)
         job.usesCgroups = false
         let pipes = try JobPipes()
@@ -61,13 +103,37 @@ import Testing
         )
         let teardown = RunTeardown(of: LaunchedTree(socket: launched.socket), giveUpAfter: .seconds(60))
         await DescriptorWatch(pipes.output.read).readable()
-        #expect(await teardown.freeze(true) == false)
+        return (teardown, job, pipes)
+    }
+
+    @Test func `says that a tree is not frozen when it is too deep for all to be found`() async throws {
+        let script = "f() { if [ $1 -gt 0 ]; then (f $(($1 - 1)); true); else echo ready; sleep 1000; fi; }; f 300"
+        let (teardown, job, pipes) = try await supervised(script)
+        #expect(await teardown.freeze(true) == .failed(.tooManySymbolicLinkLevels))
         let states = carriers(of: job.order.run).compactMap { ProcessStatus(of: $0)?.state }
         #expect(states.count >= 300)
         #expect(!states.contains("T"), "none is left standing either")
         teardown.interrupt(stage: .kill, gracePeriod: .zero)
         #expect(await teardown.ended() == .empty)
         #expect(carriers(of: job.order.run).isEmpty)
+        pipes.closeChildEnds()
+    }
+
+    @Test func `lets a leader react that is stopped after it was asked to end`() async throws {
+        let script = "trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done"
+        let (teardown, _, pipes) = try await supervised(script)
+        _ = await teardown.started()
+        let supervisor = try #require(teardown.supervisor)
+        let guardian = try #require(ProcessStatus(of: supervisor)?.parent)
+        kill(guardian, SIGSTOP)  // it would end a supervisor that stands still
+        defer { kill(guardian, SIGCONT) }
+        kill(supervisor, SIGSTOP)
+        try await eventually("it hears nothing") { ProcessStatus(of: supervisor)?.state == "T" }
+        teardown.ask(toFreeze: true)
+        teardown.interrupt(stage: .terminate, gracePeriod: .seconds(3_600))
+        kill(supervisor, SIGCONT)
+        #expect(await teardown.ended() == .empty)
+        #expect(teardown.outcome(wasInterruptAsked: true)?.ending.exitCode == 3)
         pipes.closeChildEnds()
     }
 }
