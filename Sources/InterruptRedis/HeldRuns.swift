@@ -108,7 +108,7 @@ final class HeldRuns: Sendable {
         _ logger: Logger
     ) async throws(RedisError) {
         let refusals = state.withLock(\.refusals)
-        let (claimed, ends) = try await claimAgain(by: client, worker: worker, instance: instance)
+        let (claimed, ends, pauses) = try await claimAgain(by: client, worker: worker, instance: instance)
         for run in claimed {
             logger.warning("Redis had forgotten that a run was started", metadata: ["run": "\(run)"])
         }
@@ -118,28 +118,33 @@ final class HeldRuns: Sendable {
             _ = try await client.evaluate(RedisScripts.end, outcome)
             logger.warning("Redis had forgotten that a run has ended", metadata: ["run": "\(end.id)"])
         }
-        let pauses = state.withLock { $0.runs.compactMapValues(\.isPaused) }
-        for (run, isPaused) in pauses {
-            let pause: [RedisArgument] = [.init(run.rawValue), .init(instance), isPaused ? "1" : "0"]
-            _ = try await client.evaluate(RedisScripts.paused, pause)
+        for (run, wasPaused) in pauses {
+            var said = wasPaused
+            // It may change meanwhile, and what is said last must be what is so.
+            while let isPaused = state.withLock({ $0.runs[run]?.isPaused }), isPaused != said {
+                let pause: [RedisArgument] = [.init(run.rawValue), .init(instance), isPaused ? "1" : "0"]
+                _ = try await client.evaluate(RedisScripts.paused, pause)
+                said = isPaused
+            }
         }
         // Another server, which has refused since, was not asked.
         state.withLock { $0.madeUpFor = max($0.madeUpFor, refusals) }
     }
 
-    /// Returns the runs that the server took for queued, claimed now, and the ends that it has not got. No runs, no command.
+    /// Returns the runs that the server took for queued, claimed now, the ends that it has not got, and which runs it takes
+    /// for paused. No runs, no command.
     private func claimAgain(
         by client: InterruptClient,
         worker: Name,
         instance: String
-    ) async throws(RedisError) -> (claimed: [RunID], ends: [End]) {
+    ) async throws(RedisError) -> (claimed: [RunID], ends: [End], pauses: [RunID: Bool]) {
         let (runs, ends) = state.withLock { state in
             // Claimed once more, a run is another one with the same id.
             return (Array(state.runs.values), state.ends.filter { state.runs[$0.id] == nil })
         }
         var left = runs + ends.map(\.run)
         var claimed: [RunID] = []
-        var own: Set<RunID> = []
+        var (own, paused): (Set<RunID>, Set<RunID>) = ([], [])
         while !left.isEmpty {
             let fields = left.prefix(Self.limit).flatMap { run -> [RedisArgument] in
                 let process = run.process.map { [RedisArgument($0.pid), .init($0.start), .init($0.boot)] }
@@ -151,13 +156,16 @@ final class HeldRuns: Sendable {
             left.removeFirst(min(Self.limit, left.count))
             let worker: [RedisArgument] = [.init(worker.description), .init(instance)]
             let lists = try await client.evaluate(RedisScripts.claimAgain, worker + fields).array ?? []
-            claimed += Self.runs(lists.first)
-            own.formUnion(Self.runs(lists.last))
+            guard lists.count == 3 else { continue }
+            claimed += Self.runs(lists[0])
+            own.formUnion(Self.runs(lists[1]))
+            paused.formUnion(Self.runs(lists[2]))
         }
-        return (claimed, ends.filter { own.contains($0.id) })
+        let pauses = own.map { ($0, paused.contains($0)) }
+        return (claimed, ends.filter { own.contains($0.id) }, Dictionary(uniqueKeysWithValues: pauses))
     }
 
-    private static func runs(_ list: RESPValue?) -> [RunID] {
-        (list?.array ?? []).compactMap(\.text).map { RunID(rawValue: $0) }
+    private static func runs(_ list: RESPValue) -> [RunID] {
+        (list.array ?? []).compactMap(\.text).map { RunID(rawValue: $0) }
     }
 }

@@ -11,8 +11,8 @@ struct tree {
     const char *path;  // of the cgroup
 };
 
-// Asks every process to end, whether it stands still or not: SIGTERM and SIGCONT, once each. The leader is left out
-// unless `with_leader`.
+// Asks every process to end, whether it stands still or not: SIGTERM and SIGCONT, once each. The leader only goes
+// on unless `with_leader`.
 void tree_terminate(const struct tree *tree, bool with_leader);
 
 // Forces every process to end. Who is being forked meanwhile may be missed: to be repeated until the tree is empty.

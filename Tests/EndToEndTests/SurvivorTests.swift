@@ -140,11 +140,11 @@ struct `A process that hangs in the kernel` {
                     }
                     let ticks = { try Data(contentsOf: URL(fileURLWithPath: "\(fleet.directory)/ticks")).count }
                     _ = try await fleet.control("pause", "--no-wait", "stuck")
-                    var before = -1
+                    var (before, looks) = (-1, 0)
                     try await eventually("the other one stands still") {
                         let now = try ticks()
-                        defer { before = now }
-                        return now == before
+                        (before, looks) = (now, now == before ? looks + 1 : 0)
+                        return looks == 40
                     }
                     _ = try await fleet.control("resume", "--no-wait", "stuck")
                     try await eventually("the other one goes on") { try ticks() > before }

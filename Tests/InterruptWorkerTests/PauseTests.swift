@@ -182,7 +182,7 @@ import Testing
             await outlast(.milliseconds(1_500))
             #expect(try test.record(run).state == .paused)
             #expect(test.transport.base.resume(run) == .recorded)
-            await test.events.waitForEnds(1)
+            try await eventually("the end is written") { try test.record(run).ending != nil }
             #expect(try test.record(run).inbox.cause?.reason == .timeout)
         }
     }

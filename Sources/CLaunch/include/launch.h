@@ -15,7 +15,7 @@ enum { LAUNCH_VERSION = 2 };
 
 // One byte from the worker, on a run's socket. Closing the socket is LAUNCH_KILL.
 enum launch_request {
-    LAUNCH_TERMINATE = 1,  // SIGTERM and SIGCONT for the whole tree but its leader, which the worker signals
+    LAUNCH_TERMINATE = 1,  // SIGTERM and SIGCONT for the whole tree but its leader, which only goes on: the worker signals it
     LAUNCH_KILL,           // SIGKILL for the whole tree, again and again until it is empty
     LAUNCH_FREEZE,         // no process of the tree runs any more
     LAUNCH_THAW,           // they go on

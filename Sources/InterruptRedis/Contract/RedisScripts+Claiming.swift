@@ -80,14 +80,14 @@ extension RedisScripts {
     /// was started, and is told of them as any other.
     ///
     /// Arguments: worker, instance, then of each run: run, queue, entry, grace period in ms, and process, its start and its
-    /// boot or three times "". Replies the runs that had to be claimed, and those of all that have no end on record and are
-    /// this instance's.
+    /// boot or three times "". Replies the runs that had to be claimed, those of all that have no end on record and are
+    /// this instance's, and those of these that are paused.
     static let claimAgain = script(
         "claim_again",
         using: [history, claims],
         least: 3,
         """
-        local worker, instance, claimed, own = ARGV[2], ARGV[3], {}, {}
+        local worker, instance, claimed, own, paused = ARGV[2], ARGV[3], {}, {}, {}
         for i = 4, #ARGV - 6, 7 do
           if not string.find(ARGV[i + 2], '^%d+%-%d+$') or not string.find(ARGV[i + 3], '^%d+$') then
             return redis.error_reply('ERR claim_again: an entry or a grace period is none')
@@ -110,9 +110,10 @@ extension RedisScripts {
             own[#own + 1] = run
           elseif fields[1] and not is_end[fields[1]] and fields[6] == instance then
             own[#own + 1] = run
+            if fields[1] == 'paused' then paused[#paused + 1] = run end
           end
         end
-        return {claimed, own}
+        return {claimed, own, paused}
         """
     )
 

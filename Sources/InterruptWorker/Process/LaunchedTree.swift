@@ -9,7 +9,7 @@ internal import SystemPackage
 /// come or by ``letGo()``, under the lock that every use of it takes.
 final class LaunchedTree: Sendable {
     enum Request: UInt8 {
-        /// SIGTERM and SIGCONT for the whole tree but its leader.
+        /// SIGTERM and SIGCONT for the whole tree but its leader, which only goes on.
         case terminate = 1
         /// SIGKILL for the whole tree, until it is empty.
         case kill

@@ -7,10 +7,10 @@ internal import Synchronization
 public final class PauseSwitch: Sendable {
     private struct State {
         var isWanted = false
-        var isDone = false
-        /// Asked to be paused since ``due()`` answered last. What was asked in between may have gone unseen here, but not
+        /// `nil` when it is not known, or is to be said again: what was asked in between may have gone unseen here, but not
         /// by those who wait for an answer.
-        var isAskedAnew = false
+        var isDone: Bool? = false
+        var isReported = false
     }
 
     private let state = Mutex(State())
@@ -27,9 +27,9 @@ public final class PauseSwitch: Sendable {
     /// Asks that the run be paused, or that it go on. Returns at once; what was asked last counts. A run that is paused
     /// and is asked to be so anew is reported paused again.
     public func set(_ isToBePaused: Bool) {
-        state.withLock {
-            $0.isWanted = isToBePaused
-            $0.isAskedAnew = isToBePaused
+        state.withLock { state in
+            state.isWanted = isToBePaused
+            if isToBePaused, state.isDone == true { state.isDone = nil }
         }
         changed.signal()
     }
@@ -44,12 +44,8 @@ public final class PauseSwitch: Sendable {
     }
 
     /// `true` when the run is to be paused and is not, or was asked to be anew; `false` when it is to go on and is paused.
-    func due() -> Bool? {
-        state.withLock { state in
-            defer { state.isAskedAnew = false }
-            return state.isAskedAnew || state.isWanted != state.isDone ? state.isWanted : nil
-        }
-    }
+    /// Either when the last attempt has failed.
+    func due() -> Bool? { state.withLock { $0.isWanted == $0.isDone ? nil : $0.isWanted } }
 
     /// Waits until the run is not to be paused: `false` when the task is cancelled. Not while another task waits for
     /// ``next()``.
@@ -63,7 +59,13 @@ public final class PauseSwitch: Sendable {
 
     /// Notes that the run is paused, or goes on, and reports it.
     func done(_ isPaused: Bool) {
-        state.withLock { $0.isDone = isPaused }
-        report(isPaused)
+        let isNews = state.withLock { state in
+            defer { (state.isDone, state.isReported) = (isPaused, isPaused) }
+            return isPaused || state.isReported
+        }
+        if isNews { report(isPaused) }
     }
+
+    /// Notes that it is not known whether the run is paused.
+    func failed() { state.withLock { $0.isDone = nil } }
 }

@@ -190,8 +190,9 @@ final class ProcessExecution: Sendable {
             case .done:
                 (retry, said) = (RetryPause(), nil)
                 pause.done(isPaused)
-            case .failed(.canceled): break
             case .failed(let errno):
+                pause.failed()
+                if errno == .canceled { continue }  // taken back
                 if said != errno { sayFailed(isPaused, errno) }
                 said = errno
                 await retry.wait(orUntil: nil)

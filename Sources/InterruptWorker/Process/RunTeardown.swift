@@ -149,8 +149,10 @@ final class RunTeardown: Sendable {
         guard let answer = ask(toFreeze: isFrozen) else { return .ending }
         async let _: Void = meanwhile()
         let errno = await answer.wait()
-        if state.withLock({ $0.isEnding }) { return .ending }
-        return errno.map { .failed($0) } ?? .done
+        return state.withLock { state in
+            guard let errno else { return isFrozen && state.isInterrupted ? .ending : .done }
+            return state.isEnding ? .ending : .failed(errno)
+        }
     }
 
     /// Begins to freeze the tree, or to let it go on. Returns at once, with what will tell of it; `nil` when it is ending.

@@ -31,4 +31,25 @@ import Testing
         pause.done(true)
         #expect(pause.due() == false)
     }
+
+    @Test func `what has failed is due again, as it is asked then, and reported only if it was paused`() {
+        let reports = Mutex<[Bool]>([])
+        let pause = PauseSwitch { isPaused in reports.withLock { $0.append(isPaused) } }
+        pause.set(true)
+        pause.failed()
+        #expect(pause.due() == true)
+        pause.set(false)
+        #expect(pause.due() == false)
+        pause.done(false)
+        #expect(pause.due() == nil)
+        #expect(reports.withLock { $0 } == [])
+        pause.set(true)
+        pause.done(true)
+        pause.set(true)
+        pause.failed()
+        #expect(pause.due() == true)
+        pause.set(false)
+        pause.done(false)
+        #expect(reports.withLock { $0 } == [true, false])
+    }
 }

@@ -23,7 +23,7 @@ import Testing
     /// What the launcher tells, with the numbers of `launch_event_kind`.
     private enum Told: Int32 {
         case started = 2
-        case frozen = 4, thawed
+        case frozen = 4, thawed, exited
     }
 
     private func tell(_ told: Told, _ first: Int32 = 0, on launcher: Int32) throws {
@@ -69,6 +69,18 @@ import Testing
         #expect(await freezing == .ending)
         close(launcher)
         #expect(await teardown.ended() == .abandoned)
+    }
+
+    @Test func `calls a tree going on that ends at once then`() async throws {
+        let (teardown, launcher) = try teardownOnSocket()
+        try tellStart(on: launcher)
+        async let freezing = teardown.freeze(false)
+        #expect(nextRequest(on: launcher) == .thaw)
+        let events = [[Told.thawed.rawValue, 0, 0, 0, 0], [Told.exited.rawValue, Int32(CLD_EXITED), 0, -1, 1]]
+        for event in events { try #require(send(launcher, event, 20, 0) == 20) }
+        #expect(await teardown.ended() == .empty)
+        #expect(await freezing == .done)
+        close(launcher)
     }
 
     @Test func `lets a tree go on that is not frozen yet`() async throws {
@@ -130,7 +142,7 @@ import Testing
         kill(supervisor, SIGSTOP)
         try await eventually("it hears nothing") { ProcessStatus(of: supervisor)?.state == "T" }
         teardown.ask(toFreeze: true)
-        teardown.interrupt(stage: .terminate, gracePeriod: .seconds(3_600))
+        teardown.interrupt(stage: .terminate, gracePeriod: .seconds(20))
         kill(supervisor, SIGCONT)
         #expect(await teardown.ended() == .empty)
         #expect(teardown.outcome(wasInterruptAsked: true)?.ending.exitCode == 3)
