@@ -9,7 +9,7 @@ final class HeldRuns: Sendable {
         var offer: RunOffer
         var gracePeriod: Duration
         var process: ProcessIdentity?
-        /// What was put on record last, if it was ever paused.
+        /// What is put on record of it, if it was ever paused: known before it is written.
         var isPaused: Bool?
     }
 

@@ -147,11 +147,16 @@ final class RunTeardown: Sendable {
     /// - Parameter meanwhile: runs from when it was asked, and is cancelled when that has been answered.
     func freeze(_ isFrozen: Bool, meanwhile: @Sendable () async -> Void = {}) async -> Freezing {
         guard let answer = ask(toFreeze: isFrozen) else { return .ending }
-        async let _: Void = meanwhile()
-        let errno = await answer.wait()
+        let errno: Errno?
+        do {
+            async let _: Void = meanwhile()
+            errno = await answer.wait()
+        }
         return state.withLock { state in
-            guard let errno else { return isFrozen && state.isInterrupted ? .ending : .done }
-            return state.isEnding ? .ending : .failed(errno)
+            if state.isEnding, isFrozen || errno != nil { return .ending }
+            // Let go on just when it was frozen.
+            if isFrozen, !state.isFreezeAsked { return .failed(.canceled) }
+            return errno.map { .failed($0) } ?? .done
         }
     }
 

@@ -59,6 +59,31 @@ import Testing
         #expect(await teardown.ended() == .abandoned)
     }
 
+    @Test func `does not call a tree frozen that was let go on when it was`() async throws {
+        let (teardown, launcher) = try teardownOnSocket()
+        try tellStart(on: launcher)
+        async let freezing = teardown.freeze(true) { _ = teardown.ask(toFreeze: false) }
+        #expect(nextRequest(on: launcher) == .freeze)
+        #expect(nextRequest(on: launcher) == .thaw)
+        try tell(.frozen, on: launcher)
+        try tell(.thawed, on: launcher)
+        #expect(await freezing == .failed(.canceled))
+        close(launcher)
+        #expect(await teardown.ended() == .abandoned)
+    }
+
+    @Test func `does not call a tree frozen whose leader has ended`() async throws {
+        let (teardown, launcher) = try teardownOnSocket()
+        try tellStart(on: launcher)
+        async let freezing = teardown.freeze(true)
+        #expect(nextRequest(on: launcher) == .freeze)
+        try tell(.exited, Int32(CLD_EXITED), on: launcher)
+        try tell(.frozen, on: launcher)
+        #expect(await freezing == .ending)
+        close(launcher)
+        #expect(await teardown.ended() == .abandoned)
+    }
+
     @Test func `does not call a tree frozen that was asked to end meanwhile`() async throws {
         let (teardown, launcher) = try teardownOnSocket()
         try tellStart(on: launcher)
