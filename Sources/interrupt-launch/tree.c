@@ -64,7 +64,8 @@ void tree_kill(const struct tree *tree) {
 int tree_freeze(const struct tree *tree) {
     if (tree->leaf >= 0) return cgroup_freeze(tree->leaf, true);
     if (tree->leader) kill(-tree->leader, SIGSTOP);
-    int error = send_all(tree, tree->leader ? tree->leader : -1, -1, SIGSTOP, 0);
+    // Its group, too: a leader that has just begun may have made it between these two.
+    int error = send_all(tree, -1, -1, SIGSTOP, 0);
     if (error) tree_thaw(tree);
     return error;
 }

@@ -128,6 +128,13 @@ import Testing
 
     /// The teardown of a script's run without a cgroup, which has printed something.
     private func supervised(_ script: String) async throws -> (RunTeardown, JobUnderTest, JobPipes) {
+        let begun = try await beginning(script)
+        await DescriptorWatch(begun.2.output.read).readable()
+        return begun
+    }
+
+    /// The same of a run that has just been asked for.
+    private func beginning(_ script: String) async throws -> (RunTeardown, JobUnderTest, JobPipes) {
         var job = try JobUnderTest("sh", "-c", script)
         job.usesCgroups = false
         let pipes = try JobPipes()
@@ -138,9 +145,7 @@ import Testing
             output: pipes.output.write,
             error: pipes.error.write
         )
-        let teardown = RunTeardown(of: LaunchedTree(socket: launched.socket), giveUpAfter: .seconds(60))
-        await DescriptorWatch(pipes.output.read).readable()
-        return (teardown, job, pipes)
+        return (RunTeardown(of: LaunchedTree(socket: launched.socket), giveUpAfter: .seconds(60)), job, pipes)
     }
 
     @Test func `says that a tree is not frozen when it is too deep for all to be found`() async throws {
@@ -154,6 +159,20 @@ import Testing
         #expect(await teardown.ended() == .empty)
         #expect(carriers(of: job.order.run).isEmpty)
         pipes.closeChildEnds()
+    }
+
+    @Test func `freezes a leader at whatever point of its start`() async throws {
+        for _ in 0..<300 {
+            let (teardown, job, pipes) = try await beginning("exec sleep 1000")
+            #expect(await teardown.freeze(true) == .done)
+            // Whoever is sent SIGSTOP stops a moment later.
+            try await eventually("it stands still") {
+                carriers(of: job.order.run).allSatisfy { ProcessStatus(of: $0)?.state == "T" }
+            }
+            teardown.interrupt(stage: .kill, gracePeriod: .zero)
+            #expect(await teardown.ended() == .empty)
+            pipes.closeChildEnds()
+        }
     }
 
     @Test func `lets a leader react that is stopped after it was asked to end`() async throws {
