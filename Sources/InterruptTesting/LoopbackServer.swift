@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 public import InterruptRedis
 import Subprocess
@@ -150,8 +151,12 @@ public final class LoopbackServer: Sendable {
     }
 
     func waitUntilReady() async throws {
-        try await eventually("the server on port \(port) answers; its log is in \(directory)") {
-            (try? await command("PING")) != nil
+        do {
+            try await eventually("the server on port \(port) answers") { (try? await command("PING")) != nil }
+        } catch let error as NeverHappened {
+            let log = (try? String(contentsOfFile: "\(directory)/log", encoding: .utf8)) ?? ""
+            let last = log.split(separator: "\n").suffix(5).joined(separator: "\n")
+            throw TestRedisError(description: "\(error); the end of its log:\n\(last)")
         }
     }
 

@@ -210,11 +210,19 @@ private func removeTree(_ path: String) {
     remove(path)
 }
 
-/// A TCP port of 127.0.0.1 that nobody used a moment ago. It is below those that Linux gives to outgoing connections, which
-/// would take it before a server does.
+/// Below those that Linux gives to outgoing connections, which would take one before a server does.
+private let loopbackPorts: ClosedRange<UInt16> = 10_000...32_767
+
+/// The next one to try. It goes up, because a server takes its port only a while after it was chosen.
+private let nextLoopbackPort = Mutex(UInt16.random(in: loopbackPorts))
+
+/// A TCP port of 127.0.0.1 that nobody used a moment ago, and that this process has not been given before.
 public func freeLoopbackPort() throws -> Int {
     for _ in 0..<100 {
-        let port = UInt16.random(in: 10_000..<32_768)
+        let port = nextLoopbackPort.withLock { next in
+            defer { next = next == loopbackPorts.upperBound ? loopbackPorts.lowerBound : next + 1 }
+            return next
+        }
         do {
             try bindOnce(port)
             return Int(port)
