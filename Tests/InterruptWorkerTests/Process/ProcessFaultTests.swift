@@ -109,8 +109,8 @@ import Testing
                     return (code, ending?.exitCode)
                 }
             }
-            // By their own word: others on this machine may wait in the same way.
-            try? await eventually("all are at the gate", within: .seconds(60)) { seen.chunks.count >= 500 }
+            // By their own word: others on this machine may wait in the same way. Who comes later finds nobody, and waits for ever.
+            try? await eventually("all are at the gate", within: .seconds(200)) { seen.chunks.count >= 500 }
             close(writer)
             var results: [(Int32, Int32?)] = []
             for await result in group { results.append(result) }
