@@ -67,8 +67,8 @@ import Testing
             }.sorted()
             print("clock jumps: \(late.count) timeouts, \(late.first ?? .zero) to \(late.last ?? .zero) after due")
             #expect(late.count == runs.count)
-            // From the claim to the receipt; 50 ms of it are the timeout's own. Others may be building, which moves some of them,
-            // but none by as much as the clock was ahead.
+            // From the claim to the receipt; 50 ms of it are the timeout's own. Others may be building, which delays some of them,
+            // but none for as long as the clock was ahead.
             #expect(late.allSatisfy { $0 >= .milliseconds(-5) && $0 < .milliseconds(900) }, "\(late)")
             #expect(late.percentile(50) < .milliseconds(250), "\(late)")
             let all = Set(runs.keys)

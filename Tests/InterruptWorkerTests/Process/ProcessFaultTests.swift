@@ -109,7 +109,7 @@ import Testing
                     return (code, ending?.exitCode)
                 }
             }
-            // By their own word: others on this machine may wait in the same way. Who comes later finds nobody, and waits for ever.
+            // By their own word: others on this machine may wait in the same way. Who comes when it has closed waits for ever.
             try? await eventually("all are at the gate", within: .seconds(200)) { seen.chunks.count >= 500 }
             close(writer)
             var results: [(Int32, Int32?)] = []
