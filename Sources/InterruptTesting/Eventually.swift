@@ -13,7 +13,7 @@ public func eventually(
     let deadline = ContinuousClock.now + limit
     while try await !condition() {
         guard ContinuousClock.now < deadline else { throw NeverHappened(what: what) }
-        try await Task.sleep(for: pause)  // nobody says when it holds
+        try await Task.sleep(for: pause)  // what other processes do wakes nobody here
     }
 }
 
