@@ -37,15 +37,19 @@ struct KeyReading {
     /// another value when it has another length.
     mutating func values(of keys: [String]) async throws(RedisError) -> [(key: String, value: [UInt8]?)] {
         do throws(RedisError) {
-            let (connection, number) = try await client.numbered()
+            // One that waited for a connection would go before the tracking is set up, and all is read then anyhow.
+            guard let (connection, number) = client.present else {
+                throw RedisError(.connectionLost, "the connection to \(client.endpoint) was lost")
+            }
+            let commands = PresentConnection(client: client)
             let isTogether = keepTogether(connection, number)
             let isTracked = isTogether ? try await track(connection, number) : false
             let suspects = isWary ? keys : board.setAside(among: keys)
-            let tooLong = try await client.lengths(of: suspects, isTracked: isTracked).filter {
+            let tooLong = try await commands.lengths(of: suspects, isTracked: isTracked).filter {
                 $0.value > SignalMessage.maximumSize
             }
             let readable = tooLong.isEmpty ? keys : keys.filter { tooLong[$0] == nil }
-            let values = try await client.values(of: readable, isTracked: isTracked)
+            let values = try await commands.values(of: readable, isTracked: isTracked)
             isWary = false
             return zip(readable, values).map { ($0, $1.bytes) }
                 + tooLong.map { ($0.key, Array("\($0.value) bytes".utf8)) }

@@ -257,7 +257,10 @@ public final class RedisInterruptChecker: Sendable {
                 continue
             }
             do {
-                try await client.send(RedisCommand("PUBLISH", .init(keys.signals(worker)), "{\"probe\":\"\(text)\"}"))
+                try await client.settled()
+                last = .now  // from now on it may come back
+                let message = RedisCommand("PUBLISH", .init(keys.signals(worker)), "{\"probe\":\"\(text)\"}")
+                try await PresentConnection(client: client).send(message)
             } catch {
                 board.forgetProbe()  // not sent, so its silence says nothing about the subscription
             }

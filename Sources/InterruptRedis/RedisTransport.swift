@@ -79,9 +79,9 @@ public final class RedisTransport: InterruptTransport {
             endpoint: endpoint,
             worker: worker,
             queues: queues,
-            interrupts: interrupts,
-            connection: connection,
-            log: commands.log
+            commands: commands,
+            keys: keys,
+            connection: connection
         )
         checker = RedisInterruptChecker(
             client: commands,

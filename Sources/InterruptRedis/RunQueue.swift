@@ -7,6 +7,7 @@ final class RunQueue: Sendable {
     /// How long the server lets the connection wait before it answers that there is nothing.
     private static let wait = Duration.seconds(5)
     private let client: RedisClient
+    private let commands: RedisClient
     private let interrupts: InterruptClient
     private let keys: RedisKeys
     private let worker: Name
@@ -33,21 +34,21 @@ final class RunQueue: Sendable {
     }
 
     /// - Parameters:
-    ///   - interrupts: carries the scripts.
+    ///   - commands: carries the scripts.
     ///   - queues: taken from in this order, the first one first.
     init(
         endpoint: RedisEndpoint,
         worker: Name,
         queues: [Name],
-        interrupts: InterruptClient,
-        connection: RedisConnectionConfiguration,
-        log: ConnectionLog
+        commands: RedisClient,
+        keys: RedisKeys,
+        connection: RedisConnectionConfiguration
     ) {
-        self.interrupts = interrupts
+        self.commands = commands
+        interrupts = InterruptClient(commands: commands, keys: keys)
         self.worker = worker
         self.queues = queues
         held = Mutex(HeldQueues(queues: queues))
-        let keys = interrupts.keys
         self.keys = keys
         let pendingEntries = PendingEntries()
         self.pendingEntries = pendingEntries
@@ -61,7 +62,7 @@ final class RunQueue: Sendable {
             endpoint: endpoint,
             name: "interrupt-queue:\(worker)",
             configuration: blocking,
-            log: log
+            log: commands.log
         ) { connection throws(RedisError) in
             pendingEntries.readAgain()
             connected.signal()
@@ -87,6 +88,8 @@ final class RunQueue: Sendable {
     /// A server that has not noticed that a connection is lost still gives it what comes, for as long as that waits there; and
     /// there may be more than this worker has slots for. What it does not start within that time goes back, for anyone.
     private func returnUnclaimed() async {
+        // It has no hurry: it waits for no connection, and leaves a new one's first second to others.
+        let present = InterruptClient(commands: PresentConnection(client: commands), keys: keys)
         var lastDone: UInt64?
         while !Task.isCancelled {
             guard let number = try? await client.numbered().number else { continue }  // none in time: waits again
@@ -97,9 +100,10 @@ final class RunQueue: Sendable {
             // Until the server has answered what waited on the connection before. Cancelled: it ends.
             try? await Task.sleep(for: Self.wait + .seconds(1))
             // A connection that was made meanwhile begins that anew.
-            guard (try? await client.numbered().number) == number else { continue }
-            do throws(TransportError) {
-                try await takeBack(from: worker)
+            guard client.present?.number == number else { continue }
+            do {
+                try await commands.settled()
+                try await takeBack(from: worker, by: present)
                 lastDone = number
             } catch {
                 client.log.logger.debug("missed offers are not returned yet", metadata: ["why": "\(error)"])
@@ -217,8 +221,12 @@ final class RunQueue: Sendable {
     /// Returns what a worker was offered and has not started to the end of the queues that this one takes from, too. Should
     /// it start some of that after all, the start script lets each run start once.
     func takeBack(from holder: Name) async throws(TransportError) {
+        try await takeBack(from: holder, by: interrupts)
+    }
+
+    private func takeBack(from holder: Name, by client: InterruptClient) async throws(TransportError) {
         do throws(RedisError) {
-            for queue in queues { while try await takeBack(100, from: holder, in: queue) == 100 {} }
+            for queue in queues { while try await takeBack(100, from: holder, in: queue, by: client) == 100 {} }
         } catch {
             if error.replyPrefix == "NOGROUP" { return }  // flushed: nothing is pending
             throw TransportError(error)
@@ -226,14 +234,19 @@ final class RunQueue: Sendable {
     }
 
     /// Answers how many it were.
-    private func takeBack(_ limit: Int, from holder: Name, in queue: Name) async throws(RedisError) -> Int {
+    private func takeBack(
+        _ limit: Int,
+        from holder: Name,
+        in queue: Name,
+        by client: InterruptClient
+    ) async throws(RedisError) -> Int {
         let arguments: [RedisArgument] = [
             .init(keys.queue(queue)), .init(RedisKeys.consumerGroup), "-", "+", .init(limit), .init(holder.description),
         ]
-        let pending = try await interrupts.commands.send(RedisCommand("XPENDING", arguments))
+        let pending = try await client.commands.send(RedisCommand("XPENDING", arguments))
         let entries = (pending.array ?? []).compactMap { $0.array?.first?.text }
         if entries.isEmpty { return 0 }
-        let found = try await interrupts.commands.send(
+        let found = try await client.commands.send(
             entries.map { RedisCommand("XRANGE", .init(keys.queue(queue)), .init($0), .init($0)) }
         )
         var offers: [RedisArgument] = []
@@ -242,7 +255,7 @@ final class RunQueue: Sendable {
             let offer = reply.array?.first.flatMap { RunOffer(queue: queue, entry: $0) }
             offers += [.init(offer?.run.rawValue ?? ""), .init(entry)]
         }
-        _ = try await interrupts.evaluate(RedisScripts.giveBack, [.init(queue.description)] + offers)
+        _ = try await client.evaluate(RedisScripts.giveBack, [.init(queue.description)] + offers)
         return entries.count
     }
 

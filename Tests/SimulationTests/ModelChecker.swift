@@ -165,12 +165,7 @@ final class ModelChecker {
     /// Answers `nil` when the question failed.
     private func track(_ done: @escaping (Bool?) -> Void) {
         guard let subscriberID else { return done(false) }
-        guard let commands = client.current else {
-            return client.send("PING", [.ping]) { [self] result in
-                if case .failure = result { return done(nil) }
-                client.current == nil ? done(false) : track(done)
-            }
-        }
+        guard let commands = client.current else { return done(nil) }
         if let trackedBy, trackedBy == (commands.id, subscriberID) { return done(true) }
         client.send("CLIENT TRACKING", [.track(redirect: subscriberID)]) { [self] result in
             guard case .success(let replies) = result else { return done(nil) }

@@ -88,14 +88,31 @@ public final class RedisClient: RedisCommands {
     /// The number of the present connection on the server, if there is one and it was asked for.
     public var clientID: Int64? { state.withLock { $0.current }?.clientID }
 
-    /// The present connection, or the next one if it comes in time, and its number here: another one after each loss. Sends
-    /// nothing.
+    /// The present connection, if there is one, and its number here: another one after each loss.
+    var present: (connection: RedisConnection, number: UInt64)? { state.withLock { $0.numbered } }
+
+    /// The present connection, or the next one if it comes in time. Sends nothing.
     func numbered() async throws(RedisError) -> (connection: RedisConnection, number: UInt64) {
         _ = try await connection(within: reconnector.configuration.commandTimeout)
-        guard let numbered = state.withLock({ $0.numbered }) else {
-            throw RedisError(.connectionLost, "the connection to \(endpoint) was lost again")
+        if let present { return present }
+        throw RedisError(.connectionLost, "the connection to \(endpoint) was lost again")
+    }
+
+    /// Waits until the present connection, or the next one if it comes in time, is a second old: of many that come back at
+    /// once, nobody asks before that for what has no hurry. Sends nothing.
+    ///
+    /// - Throws: `.cannotConnect` if there was no connection in time, `.cancelled`, `.closed`.
+    func settled() async throws(RedisError) {
+        while true {
+            let connection = try await connection(within: reconnector.configuration.commandTimeout)
+            let due = connection.acceptedAt + .seconds(1)
+            if due <= .now { return }
+            do {
+                try await Task.sleep(until: due, clock: .continuous)
+            } catch {
+                throw RedisError(.cancelled, "the task that waited for \(endpoint) was cancelled")
+            }
         }
-        return numbered
     }
 
     /// Drops the present connection, if there is one, and makes a new one. Commands under way fail with `.closed`.

@@ -11,6 +11,8 @@ public final class RedisConnection: RedisCommands {
     public let endpoint: RedisEndpoint
     /// The connection's number on the server (`CLIENT ID`); `nil` if the user may not ask, or it was not asked for.
     public let clientID: Int64?
+    /// When the server had accepted it.
+    let acceptedAt = ContinuousClock.now
     private let link: ConnectionLink
 
     init(endpoint: RedisEndpoint, clientID: Int64?, link: ConnectionLink) {

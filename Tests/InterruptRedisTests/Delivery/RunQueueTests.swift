@@ -42,6 +42,37 @@ import Testing
         }
     }
 
+    @Test func `leaves the first second of the connection for commands to what cannot wait`() async throws {
+        var lost = ContinuousClock.now
+        try await withWatching { watching in
+            let scene = watching.scene
+            func hasLooked() async throws -> Bool {
+                try await scene.command("INFO", "commandstats").text?.contains("cmdstat_xpending:") ?? false
+            }
+            /// Seconds that the worker's connection of this name is old; `nil` without one.
+            func age(of name: String) async throws -> Int? {
+                let list = try await scene.command("CLIENT", "LIST").text ?? ""
+                let line = list.split(separator: "\n").first { $0.contains(" name=\(name):w1 ") }
+                let age = line?.split(separator: " ").first { $0.hasPrefix("age=") }
+                return age.flatMap { Int($0.dropFirst("age=".count)) }
+            }
+            // Meanwhile nobody else may have what was offered on the connection before.
+            try await scene.until { try await age(of: "interrupt-queue") ?? 0 >= 5 }
+            for _ in 0..<7 {
+                let now = ContinuousClock.now
+                try await watching.kill("interruptd:w1")
+                if try await hasLooked() { break }
+                lost = now
+                try await scene.until {
+                    if try await hasLooked() { return true }
+                    return try await age(of: "interruptd") != nil
+                }
+            }
+            try await scene.until(hasLooked)
+            #expect(lost.duration(to: .now) >= .seconds(1))
+        }
+    }
+
     @Test func `claims nothing that had to wait for a connection, because the worker may be told to stop meanwhile`()
         async throws
     {

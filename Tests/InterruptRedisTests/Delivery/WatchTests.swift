@@ -96,6 +96,24 @@ import Testing
         }
     }
 
+    @Test func `does not try its push path before the connection that it does so on is a second old`() async throws {
+        try await withWatching(probeInterval: .milliseconds(50)) { watching in
+            try await watching.isReady()
+            let (events, sink) = AsyncStream.makeStream(of: String.self)
+            let listener = try await watching.scene.another().connection
+            try await listener.subscribe(["interrupt:signals:w1", "marker"]) { sink.yield($0.channel) }
+            var heard = events.makeAsyncIterator()
+            #expect(await heard.next() == "interrupt:signals:w1")
+            let lost = ContinuousClock.now
+            try await watching.kill("interruptd:w1")
+            // What comes behind it was sent after the connection was lost.
+            try await watching.scene.command("PUBLISH", "marker", "")
+            while await heard.next() != "marker" {}
+            #expect(await heard.next() == "interrupt:signals:w1")
+            #expect(lost.duration(to: .now) >= .seconds(1))
+        }
+    }
+
     @Test func `says nothing when it is told to stop while it connects`() throws {
         let lines = LogLines()
         let board = WatchBoard(
