@@ -45,7 +45,7 @@ public final class InterruptScope: Sendable {
     /// The hardest stage asked so far, read without a lock; `nil` when nothing was asked.
     public var stage: InterruptStage? { InterruptStage(rawValue: stageNumber.load(ordering: .acquiring)) }
 
-    /// Whether anything was asked at all, read without a lock.
+    /// Whether anything was asked at all, read without a lock: the scopes below may have it a moment later.
     public var isInterrupted: Bool { stageNumber.load(ordering: .acquiring) > 0 }
 
     /// The first interrupt accepted, which keeps reason, message and name.
