@@ -151,9 +151,9 @@ struct `While Redis is away` {
                     // What a worker without a processor did not keep alive while it started is tried again already.
                     fenced = []
                     for job in retried { if let run = try await client.newestRun(of: job)?.run { fenced.append(run) } }
-                    return try await client.records(of: plain + fenced).count {
-                        $0.state == .running && $0.pid != nil
-                    } == 110
+                    let records = try await client.records(of: plain + fenced)
+                    return records.count { $0.state == .running && $0.pid != nil } == 110
+                        && fenced.allSatisfy { !processes(with: "INTERRUPT_RUN=\($0)").isEmpty }
                 }
                 let before = Set(try await client.records(of: plain).compactMap(\.pid))
                 try await fleet.redis.takeAway()
