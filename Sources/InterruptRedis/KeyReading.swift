@@ -37,7 +37,7 @@ struct KeyReading {
     /// another value when it has another length.
     mutating func values(of keys: [String]) async throws(RedisError) -> [(key: String, value: [UInt8]?)] {
         do throws(RedisError) {
-            // One that waited for a connection would go before the tracking is set up, and all is read then anyhow.
+            // A reading that waited for a connection would go before the tracking, and all is read then anyhow.
             guard let (connection, number) = client.present else {
                 throw RedisError(.connectionLost, "the connection to \(client.endpoint) was lost")
             }

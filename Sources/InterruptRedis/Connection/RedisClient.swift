@@ -101,17 +101,18 @@ public final class RedisClient: RedisCommands {
     /// Waits until the present connection, or the next one if it comes in time, is a second old: of many that come back at
     /// once, nobody asks before that for what has no hurry. Sends nothing.
     ///
-    /// - Throws: `.cannotConnect` if there was no connection in time, `.cancelled`, `.closed`.
+    /// - Throws: `.cannotConnect` if there was no connection in time, `.connectionLost` if it did not become that old,
+    ///   `.cancelled`, `.closed`.
     func settled() async throws(RedisError) {
-        while true {
-            let connection = try await connection(within: reconnector.configuration.commandTimeout)
-            let due = connection.acceptedAt + .seconds(1)
-            if due <= .now { return }
-            do {
-                try await Task.sleep(until: due, clock: .continuous)
-            } catch {
-                throw RedisError(.cancelled, "the task that waited for \(endpoint) was cancelled")
-            }
+        let connection = try await connection(within: reconnector.configuration.commandTimeout)
+        do {
+            // Its age is the condition: there is no event to wait for.
+            try await Task.sleep(until: connection.acceptedAt + .seconds(1), clock: .continuous)
+        } catch {
+            throw RedisError(.cancelled, "the task that waited for \(endpoint) was cancelled")
+        }
+        guard present?.connection === connection else {
+            throw RedisError(.connectionLost, "the connection to \(endpoint) was lost again")
         }
     }
 
