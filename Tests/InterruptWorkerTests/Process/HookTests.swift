@@ -74,9 +74,10 @@ import Testing
         let directory = try TemporaryDirectory()
         let held = "\(directory.path)/device"
         let script = """
+            trap '' TERM
             mkdir \(held) || exit 9
-            setsid bash -c 'trap "" TERM; echo $$ > \(held)/user; echo ready; exec sleep 1000' &
-            trap '' TERM; wait
+            setsid bash -c 'echo $$ > \(held)/user; echo ready; exec sleep 1000' &
+            wait
             """
         let release = """
             kill -0 $(cat \(held)/user) 2>/dev/null && echo still used
