@@ -189,12 +189,8 @@ bool run_is_heard(struct run *run) {
     return count == 0 || (errno != EAGAIN && errno != EINTR);
 }
 
-bool run_asked(struct run *run) {
-    struct launch_fence fence = {0};
-    ssize_t count = recv(run->control, &fence, sizeof fence, MSG_DONTWAIT);
-    if (count < 0) return errno == EAGAIN || errno == EINTR;
-    if (count == 0) return false;
-    uint8_t request = fence.request;
+static void take_request(struct run *run, const struct launch_fence *fence, bool has_instant) {
+    uint8_t request = fence->request;
     switch (request) {
     case LAUNCH_TERMINATE:
     case LAUNCH_TERMINATE_ALL:
@@ -204,7 +200,7 @@ bool run_asked(struct run *run) {
     case LAUNCH_KILL: run_kill(run); break;
     case LAUNCH_FENCE:
         // Whose tree is being killed already stays so.
-        if (count == sizeof fence && run->fence) run->fence = fence.instant;
+        if (has_instant && run->fence) run->fence = fence->instant;
         break;
     case LAUNCH_FREEZE: {
         int error = tree_freeze(&run->tree);
@@ -219,7 +215,15 @@ bool run_asked(struct run *run) {
         run_tell(run, (struct launch_event){LAUNCH_THAWED, tree_thaw(&run->tree)});
         break;
     }
-    return true;
+}
+
+bool run_asked(struct run *run) {
+    struct launch_fence fence = {0};
+    ssize_t count;
+    while ((count = recv(run->control, &fence, sizeof fence, MSG_DONTWAIT)) > 0) {
+        take_request(run, &fence, count == sizeof fence);
+    }
+    return count < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
 void run_kill(struct run *run) {

@@ -45,7 +45,8 @@ struct run *run_pass(
 // The leader has begun, or has failed to. Returns whether the run goes on.
 bool run_started(struct run *run);
 
-// Carries out what the worker asks. Returns false when it asks nothing more.
+// Carries out all that the worker has asked, so that a fence is seen as it was moved last. Returns false when it asks
+// nothing more.
 bool run_asked(struct run *run);
 
 // Reads what is asked of a run that is over, which is too late. Returns whether the worker has heard its last event.

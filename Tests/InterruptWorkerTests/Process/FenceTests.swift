@@ -1,5 +1,7 @@
 import Glibc
 import InterruptCore
+import InterruptTesting
+import SystemPackage
 import Testing
 
 @testable import InterruptWorker
@@ -39,17 +41,43 @@ import Testing
 
     @Test(arguments: Hold.allCases)
     func `that is moved on again and again ends nobody`(hold: Hold) async throws {
-        let fence = RunFence(at: .now.advanced(by: .seconds(5)))
-        let (ending, _) = try await run(fence, hold: hold) { scope in
-            let end = BootTime.now.advanced(by: .milliseconds(700))
-            while BootTime.now < end {
-                fence.move(to: .now.advanced(by: .milliseconds(400)))
-                await Task.yield()
+        var state: RunState?
+        // Where nobody had a processor in time, the fence was rightly reached: then again with one further away.
+        for margin in [Duration.milliseconds(400), .milliseconds(1_600), .milliseconds(6_400)]
+        where state != .interrupted {
+            let fence = RunFence(at: .now.advanced(by: .seconds(60)))
+            let (ending, _) = try await run(fence, hold: hold) { scope in
+                for _ in 0..<18 {
+                    fence.move(to: .now.advanced(by: margin))
+                    try? await Task.sleep(for: margin / 10)
+                }
+                fence.move(to: .now.advanced(by: .seconds(60)))
+                scope.interrupt(stage: .kill)
             }
-            fence.move(to: .now.advanced(by: .seconds(60)))
-            scope.interrupt(stage: .kill)
+            state = ending?.state
         }
-        #expect(ending?.state == .interrupted)
+        #expect(state == .interrupted)
+    }
+
+    @Test(.enabled(if: (try? CgroupPlace.ofProcess().get()) != nil, "a supervisor that stands still is ended"))
+    func `that was moved on while the guard stood still is where it was moved last`() async throws {
+        var job = try JobUnderTest(bash: "echo guard=$PPID ready; until [ -e go ]; do sleep 0.01; done; sleep 0.3")
+        job.order.directory = job.directory.path.string
+        let fence = RunFence(at: .now.advanced(by: .seconds(60)))
+        let ending = try await withInterruptScope(run: job.order.run) { [job] scope in
+            async let ending = job.runner.run(job.order, scope: scope, fence: fence) { job.seen.take($0) }
+            await job.seen.wait(for: "ready")
+            let guardian = try #require(numbers(after: "guard", in: job.seen.text()).first)
+            try await stop(guardian)
+            let near = BootTime.now.advanced(by: .milliseconds(20))
+            fence.move(to: near)
+            fence.move(to: .now.advanced(by: .seconds(60)))
+            while BootTime.now <= near { await Task.yield() }
+            kill(guardian, SIGCONT)
+            _ = try job.directory.write("", to: "go")
+            return await ending
+        }
+        #expect(ending?.state == .completed)
     }
 
     @Test(arguments: Hold.allCases)
