@@ -116,11 +116,10 @@ final class OutputSpool: Sendable {
 
     private func drain() {
         let deadline = ContinuousClock.now + Self.drainTime
-        for pipe in pipes {
-            var rest = Self.drainLimit / Self.readSize
-            while watch(of: pipe) != nil, rest > 0, .now < deadline {
-                guard read(pipe.descriptor, of: pipe.stream) == .more else { break }
-                rest -= 1
+        for pipe in pipes where watch(of: pipe) != nil {
+            // Once whatever the clock says: that is all that the job can have left in it.
+            for _ in 0..<Self.drainLimit / Self.readSize {
+                guard read(pipe.descriptor, of: pipe.stream) == .more, .now < deadline else { break }
             }
             close(pipe)
         }
