@@ -205,11 +205,22 @@ struct EmbeddedRedis {
         }
     }
 
-    /// Asks the server to end; its append-only file has everything. Returns when it has closed the connection.
+    /// Asks the server to end; its append-only file has everything. Returns when it has closed the connection, or with a
+    /// warning when it has not for 20 s: the next daemon uses it as it is.
     private func shutDown() async {
-        guard let connection = try? await RedisConnection.connect(to: endpoint) else { return }  // ended already
-        _ = try? await connection.send(RedisCommand("SHUTDOWN", "NOSAVE"))  // the closed connection is the answer
-        connection.close()
+        let limits = RedisConnectionConfiguration(connectTimeout: .seconds(10), commandTimeout: .seconds(10))
+        do throws(RedisError) {
+            let connection = try await RedisConnection.connect(to: endpoint, configuration: limits)
+            defer { connection.close() }
+            try await connection.send(RedisCommand("SHUTDOWN", "NOSAVE"))
+        } catch {
+            // The closed connection is the answer.
+            if error.isNobodyListening || error.code == .connectionLost { return }
+            logger.warning(
+                "the embedded Redis does not end, and is left as it is",
+                metadata: ["socket": "\(socketPath)", "why": "\(error)"]
+            )
+        }
     }
 
     private var endpoint: RedisEndpoint { RedisEndpoint(address: .unix(path: socketPath)) }

@@ -56,6 +56,7 @@ import Testing
             #expect(servers.count == 1)
             #expect(try await second().0 == .exited(69))
             for server in servers.compactMap(Int32.init) { kill(server, SIGTERM) }
+            try await eventually("it has ended") { processes(in: directory) == [] }
             let (after, _) = try await withDaemon(in: directory, environment: ["XDG_RUNTIME_DIR": other]) { daemon in
                 await daemon.lines.wait(for: "started an embedded Redis")
                 daemon.send(SIGTERM)
@@ -108,6 +109,31 @@ import Testing
         }
     }
 
+    @Test func `that does not answer when its daemon ends is left as it is, which is said`() async throws {
+        try await withTemporaryDirectory { directory in
+            let socket = "\(directory)/interrupt/interrupt.sock"
+            let (status, lines) = try await withDaemon(["--grace", "1s"], in: directory) { daemon in
+                let server = processes(in: directory).compactMap(Int32.init).first {
+                    ProcessStatus(of: $0)?.name == "redis-server"
+                }
+                try await stop(try #require(server))
+                daemon.send(SIGTERM)
+            }
+            let servers = processes(in: directory).compactMap(Int32.init)
+            #expect(servers.count == 1)
+            for server in servers { kill(server, SIGCONT) }
+            #expect(status == .exited(0))
+            let said = lines.filter { $0.contains("the embedded Redis does not end, and is left as it is") }
+            #expect(said.count == 1 && said[0].contains(socket), "\(lines)")
+            let (after, _) = try await withDaemon(in: directory) { daemon in
+                await daemon.lines.wait(for: "using the embedded Redis that is there")
+                daemon.send(SIGTERM)
+            }
+            #expect(after == .exited(0))
+            expectNothingLeft(in: directory)
+        }
+    }
+
     @Test func `has no port, and a socket and a directory that are for its user alone`()
         async throws
     {
@@ -115,7 +141,7 @@ import Testing
             let (status, _) = try await withDaemon(in: directory) { daemon in
                 let place = "\(directory)/interrupt"
                 let endpoint = RedisEndpoint(address: .unix(path: "\(place)/interrupt.sock"))
-                let connection = try await RedisConnection.connect(to: endpoint)
+                let connection = try await RedisConnection.connect(to: endpoint, configuration: .patient)
                 for setting in ["port", "tls-port"] {
                     let reply = try await connection.send(RedisCommand("CONFIG", "GET", setting))
                     #expect(reply.array?.compactMap(\.text) == [setting, "0"])
@@ -191,7 +217,7 @@ import Testing
             let (status, lines) = try await withDaemon(["--name", "one"], in: directory) { third in
                 await third.lines.wait(for: "using the embedded Redis that is there")
                 try await eventually("the left run is lost") {
-                    try await third.client?.newestRun(of: try Name("left"))?.state == .lost
+                    (try? await third.client?.newestRun(of: try Name("left")))?.state == .lost
                 }
                 third.send(SIGTERM)
             }
@@ -216,7 +242,8 @@ import Testing
                     }
                 )
                 // What it has answered is in its file, even if the disk is busy.
-                let connection = try await RedisConnection.connect(to: RedisEndpoint(address: .unix(path: socket)))
+                let endpoint = RedisEndpoint(address: .unix(path: socket))
+                let connection = try await RedisConnection.connect(to: endpoint, configuration: .patient)
                 try await connection.send(RedisCommand("CONFIG", "SET", "appendfsync", "always"))
                 connection.close()
                 kill(server, SIGKILL)
