@@ -85,13 +85,17 @@ public final class TestRedis: Sendable {
     /// While the disk is busy with a sync, a server that syncs every second writes up to two seconds later what it has
     /// answered. Until it is started again, this one does not. Nor has it to answer: it may be stopped.
     private func writeFile() async {
-        _ = try? await command("CONFIG", "SET", "appendfsync", "always")
+        _ = try? await send(["CONFIG", "SET", "appendfsync", "always"], limits: RedisConnectionConfiguration())
     }
 
     /// Runs one command on a connection of its own, through the Unix socket. An error reply is thrown.
     @discardableResult
     public func command(_ arguments: String...) async throws -> RESPValue {
-        let connection = try await RedisConnection.connect(to: endpoint)
+        try await send(arguments, limits: .patient)
+    }
+
+    private func send(_ arguments: [String], limits: RedisConnectionConfiguration) async throws -> RESPValue {
+        let connection = try await RedisConnection.connect(to: endpoint, configuration: limits)
         defer { connection.close() }
         return try await connection.send(RedisCommand(arguments: arguments.map { Array($0.utf8) }))
     }
@@ -136,11 +140,11 @@ public final class TestRedis: Sendable {
 
     /// Asks until the server answers: a server says in no other way that its socket is ready.
     func waitUntilReady() async throws {
-        let deadline = ContinuousClock.now + .seconds(20)
+        let deadline = ContinuousClock.now + .seconds(60)
         while true {
             if let failure = server.withLock({ $0.failure }) { throw TestRedisError(description: failure) }
             do {
-                try await command("PING")
+                _ = try await send(["PING"], limits: RedisConnectionConfiguration())
                 return
             } catch let error as RedisError where error.code == .authenticationFailed {
                 // It answers; the test has the password.

@@ -29,7 +29,8 @@ struct Fleet: Sendable {
             let keys = try RedisKeys(namespace: place?.namespace ?? RedisKeys.defaultNamespace)
             var endpoint = place?.endpoint ?? redis.endpoint
             if place != nil { endpoint.keys = keys }
-            return InterruptClient(commands: try await RedisConnection.connect(to: endpoint), keys: keys)
+            let connection = try await RedisConnection.connect(to: endpoint, configuration: .patient)
+            return InterruptClient(commands: connection, keys: keys)
         }
     }
 

@@ -33,7 +33,7 @@ let faultScale = ProcessInfo.processInfo.environment["FAULT_SCALE"].flatMap(Int.
 extension Fleet {
     /// Runs `body` with a connection of its own to the server itself.
     func asking<R>(_ body: (InterruptClient) async throws -> R) async throws -> R {
-        let connection = try await RedisConnection.connect(to: redis.endpoint)
+        let connection = try await RedisConnection.connect(to: redis.endpoint, configuration: .patient)
         defer { connection.close() }
         return try await body(InterruptClient(commands: connection, keys: try RedisKeys()))
     }

@@ -117,13 +117,9 @@ import Testing
             worker: name,
             instance: "i-\(name)",
             queues: [name],
-            // All of them are in one process here, and others may be building: the limits of a worker that has a processor
-            // would end what only is late, and make it anew.
-            connection: .init(
-                connectTimeout: .seconds(20),
-                commandTimeout: .seconds(20),
-                pingTimeout: .seconds(20)
-            ),
+            // All of them are in one process here: the limits of a worker that has a processor would end what only is
+            // late, and make it anew.
+            connection: .patient,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         )
     }

@@ -33,7 +33,7 @@ struct Control: Sendable {
 
     /// The request that is on record for a run.
     func request(for run: RunID) async throws -> InterruptSignal? {
-        let connection = try await RedisConnection.connect(to: redis.endpoint)
+        let connection = try await RedisConnection.connect(to: redis.endpoint, configuration: .patient)
         defer { connection.close() }
         return try await InterruptClient(commands: connection, keys: try RedisKeys()).request(for: run)
     }
