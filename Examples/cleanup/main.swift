@@ -35,7 +35,7 @@ do {
             try scope.checkpoint()
         } catch {
             // Work that is interrupted may still finish what it began, for a while.
-            try await withInterruptShield(limit: .seconds(2)) { shield in
+            try await withInterruptShield(limit: .seconds(10)) { shield in
                 try shield.checkpoint()
                 print("partial result saved")
             }

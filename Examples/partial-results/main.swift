@@ -1,13 +1,15 @@
 import InterruptCore
 
 let pages = Array(1...8)
+let (begun, pageBegins) = AsyncStream.makeStream(of: Int.self)
 let results = try await withInterruptScope { scope in
     try await ParallelRunner(workers: 2).run(pages) { page in
+        pageBegins.yield(page)
         // A reader that is fed by a slow server.
         try await Interrupt.sleep(for: .milliseconds(page < 4 ? 10 : 3_600_000))
         if page == 2 { throw BrokenPage() }
-        // Stands for somebody who waits no longer.
-        if page == 3 { scope.interrupt(message: "show what there is") }
+        // Stands for somebody who waits no longer, while page 4 is being read.
+        if page == 3, await begun.contains(4) { scope.interrupt(message: "show what there is") }
         return "text of page \(page)"
     }
 }

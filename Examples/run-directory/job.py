@@ -39,10 +39,10 @@ try:
         tell(progress=page / PAGES, message=f"page {page}")
         time.sleep(0.2)
 except Asked:
+    tell(more_time="20s")  # before anything else, as long as there is time
     interrupt = asked()
     print(f"asked to end: {interrupt['reason']}, until {interrupt['deadline']}", flush=True)
-    tell(more_time="20s")
-    time.sleep(1)  # what it takes to save
+    time.sleep(4)  # what it takes to save
     tell(checkpoint=f"page {page}")
     print(f"saved page {page}")
     sys.exit(0)

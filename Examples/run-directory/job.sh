@@ -8,9 +8,9 @@ asked() { sed -n "s/^$1=//p" "$INTERRUPT_RUN_DIR/interrupt"; }
 
 leave() {
     trap '' TERM # for what it takes to save, too
+    tell '{"more_time": "20s"}' # before anything else, as long as there is time
     echo "asked to end: $(asked reason), until $(asked deadline)"
-    tell '{"more_time": "20s"}'
-    sleep 1 # what it takes to save
+    sleep 4 # what it takes to save
     tell "{\"checkpoint\": \"page $page\"}"
     echo "saved page $page"
     exit 0

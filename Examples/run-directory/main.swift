@@ -45,10 +45,10 @@ do {
         }
     }
 } catch is InterruptedError {
+    try tell(["more_time": "20s"])  // before anything else, as long as there is time
     let interrupt = try asked()
     print("asked to end: \(interrupt["reason"] ?? ""), until \(interrupt["deadline"] ?? "")")
-    try tell(["more_time": "20s"])
-    try await Task.sleep(for: .seconds(1))  // what it takes to save
+    try await Task.sleep(for: .seconds(4))  // what it takes to save
     try tell(["checkpoint": "page \(page)"])
     print("saved page \(page)")
 }

@@ -3,7 +3,7 @@ import InterruptCore
 do {
     try await withInterruptScope { scope in
         let events = scope.events
-        scope.setTimeout(.milliseconds(200), warningAfter: 0.5)
+        scope.setTimeout(.seconds(2), warningAfter: 0.5)
         print("waiting for an answer")
         for await case .timeoutApproaching in events {
             print("half of the time is over")

@@ -54,10 +54,6 @@ extension Fleet {
         let descriptor = open(pipe, O_WRONLY | O_NONBLOCK)
         if descriptor >= 0 { close(descriptor) }
     }
-
-    fileprivate func log(_ name: String = "e1") throws -> String {
-        try String(contentsOfFile: "\(directory)/\(name).log", encoding: .utf8)
-    }
 }
 
 private let long = #"{"to": 100000, "pause_ms": 10}"#
@@ -132,7 +128,7 @@ struct `A function of a program that has a worker` {
                         let reply = try await fleet.redis.command("PUBSUB", "NUMSUB", "interrupt:events")
                         return reply.array?.last?.integer ?? 0 > 0
                     }
-                    try await fleet.submit("count", #"{"to": 400, "pause_ms": 5}"#, id: "counted")
+                    try await fleet.submit("count", #"{"to": 400, "pause_ms": 15}"#, id: "counted")
                     try await eventually("it is some way") {
                         let record = try await fleet.client.newestRun(of: try Name("counted"))
                         return record?.progress?.fraction ?? 0 >= 0.1
@@ -187,7 +183,12 @@ struct `A function of a program that has a worker` {
                 let pipe = try fleet.pipe()
                 try await fleet.submit("load", pipe, id: "model", "--grace", "10ms")
                 try await fleet.wait(for: "model", .running)
-                try await eventually("it is where it cannot stop") {
+                var writer: Int32 = -1
+                try await eventually("it reads the pipe, where it cannot stop") {
+                    writer = open(pipe, O_WRONLY | O_NONBLOCK)  // fails as long as nobody reads
+                    return writer >= 0
+                }
+                try await eventually("it says so") {
                     let asked = try await fleet.control("cancel", "model", "--wait", "200ms")
                     #expect(asked.exitCode == 5, "\(asked)")
                     return asked.errors.contains("it cannot be interrupted yet: in 'load the model' for ")
@@ -198,11 +199,10 @@ struct `A function of a program that has a worker` {
                 #expect(status.text.contains("State:        cancelling"))
                 let history = try await fleet.control("history", "model")
                 #expect(history.text.contains("holdout  model  cannot be interrupted yet: in 'load the model'"))
-                #expect(try fleet.log().contains("model cannot be interrupted yet"))
-                try await eventually("it stops when it can") {
-                    fleet.release(pipe)
-                    return try await fleet.client.newestRun(of: try Name("model"))?.state == .interrupted
-                }
+                try await fleet.log(of: "e1", has: "model cannot be interrupted yet")
+                // It stops when it can.
+                close(writer)
+                try await fleet.wait(for: "model", .interrupted)
             }
         }
     }

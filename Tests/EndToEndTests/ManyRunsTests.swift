@@ -39,7 +39,12 @@ struct `A thousand runs` {
                 // The first runs open what stays open: for processes, and for what happens at an instant.
                 #expect(try await fleet.control("run", "--", "true").exitCode == 0)
                 #expect(try await fleet.control("run", "--timeout", "1ms", "--", "sleep", "1000").exitCode == 124)
-                let before = openDescriptors(of: daemon)
+                var before: Int?
+                try await eventually("what ended has closed what it had open", every: .seconds(1)) {
+                    let earlier = before
+                    before = openDescriptors(of: daemon)
+                    return before == earlier
+                }
                 let wrong = try await withThrowingTaskGroup(of: [String].self) { group in
                     for lane in 0..<4 {
                         group.addTask { try await rounds(250, of: try Name("job-\(lane)"), on: fleet) }
@@ -47,7 +52,7 @@ struct `A thousand runs` {
                     return try await group.reduce(into: []) { $0 += $1 }
                 }
                 #expect(wrong == [])
-                #expect(openDescriptors(of: daemon) == before)
+                try await eventually("no more is open than before") { openDescriptors(of: daemon) == before }
                 try await expectNothingLeft(on: fleet)
             }
         }

@@ -31,6 +31,10 @@ struct `The output of an attached run` {
                         error: .string(limit: 1_000)
                     )
                     if command.hasPrefix("watch") {
+                        try await eventually("it listens") {
+                            let reply = try await fleet.redis.command("PUBSUB", "NUMSUB", "interrupt:events")
+                            return reply.array?.last?.integer ?? 0 > 0
+                        }
                         for _ in 0..<20 { _ = try await fleet.control("run", "--", "true") }
                     }
                     let result = try await finished

@@ -22,7 +22,7 @@ struct `A paused job` {
     func `is frozen, shows since when, goes on with resume, and was not charged for it`(hold: [String]) async throws {
         try await withFleet { fleet in
             try await fleet.worker("w1", hold) { _ in
-                _ = try await fleet.control("submit", "--id", "job", "--timeout", "2s", "--", "sleep", "300")
+                _ = try await fleet.control("submit", "--id", "job", "--timeout", "8s", "--", "sleep", "300")
                 try await fleet.wait(for: "job", .running)
                 let paused = try await fleet.control("pause", "job")
                 #expect(paused.exitCode == 0 && paused.text.hasPrefix("Pausing...\nPaused"), "\(paused)")
@@ -32,10 +32,9 @@ struct `A paused job` {
                 #expect(again.exitCode == 0 && again.text == "already paused\n", "\(again)")
                 #expect(try await fleet.control("status", "job").text.contains("Paused"))
                 #expect(try await fleet.control("list").text.contains("paused"))
-                // Longer than the timeout, which does not run meanwhile.
                 let client = try await fleet.client
                 let pausedAt = try #require(record.pausedAt)
-                try await eventually("the timeout would be over") {
+                try await eventually("it stands still for a while") {
                     try await client.serverTime() - pausedAt > .milliseconds(2_500)
                 }
                 try await fleet.wait(for: "job", .paused)
@@ -44,6 +43,9 @@ struct `A paused job` {
                 #expect(try await fleet.control("resume", "job").text == "it runs already\n")
                 let ended = try await fleet.wait(for: "job", .interrupted)
                 #expect(ended.reason == .timeout && ended.pausedTime >= .milliseconds(2_500))
+                // 8 s, and what it was paused.
+                let length = try #require(ended.endedAt) - (try #require(ended.startedAt))
+                #expect(length > .seconds(10), "\(length)")
                 let history = try await fleet.control("history", "job").text
                 #expect(history.contains("  paused  job  by ") && history.contains("  resumed  job  by "), "\(history)")
                 #expect(try await fleet.control("pause", "job").exitCode == 4)
@@ -76,7 +78,7 @@ struct `A paused job` {
             try await fleet.worker("w1") { pid in
                 _ = try await fleet.control("submit", "--id", "job", "--", "sleep", "300")
                 try await fleet.wait(for: "job", .running)
-                #expect(kill(pid, SIGSTOP) == 0)
+                try await stop(pid)
                 let unconfirmed = try await fleet.control("pause", "job", "--wait", "300ms")
                 #expect(unconfirmed.exitCode == 5, "\(unconfirmed)")
                 #expect(unconfirmed.errors.contains("is recorded but not confirmed after "), "\(unconfirmed)")

@@ -25,9 +25,9 @@ import Testing
     /// Cancels a job, again by the same request id while Redis cannot be reached, as the hint says.
     private func insist(on job: String, _ fleet: Fleet) async throws -> Fleet.Output {
         var said: Fleet.Output
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(60)
         repeat {
-            said = try await fleet.control("cancel", job, "--wait", "20s", "--request-id", "stop-\(job)")
+            said = try await fleet.control("cancel", job, "--wait", "60s", "--request-id", "stop-\(job)")
         } while said.exitCode == 69 && ContinuousClock.now < deadline
         return said
     }

@@ -50,11 +50,12 @@ struct `A stop in practice` {
                 let mark = "MARK=order-\(fleet.redis.pid ?? 0)"
                 let cleaned = "\(fleet.directory)/cleaned"
                 let words = [
-                    "submit", "--id", "job", "--env", mark, "--on-end", "touch '\(cleaned)'", "--", "sh", "-c",
-                    "sleep 300 & setsid sleep 300 & echo begun; wait",
+                    "submit", "--id", "job", "--env", mark, "--on-end", "touch '\(cleaned)'", "--grace", "10s",
+                    "--", "sh", "-c", "sleep 300 & setsid sleep 300 & echo begun; wait",
                 ]
                 #expect(try await fleet.control(words).exitCode == 0)
                 try await eventually("all of it runs") { processes(with: mark).count == 3 }
+                try await eventually("it has begun") { try await fleet.output(of: "job").contains("begun") }
                 let stopped = try await fleet.control(verb, "job", "--message", "wrong branch")
                 #expect(stopped.exitCode == 0, "\(stopped)")
                 #expect(processes(with: mark).isEmpty && access(cleaned, F_OK) == 0)
@@ -175,13 +176,13 @@ struct `A stop in practice` {
         try await withFleet { fleet in
             try await fleet.worker("w1") { daemon in
                 let deaf = "trap '' TERM; echo begun; while :; do sleep 1; done"
-                let options = ["--id", "deaf", "--grace", "1h", "--timeout", "3s"]
+                let options = ["--id", "deaf", "--grace", "1h", "--timeout", "8s"]
                 _ = try await fleet.control(["submit"] + options + ["--", "bash", "-c", deaf])
                 try await eventually("it has begun") { try await fleet.output(of: "deaf").contains("begun") }
                 _ = try await fleet.control("cancel", "deaf", "--reason", "priority_override", "--no-wait")
                 let client = try await fleet.client
                 let record = try await fleet.wait(for: "deaf", .cancelling)
-                let timeout = try #require(record.startedAt).milliseconds + 3_000
+                let timeout = try #require(record.startedAt).milliseconds + 8_000
                 try await eventually("the timeout has passed") {
                     try await client.serverTime().milliseconds > timeout + 500
                 }

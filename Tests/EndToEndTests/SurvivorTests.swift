@@ -30,7 +30,8 @@ struct `A process that the worker may not signal` {
             try await eventually("its child runs as root") { try await fleet.output(of: "helper").hasSuffix("\n") }
             let pid = try #require(Int32(try await fleet.output(of: "helper").dropLast()))
             defer { kill(pid, SIGKILL) }
-            let cancelled = try await fleet.control("cancel", "helper", "--grace", "100ms")
+            try await eventually("its child has become sleep") { ProcessStatus(of: pid)?.name == "sleep" }
+            let cancelled = try await fleet.control("cancel", "helper", "--grace", "100ms", "--wait", "8s")
             #expect(cancelled.exitCode == 5, "\(cancelled)")
             let why = "\(pid) (sleep) not permitted: runs as uid 0"
             #expect(cancelled.errors.contains("Failed to interrupt command: still there after SIGKILL: \(why)"))
@@ -109,7 +110,7 @@ struct `A process that hangs in the kernel` {
                             "D (disk sleep)"
                         )
                     }
-                    let killed = try await fleet.control("kill", "stuck")
+                    let killed = try await fleet.control("kill", "stuck", "--wait", "8s")
                     #expect(killed.exitCode == 5, "\(killed)")
                     #expect(killed.errors.contains(" (sh) waits in the kernel in "), "\(killed)")
                     // One slot is its own as long as it is there; the other one works.

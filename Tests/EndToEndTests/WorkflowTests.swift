@@ -44,6 +44,8 @@ struct `A user at the command line` {
                     "long",
                     "--env",
                     "MARK=long-\(fleet.redis.pid ?? 0)",
+                    "--grace",
+                    "10s",
                     "--",
                     "sh",
                     "-c",
