@@ -26,7 +26,7 @@ import Testing
                         print("    of others, request to receipt: p50 \(middle), p99 \(slow)")
                         #expect(facts.violations == [] && asked.allSatisfy { $0.answer == .recorded })
                         #expect(facts.runs.allSatisfy { $0.state == .interrupted })
-                        #expect(times.count == others.count && slow < .milliseconds(1_500))
+                        #expect(times.count == others.count && slow < .seconds(10))
                         #expect(isRunning(daemon))
                     }
                 }

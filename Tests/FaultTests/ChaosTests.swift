@@ -132,7 +132,7 @@ private final class ChaosPlace: Sendable {
             try await eventually("the worker runs") { state.withLock { $0.worker != nil } }
             let begin = ContinuousClock.now
             let runs = try await take(step)
-            try await fleet.ended(runs, within: .seconds(30))
+            try await fleet.ended(runs, within: .seconds(60))
             print(
                 "chaos \(number): \(step.fault.rawValue) for \(step.length), \(runs.count) runs, over after \(begin.duration(to: .now))"
             )
@@ -165,8 +165,8 @@ private final class ChaosPlace: Sendable {
             for (run, how) in asked {
                 group.addTask {
                     try await Task.sleep(for: how.askedAt)
-                    // What the server refuses while it is full is asked for again.
-                    while await self.requester.interrupt(run) == .refused {
+                    // What the server refuses while it is full is asked for again, and what nobody could say in time.
+                    while [.refused, .unknown].contains(await self.requester.interrupt(run)) {
                         try await Task.sleep(for: .milliseconds(200))
                     }
                     if how.isKilled { await self.requester.interrupt(run, .kill) }
@@ -190,9 +190,7 @@ private final class ChaosPlace: Sendable {
         case .redisIsReplica: try await fleet.redis.command("REPLICAOF", "127.0.0.1", "1")
         case .scriptsFlushed: try await fleet.redis.command("SCRIPT", "FLUSH")
         case .workerStopped: signalWorker(SIGSTOP)
-        case .workerKilled:
-            state.withLock { $0.wasKilled = true }
-            signalWorker(SIGKILL)
+        case .workerKilled: signalWorker(SIGKILL)
         case .halfOpen: proxy.rules = .halfOpen
         case .deaf: proxy.rules = FaultRules(toClient: .silent)
         case .mute: proxy.rules = FaultRules(toServer: .silent)
@@ -225,7 +223,10 @@ private final class ChaosPlace: Sendable {
 
     private func signalWorker(_ number: Int32) {
         state.withLock { state in
-            if let pid = state.worker { _ = kill(pid, number) }
+            guard let pid = state.worker else { return }
+            kill(pid, number)
+            // No step begins before there is another one, who may ask the server while it starts.
+            if number == SIGKILL { (state.worker, state.wasKilled) = (nil, true) }
         }
     }
 }

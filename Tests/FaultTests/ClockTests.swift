@@ -5,18 +5,23 @@ import InterruptRedis
 import InterruptTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1 * faultScale))) struct `A worker that stands still` {
+@Suite(.timeLimit(.minutes(2 * faultScale))) struct `A worker that stands still` {
     @Test func `beyond several timeouts applies each of them once, as soon as it goes on`() async throws {
         try await withFleet { fleet in
             try await fleet.worker("w1", ["--concurrency", "10"]) { daemon in
                 var runs: [RunID] = []
-                for seconds in 2...4 { runs += try await fleet.start(2, timeout: .seconds(seconds)) }
+                for seconds in 10...12 { runs += try await fleet.start(2, timeout: .seconds(seconds)) }
                 try await stop(daemon)
-                try await Task.sleep(for: .seconds(4))  // until all of them are overdue
+                let last = try #require(try await fleet.records(of: runs).compactMap(\.startedAt).max())
+                try await fleet.asking { client in
+                    try await eventually("all of them are overdue") {
+                        try await client.serverTime() - last > .seconds(12.5)
+                    }
+                }
                 #expect(livingRuns(among: Set(runs)).count >= 4, "what stands still ends nothing")
                 let begin = ContinuousClock.now
                 kill(daemon, SIGCONT)
-                try await eventually("all are gone", within: .seconds(3)) { livingRuns(among: Set(runs)).isEmpty }
+                try await eventually("all are gone", within: .seconds(10)) { livingRuns(among: Set(runs)).isEmpty }
                 print("overdue timeouts: all gone \(begin.duration(to: .now)) after it went on")
                 try await fleet.ended(runs)
                 let records = try await fleet.records(of: runs)
@@ -28,7 +33,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(1 * faultScale))) struct `A wall clock that jumps` {
+@Suite(.timeLimit(.minutes(2 * faultScale))) struct `A wall clock that jumps` {
     /// A worker `w1` whose clock lies.
     private func withLyingWorker(
         _ arguments: String...,
@@ -50,15 +55,24 @@ import Testing
         try await withLyingWorker("--concurrency", "100") { fleet, daemon, clock in
             var runs: [RunID: Duration] = [:]
             for number in 0..<10 * faultScale {
-                let timeout = Duration.milliseconds(1_000 + 200 * (number % 10))
+                let timeout = Duration.milliseconds(3_000 + 200 * (number % 10))
                 for run in try await fleet.submit(1, timeout: timeout) { runs[run] = timeout }
             }
-            try await Task.sleep(for: .milliseconds(700))  // in the middle of them
+            let all = Set(runs.keys)
+            try await eventually("all of them have begun") {
+                try await fleet.records(of: Array(all)).allSatisfy { $0.startedAt != nil }
+            }
+            // Some come while the clock is an hour ahead, the others an hour behind. Another job makes the worker say
+            // what time it is.
             try clock.jump(by: .seconds(3_600))
-            try await Task.sleep(for: .milliseconds(900))  // the clock is an hour ahead as long as that
+            #expect(try await fleet.control("run", "--", "true").exitCode == 0)
+            try await eventually("the first has come") {
+                try await fleet.records(of: Array(all)).contains { $0.state.isEnd }
+            }
             try clock.jump(by: .seconds(-3_600))
-            try await fleet.ended(Array(runs.keys))
-            let records = try await fleet.records(of: Array(runs.keys))
+            #expect(try await fleet.control("run", "--", "true").exitCode == 0)
+            try await fleet.ended(Array(all))
+            let records = try await fleet.records(of: Array(all))
             let late = records.compactMap { record -> Duration? in
                 guard record.reason == .timeout, let startedAt = record.startedAt,
                     let requestedAt = record.requestedAt, let timeout = runs[record.run]
@@ -67,18 +81,16 @@ import Testing
             }.sorted()
             print("clock jumps: \(late.count) timeouts, \(late.first ?? .zero) to \(late.last ?? .zero) after due")
             #expect(late.count == runs.count)
-            // From the claim to the receipt; 50 ms of it are the timeout's own. Others may be building, which delays some of them,
-            // but none for as long as the clock was ahead.
-            #expect(late.allSatisfy { $0 >= .milliseconds(-5) && $0 < .milliseconds(900) }, "\(late)")
-            #expect(late.percentile(50) < .milliseconds(250), "\(late)")
-            let all = Set(runs.keys)
+            // From the claim to the receipt; 50 ms of it are the timeout's own. A busy machine delays some of them; a
+            // timeout that goes by this clock comes at once, or an hour late.
+            #expect(late.allSatisfy { $0 >= .milliseconds(-5) && $0 < .seconds(20) }, "\(late)")
             #expect(try await fleet.facts(of: Array(all), asked: [], endedByOthers: all).violations == [])
             #expect(try hours(in: fleet) >= 3 && isRunning(daemon))
         }
     }
 
     @Test func `by an hour, forth and back, moves no lease and no fence`() async throws {
-        try await withLyingWorker("--lease", "3s") { fleet, daemon, clock in
+        try await withLyingWorker("--lease", "6s") { fleet, daemon, clock in
             let submitted = try await fleet.control(
                 ["submit", "--id", "leased", "--retries", "1", "--", "bash", "-c", JobKind.deaf.script]
             )

@@ -17,10 +17,10 @@ import Testing
                     let runs = try await breaking.worker("w1") { daemon in
                         let runs = try await fleet.start(1, .deaf)
                         #expect(await requester.interrupt(runs[0]) == .recorded)
-                        try await eventually("the worker is gone", within: .seconds(10)) { !isRunning(daemon) }
+                        try await eventually("the worker is gone") { !isRunning(daemon) }
                         return runs
                     }
-                    try await eventually("nothing is left", within: .seconds(2)) {
+                    try await eventually("nothing is left", within: .seconds(10)) {
                         livingRuns(among: Set(runs)).isEmpty
                     }
                     #expect(try await !fleet.records(of: runs)[0].state.isEnd)
@@ -42,7 +42,7 @@ import Testing
                 let runs = try await fleet.start(40, .deaf) + fleet.start(10, .escaping)
                 let begin = ContinuousClock.now
                 kill(daemon, SIGKILL)
-                try await eventually("nothing is left", within: .seconds(3)) { livingRuns(among: Set(runs)).isEmpty }
+                try await eventually("nothing is left", within: .seconds(10)) { livingRuns(among: Set(runs)).isEmpty }
                 print("killed with fifty jobs: nothing is left after \(begin.duration(to: .now))")
                 return runs
             }
@@ -63,7 +63,7 @@ import Testing
                 let runs = try await fleet.breaking(at: "\(step):error").worker("w1") { daemon in
                     let runs = try await fleet.start(1, .escaping)
                     #expect(await requester.interrupt(runs[0]) == .recorded)
-                    try await eventually("nothing is left", within: .seconds(2)) {
+                    try await eventually("nothing is left", within: .seconds(10)) {
                         livingRuns(among: Set(runs)).isEmpty
                     }
                     #expect(try await !fleet.records(of: runs)[0].state.isEnd, "its end cannot be written")
@@ -85,7 +85,7 @@ import Testing
                 try await withRequester(fleet.redis.endpoint) { requester in
                     let runs = try await fleet.start(1, .deaf)
                     #expect(await requester.interrupt(runs[0]) == .recorded)
-                    try await fleet.ended(runs, within: .seconds(5))
+                    try await fleet.ended(runs, within: .seconds(10))
                     let facts = try await fleet.facts(of: runs, asked: requester.asked)
                     #expect(facts.violations == [] && facts.runs[0].state == .interrupted)
                 }

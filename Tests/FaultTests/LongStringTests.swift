@@ -71,9 +71,9 @@ private let mebibyte = 1_048_576
                         let facts = try await fleet.facts(of: runs, asked: requester.asked)
                         let times = try await fleet.latencies(of: runs)
                         print("beside a flag that cannot be read: request to receipt \(times)")
-                        #expect(facts.violations == [] && times.allSatisfy { $0 < .seconds(2) })
+                        #expect(facts.violations == [] && times.allSatisfy { $0 < .seconds(10) })
                     }
-                    try await eventually("it goes on being heard of", within: .seconds(10)) {
+                    try await eventually("it goes on being heard of") {
                         try await fleet.asking { try await $0.worker("w1")?.heartbeat } ?? 0 >= before + 3
                     }
                     #expect(isRunning(daemon))

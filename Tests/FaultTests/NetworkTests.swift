@@ -54,7 +54,7 @@ struct `A worker on another host` {
                 "dropped (sent \(sent), received \(received)): noticed after \(noticed), applied \(applied) after it healed, by \(try await fleet.ways(of: runs)); \(facts.summary)"
             )
             #expect(facts.violations == [])
-            #expect(noticed < .seconds(4.5) && applied < .seconds(4))
+            #expect(noticed < .seconds(10) && applied < .seconds(10))
         }
     }
 

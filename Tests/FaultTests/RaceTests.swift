@@ -63,7 +63,7 @@ import Testing
                     "all of \(all.count) runs: the others gone \(time) after the command was started; \(facts.summary)"
                 )
                 #expect(facts.violations == [] && facts.runs.allSatisfy { $0.state == .interrupted })
-                #expect(time < .seconds(3), "a second, and the command's start on a busy machine")
+                #expect(time < .seconds(10), "a second, and the command's start on a busy machine")
             }
         }
     }

@@ -166,7 +166,7 @@ private enum Refusal: String, CaseIterable, CustomTestStringConvertible {
         try await withFleet { fleet in
             try await fleet.worker("w1") { daemon in
                 let runs = try await fleet.start(1)
-                let keeper = try await RedisConnection.connect(to: fleet.redis.endpoint)
+                let keeper = try await RedisConnection.connect(to: fleet.redis.endpoint, configuration: .patient)
                 defer { keeper.close() }
                 // The worker's three and this one.
                 try await keeper.send(RedisCommand("CONFIG", "SET", "maxclients", "4"))

@@ -32,8 +32,13 @@ final class Requester: Sendable {
         let signal = InterruptSignal(stage: stage, triggeredBy: "fault test")
         let deadline = ContinuousClock.now + limit
         var answer: Invariants.Answer?
+        var mayBeOnRecord = false
         while answer == nil {
-            answer = await ask(run, signal)
+            switch await ask(run, signal) {
+            case .unknown?: mayBeOnRecord = true
+            case .refused? where mayBeOnRecord: break  // this attempt was; not the one before it
+            case let known: answer = known
+            }
             if answer != nil { break }
             if ContinuousClock.now >= deadline || Task.isCancelled { answer = .unknown }
             try? await Task.sleep(for: .milliseconds(20))  // cancelled: asked once more, and then unknown
@@ -43,7 +48,7 @@ final class Requester: Sendable {
         return asked.answer
     }
 
-    /// The answer; `nil` when it is to be asked again.
+    /// The answer to one attempt; `nil` when nothing was recorded and it is to be asked again.
     private func ask(_ run: RunID, _ signal: InterruptSignal) async -> Invariants.Answer? {
         do throws(RedisError) {
             switch try await client.interrupt([.run(run)], signal).first?.outcome {
@@ -53,7 +58,7 @@ final class Requester: Sendable {
         } catch {
             if error.isOutcomeUnknown {
                 state.withLock { $0.unknown += 1 }
-                return nil
+                return .unknown
             }
             let isPassing = ["LOADING", "BUSY", "NOREPLICAS"].contains(error.replyPrefix)
             if error.code == .cannotConnect || error.code == .connectionLost || error.code == .closed || isPassing {

@@ -13,19 +13,19 @@ import Testing
             let password = "\(fleet.directory)/password"
             _ = try writeSecret("secret\n", to: password)
             @Sendable func user(_ rules: String...) async throws {
-                let connection = try await RedisConnection.connect(to: fleet.redis.endpoint)
+                let connection = try await RedisConnection.connect(to: fleet.redis.endpoint, configuration: .patient)
                 defer { connection.close() }
                 try await connection.send(RedisCommand("ACL", (["SETUSER", "agent"] + rules).map { .text($0) }))
             }
             try await user("on", ">secret", "~*", "&*", "+@all")
             let arguments = [
                 "--redis", "redis+unix://agent@\(fleet.redis.socketPath)", "--redis-password-file", password,
-                "--concurrency", "10",
+                "--concurrency", "12",
             ]
             try await fleet.worker("w1", arguments) { daemon in
                 try await withRequester(fleet.redis.endpoint) { requester in
-                    let all = try await fleet.start(9)
-                    let groups = [Array(all[0..<3]), Array(all[3..<6]), Array(all[6..<9])]
+                    let all = try await fleet.start(12)
+                    let groups = [Array(all[0..<3]), Array(all[3..<6]), Array(all[6..<12])]
                     try await user("resetchannels")
                     for run in groups[0] { await requester.interrupt(run) }
                     try await fleet.ended(groups[0])
@@ -42,15 +42,16 @@ import Testing
                         let channel = "interrupt:signals:w1"
                         return try await fleet.redis.command("PUBSUB", "NUMSUB", channel).array?.last?.integer == 1
                     }
-                    // The first one may be found by the reading that follows the subscription.
+                    // The first one may be found by the reading that follows the subscription, and any of them by a
+                    // reading that happens to be quicker than its push; not all.
                     for run in groups[2] {
                         await requester.interrupt(run)
                         try await fleet.ended([run])
                     }
-                    let ways = try await fleet.ways(of: [groups[2][2]])
+                    let ways = try await fleet.ways(of: groups[2])
                     let facts = try await fleet.facts(of: all, asked: requester.asked)
-                    print("rights taken away and given back: \(facts.summary)")
-                    #expect(ways == "push 1")
+                    print("rights taken away and given back: \(facts.summary); then by \(ways)")
+                    #expect(ways.contains("push"), "\(ways)")
                     #expect(facts.violations == [])
                     #expect(isRunning(daemon))
                 }

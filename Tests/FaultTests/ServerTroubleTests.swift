@@ -13,7 +13,8 @@ import Testing
                 var random = SeededRandom(seed: 1)
                 var all: [RunID] = []
                 var crashes = 0
-                try await withRequester(fleet.redis.endpoint) { requester in
+                // Only a crash leaves it unknown whether something is recorded.
+                try await withRequester(fleet.redis.endpoint, configuration: .patient) { requester in
                     for round in 0..<10 * faultScale {
                         let runs = try await fleet.start(10, round % 5 == 0 ? .deaf : .stub)
                         all += runs
@@ -63,13 +64,13 @@ import Testing
                     let asked = try await fleet.control("cancel", job, "--no-wait", "--request-id", "q1")
                     let time = begin.duration(to: .now)
                     print("redis stopped: answered \(asked.exitCode ?? -1) after \(time): \(asked.errors)")
-                    #expect(asked.exitCode == 69 && time < .seconds(5))
+                    #expect(asked.exitCode == 69 && time < .seconds(10))
                     // How long it is stopped.
                     try await Task.sleep(for: .seconds(min(10, 4 * faultScale)) - begin.duration(to: .now))
                     #expect(requester.asked.isEmpty && livingRuns(among: Set(runs)).count == 2)
                     fleet.redis.resume()
                     let back = ContinuousClock.now
-                    try await eventually("who has insisted is heard", within: .seconds(3)) {
+                    try await eventually("who has insisted is heard", within: .seconds(10)) {
                         livingRuns(among: [runs[1]]).isEmpty
                     }
                     print("redis goes on: applied after \(back.duration(to: .now))")
@@ -93,7 +94,7 @@ import Testing
                 fleet.redis.stop()
                 let begin = ContinuousClock.now
                 kill(daemon, SIGTERM)
-                try await eventually("it has gone, and its jobs with it", within: .seconds(8)) {
+                try await eventually("it has gone, and its jobs with it", within: .seconds(20)) {
                     livingRuns(among: Set(runs)).isEmpty && !isRunning(daemon)
                 }
                 print("asked to end while redis is stopped: gone after \(begin.duration(to: .now))")
@@ -109,19 +110,19 @@ import Testing
         }
     }
 
-    @Test(arguments: ["DEBUG SLEEP 3", "CLIENT PAUSE 3000 ALL"])
+    @Test(arguments: ["DEBUG SLEEP 10", "CLIENT PAUSE 10000 ALL"])
     func `a timeout ends its run in time though the server answers nobody`(command: String) async throws {
         try await withFleet(redis: ["--enable-debug-command", "local"]) { fleet in
             try await fleet.worker("w1") { _ in
-                let runs = try await fleet.start(1, timeout: .seconds(1))
+                let runs = try await fleet.start(1, timeout: .seconds(5))
                 let words = command.split(separator: " ").map { Array($0.utf8) }
-                let connection = try await RedisConnection.connect(to: fleet.redis.endpoint)
+                let connection = try await RedisConnection.connect(to: fleet.redis.endpoint, configuration: .patient)
                 defer { connection.close() }
+                let begin = ContinuousClock.now
                 // Its answer comes when the server has slept.
                 async let slept = connection.send([RedisCommand("PING"), RedisCommand(arguments: words)])
-                try await eventually("it is gone", within: .milliseconds(2_500)) {
-                    livingRuns(among: Set(runs)).isEmpty
-                }
+                try await eventually("it is gone") { livingRuns(among: Set(runs)).isEmpty }
+                #expect(begin.duration(to: .now) < .seconds(10), "the server answers nobody yet")
                 _ = try? await slept
                 try await eventually("it answers again") { (try? await fleet.redis.command("PING")) != nil }
                 try await fleet.ended(runs)
@@ -134,18 +135,22 @@ import Testing
 
     @Test func `an interrupt that is on record is found by polling while writing is suspended`() async throws {
         try await withFleet { fleet in
-            try await fleet.worker("w1") { _ in
+            // With so long a lease it writes nothing by itself meanwhile: what it reads would have to wait behind that.
+            try await fleet.worker("w1", ["--lease", "1h"]) { daemon in
                 let runs = try await fleet.start(1)
-                let connection = try await RedisConnection.connect(to: fleet.redis.endpoint)
+                let connection = try await RedisConnection.connect(to: fleet.redis.endpoint, configuration: .patient)
                 defer { connection.close() }
                 let signal = InterruptSignal()
-                // The subscription dies before, and writing ends right after: no message and no receipt.
+                // The subscription dies before, and writing ends before the worker goes on: no message and no receipt.
+                try await stop(daemon)
                 try await connection.send(RedisCommand("CLIENT", "KILL", "TYPE", "pubsub"))
                 let client = InterruptClient(commands: connection, keys: try RedisKeys())
                 #expect(try await client.interrupt([.run(runs[0])], signal).first?.outcome == .accepted)
-                try await connection.send(RedisCommand("CLIENT", "PAUSE", "4000", "WRITE"))
-                try await eventually("it is gone", within: .seconds(2)) { livingRuns(among: Set(runs)).isEmpty }
+                try await connection.send(RedisCommand("CLIENT", "PAUSE", "60000", "WRITE"))
+                kill(daemon, SIGCONT)
+                try await eventually("it is gone") { livingRuns(among: Set(runs)).isEmpty }
                 #expect(try await fleet.records(of: runs).first?.state == .running, "its receipt has to wait")
+                try await connection.send(RedisCommand("CLIENT", "UNPAUSE"))
                 try await fleet.ended(runs)
                 let asked = Invariants.Asked(request: signal.id, run: runs[0], answer: .recorded)
                 #expect(try await fleet.facts(of: runs, asked: [asked]).violations == [])
@@ -191,16 +196,18 @@ import Testing
                 @Sendable func outages() async throws -> Int? {
                     try await fleet.asking { try await $0.worker("w1")?.outages }
                 }
-                #expect(try await outages() == 0)
+                // None, unless the machine let its first connections wait.
+                let before = try #require(try await outages())
+                let said = try fleet.lines(of: "w1").count
                 try await fleet.redis.restart()
                 try await eventually("all connections are back") {
-                    let last = try fleet.lines(of: "w1").last { $0.contains(" Redis") }
+                    let last = try fleet.lines(of: "w1").dropFirst(said).last { $0.contains(" Redis") }
                     return last?.contains("connected to Redis after") == true
                 }
-                let lines = try fleet.lines(of: "w1")
+                let lines = try fleet.lines(of: "w1").dropFirst(said)
                 let gone = lines.count { $0.contains("warning no connection to Redis") }
                 #expect(gone >= 1 && lines.count { $0.contains("connected to Redis after") } <= gone, "\(lines)")
-                try await eventually("its heartbeat has said so") { try await outages() ?? 0 > 0 }
+                try await eventually("its heartbeat has said so") { try await outages() ?? 0 > before }
             }
         }
     }

@@ -55,7 +55,10 @@ import Testing
             )
             #expect(refused.error.split(separator: "\n").count == 2)
             #expect(try await redis.command("EXISTS", "interrupt/request/\(order.run)").integer == 0)
-            try await redis.command("PUBLISH", "interrupt:signals", #"{"target":"nightly","triggered_by":"ops"}"#)
+            try await eventually("somebody hears the message") {
+                let message = #"{"target":"nightly","triggered_by":"ops"}"#
+                return try await redis.command("PUBLISH", "interrupt:signals", message).integer ?? 0 > 0
+            }
             var iterator = arrivals.makeAsyncIterator()
             #expect(await iterator.next()?.triggeredBy == "ops")
         }

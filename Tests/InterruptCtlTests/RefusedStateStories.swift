@@ -65,7 +65,7 @@ enum Trouble: String, CaseIterable {
             }
             try await body()
         case .busy:
-            let connection = try await RedisConnection.connect(to: redis.endpoint)
+            let connection = try await RedisConnection.connect(to: redis.endpoint, configuration: .patient)
             async let script = try? connection.send(
                 [RedisCommand("EVAL", "while true do end", "0")],
                 timeout: .seconds(30)
@@ -82,7 +82,7 @@ enum Trouble: String, CaseIterable {
             redis.stop()
             _ = await script
         case .pausedForAll, .pausedForWrites:
-            let connection = try await RedisConnection.connect(to: redis.endpoint)
+            let connection = try await RedisConnection.connect(to: redis.endpoint, configuration: .patient)
             let kind = self == .pausedForAll ? "ALL" : "WRITE"
             try await connection.send(RedisCommand("CLIENT", "PAUSE", "30000", kind))
             try await body()
@@ -92,12 +92,12 @@ enum Trouble: String, CaseIterable {
             try await body()
             redis.resume()
         case .noRoom:
-            let only = try await RedisConnection.connect(to: redis.endpoint)
+            let only = try await RedisConnection.connect(to: redis.endpoint, configuration: .patient)
             try await only.send(RedisCommand("CONFIG", "SET", "maxclients", "1"))
             try await body()
             only.close()
         case .loading:
-            try await redis.command("EVAL", "for i = 1, 4000 do redis.call('SET', 'k' .. i, i) end", "0")
+            try await redis.command("EVAL", "for i = 1, 8000 do redis.call('SET', 'k' .. i, i) end", "0")
             try await redis.command("SAVE")
             async let restarted: Void = redis.restart()
             try await eventually("the server loads") {
@@ -107,6 +107,8 @@ enum Trouble: String, CaseIterable {
                 } catch let error as RedisError { return error.replyPrefix == "LOADING" }
             }
             try await body()
+            // The rest of it is of no use.
+            try await redis.command("CONFIG", "SET", "key-load-delay", "0")
             try await restarted
         }
     }
@@ -129,7 +131,7 @@ enum Trouble: String, CaseIterable {
                 for _ in 0..<5 { _ = try await control("status", "a") }
                 let programs = started.duration(to: .now)
                 try await trouble.befall(redis, sub) {
-                    try await expectWords(of: trouble, from: control, within: .seconds(5) + programs * 2)
+                    try await expectWords(of: trouble, from: control, within: .seconds(10) + programs * 2)
                 }
                 // One that was asked again and again may still be stopped or hang.
                 guard trouble.statuses.write == 1 || [.stopped, .loading].contains(trouble) else { return }
@@ -160,7 +162,9 @@ enum Trouble: String, CaseIterable {
         #expect(read.status == trouble.statuses.read, "\(trouble): \(read)")
         #expect(read.error.split(separator: "\n").count == (read.status == 0 ? 0 : 2))
         #expect(try await wait.status == 125)
-        #expect(started.duration(to: .now) < limit)
+        let time = started.duration(to: .now)
+        print("\(trouble): all five have answered after \(time)")
+        #expect(time < limit)
     }
 
     @Test func `is told apart from one that is none, from a wrong password and from the wrong scheme`() async throws {

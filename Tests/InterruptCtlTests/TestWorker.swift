@@ -20,6 +20,7 @@ final class TestWorker: Sendable {
             worker: try Name("alpha"),
             instance: "i1",
             queues: [try Name("default")],
+            connection: .patient,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         )
         (started, feed) = AsyncStream.makeStream(of: RunOrder.self)

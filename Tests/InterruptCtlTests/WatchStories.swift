@@ -137,32 +137,43 @@ import Testing
 
     @Test func `a second Ctrl-C leaves where nobody reads what was written`() async throws {
         try await withRedis { redis async throws in
-            let (reader, writer) = try FileDescriptor.pipe()
-            for end in [reader, writer] { try #require(fcntl(end.rawValue, F_SETFD, FD_CLOEXEC) == 0) }
-            defer { try? reader.close() }  // nothing is written any more
-            let result = try await run(
-                .path(Control.path),
-                arguments: ["watch", "-o", "json"],
-                environment: Control.environment(redis),
-                input: .none,
-                output: .fileDescriptor(writer, closeAfterSpawningProcess: false),
-                error: .discarded
-            ) { execution in
-                try await waitUntilListening(redis)
-                let event = #"{"event":"progress","job":"j","run":"r","state":"running","progress":0.5}"#
-                try await eventually("the pipe is full") {
-                    for _ in 0..<100 { try await redis.command("PUBLISH", "interrupt:events", event) }
-                    var entry = pollfd(fd: writer.rawValue, events: Int16(POLLOUT), revents: 0)
-                    return poll(&entry, 1, 0) == 0
-                }
-                let pid = execution.processIdentifier.value
-                try await eventually("it has gone") {
-                    kill(pid, SIGINT)
-                    return ProcessStatus(of: pid).map { $0.state == "Z" } ?? true
-                }
+            // One that has not come to writing more than the pipe holds leaves with the first: once more.
+            for attempt in 1...5 {
+                let status = try await statusOfOneThatNobodyReads(redis)
+                if status == .exited(0), attempt < 5 { continue }
+                #expect(status == .exited(130))
+                break
             }
-            try writer.close()
-            #expect(result.terminationStatus == .exited(130))
         }
+    }
+
+    private func statusOfOneThatNobodyReads(_ redis: TestRedis) async throws -> TerminationStatus {
+        let (reader, writer) = try FileDescriptor.pipe()
+        for end in [reader, writer] { try #require(fcntl(end.rawValue, F_SETFD, FD_CLOEXEC) == 0) }
+        defer { try? reader.close() }  // nothing is written any more
+        let result = try await run(
+            .path(Control.path),
+            arguments: ["watch", "-o", "json"],
+            environment: Control.environment(redis),
+            input: .none,
+            output: .fileDescriptor(writer, closeAfterSpawningProcess: false),
+            error: .discarded
+        ) { execution in
+            try await waitUntilListening(redis)
+            let event = #"{"event":"progress","job":"j","run":"r","state":"running","progress":0.5}"#
+            try await eventually("the pipe is full") {
+                for _ in 0..<100 { try await redis.command("PUBLISH", "interrupt:events", event) }
+                var entry = pollfd(fd: writer.rawValue, events: Int16(POLLOUT), revents: 0)
+                return poll(&entry, 1, 0) == 0
+            }
+            for _ in 0..<100 { try await redis.command("PUBLISH", "interrupt:events", event) }
+            let pid = execution.processIdentifier.value
+            try await eventually("it has gone") {
+                kill(pid, SIGINT)
+                return ProcessStatus(of: pid).map { $0.state == "Z" } ?? true
+            }
+        }
+        try writer.close()
+        return result.terminationStatus
     }
 }
