@@ -87,7 +87,7 @@ public final class LoopbackServer: Sendable {
     /// Runs one command on a connection of its own. An error reply is thrown.
     @discardableResult
     public func command(_ arguments: [String]) async throws -> RESPValue {
-        let connection = try await RedisConnection.connect(to: endpoint)
+        let connection = try await RedisConnection.connect(to: endpoint, configuration: .patient)
         defer { connection.close() }
         return try await connection.send(RedisCommand(arguments: arguments.map { Array($0.utf8) }))
     }

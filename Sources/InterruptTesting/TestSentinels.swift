@@ -24,6 +24,13 @@ public struct TestSentinels: Sendable {
     /// The same as a URL.
     public var url: String { endpoint.description }
 
+    /// From now on a primary counts as dead when it has been silent for half a second.
+    public func watchClosely() async throws {
+        for sentinel in sentinels {
+            try await sentinel.command("SENTINEL", "SET", Self.name, "down-after-milliseconds", "500")
+        }
+    }
+
     /// Waits until this server says that it is the master, and returns when that was.
     @discardableResult
     public func promotion(of server: LoopbackServer) async throws -> ContinuousClock.Instant {
@@ -61,8 +68,8 @@ public struct TestSentinels: Sendable {
     }
 }
 
-/// Runs `body` with a primary, a replica and three sentinels, which notice a dead primary within half a second. All are
-/// ended afterwards.
+/// Runs `body` with a primary, a replica and three sentinels. They take a primary for dead when it was silent for ten
+/// seconds, which no busy machine makes it; ``TestSentinels/watchClosely()`` makes that less. All are ended afterwards.
 ///
 /// - `speakTLS`: to each other and to their clients, with certificates that are made for it.
 /// - `password`: what the sentinels ask for.
@@ -92,7 +99,7 @@ public func withSentinels<R>(
                 dir \(place)
                 logfile \(place)/log
                 sentinel monitor \(TestSentinels.name) 127.0.0.1 \(ports[0]) 2
-                sentinel down-after-milliseconds \(TestSentinels.name) 500
+                sentinel down-after-milliseconds \(TestSentinels.name) 10000
                 sentinel failover-timeout \(TestSentinels.name) 10000
                 \(password.map { "requirepass \($0)" } ?? "")
 

@@ -4,7 +4,8 @@ import Testing
 @testable import InterruptRedis
 
 @Suite struct `An errand` {
-    @Test func `that was refused asks no more when there is hardly time for an answer, which would be unknown`()
+    @Test(.timeLimit(.minutes(1)))
+    func `that was refused asks no more when there is hardly time for an answer, which would be unknown`()
         async throws
     {
         // Nobody owns its slots.
@@ -13,17 +14,17 @@ import Testing
         try await withRedis(arguments: arguments, tcp: true) { redis in
             let server = RedisEndpoint(address: .tcp(host: "127.0.0.1", port: redis.port!))
             try await withFaultProxy(to: server) { proxy in
-                let connection = try await RedisConnection.connect(to: proxy.endpoint)
+                let connection = try await RedisConnection.connect(to: proxy.endpoint, configuration: .patient)
                 defer { connection.close() }
                 var endpoint = proxy.endpoint
                 endpoint.keys = try RedisKeys()
-                let errand = CommandErrand(to: endpoint, known: KnownServers(), within: .seconds(2)) { _ in
+                let errand = CommandErrand(to: endpoint, known: KnownServers(), within: .seconds(10)) { _ in
                     connection
                 } lost: { _, error in
                     Issue.record("\(error)")
                 }
-                // The fourth answer would come after two seconds.
-                proxy.rules.toClient = .delayed(.milliseconds(500), jitter: .zero)
+                // With the first answer three quarters of the time are over; a second one would come after all of it.
+                proxy.rules.toClient = .delayed(.milliseconds(7_600), jitter: .zero)
                 let replies = try await errand.run([RedisCommand("GET", "k")])
                 #expect(replies.first?.errorText?.hasPrefix("CLUSTERDOWN ") == true, "\(replies)")
             }
@@ -35,7 +36,7 @@ import Testing
         let port = try freeLoopbackPort()
         try await withRedis(arguments: ["--cluster-enabled", "yes", "--cluster-port", "\(port)"], tcp: true) { redis in
             var endpoint = RedisEndpoint(address: .tcp(host: "127.0.0.1", port: redis.port!))
-            let connection = try await RedisConnection.connect(to: endpoint)
+            let connection = try await RedisConnection.connect(to: endpoint, configuration: .patient)
             defer { connection.close() }
             endpoint.keys = try RedisKeys()
             let errand = CommandErrand(to: endpoint, known: KnownServers(), within: .seconds(3_600), waits: false) {

@@ -5,7 +5,11 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct `A connection to a real server` {
     @Test func `10,000 pipelined commands are answered in order`() async throws {
         try await withRedis { redis in
-            let connection = try await RedisConnection.connect(to: redis.endpoint, name: "test")
+            let connection = try await RedisConnection.connect(
+                to: redis.endpoint,
+                name: "test",
+                configuration: .patient
+            )
             let replies = try await connection.send((0..<10_000).map { RedisCommand("ECHO", .number($0)) })
             #expect(replies == (0..<10_000).map { .bulk(Array(String($0).utf8)) })
             #expect(connection.clientID != nil)
@@ -19,7 +23,7 @@ import Testing
         try await withRedis(tcp: true) { redis in
             let bytes = (0...255).map { UInt8($0) } + [13, 10, 0]
             for endpoint in [redis.endpoint, redis.tcpEndpoint] {
-                let connection = try await RedisConnection.connect(to: endpoint)
+                let connection = try await RedisConnection.connect(to: endpoint, configuration: .patient)
                 try await connection.send(RedisCommand("SET", "", .bytes(bytes)))
                 #expect(try await connection.send(RedisCommand("GET", "")) == .bulk(bytes))
                 #expect(try await connection.send(RedisCommand("GET", "none")) == .null)
@@ -30,7 +34,7 @@ import Testing
 
     @Test func `an error reply is thrown for one command and a value among many`() async throws {
         try await withRedis { redis in
-            let connection = try await RedisConnection.connect(to: redis.endpoint)
+            let connection = try await RedisConnection.connect(to: redis.endpoint, configuration: .patient)
             let error = await #expect(throws: RedisError.self) { try await connection.send(RedisCommand("NONSENSE")) }
             #expect(error?.code == .reply && error?.isOutcomeUnknown == false)
             let replies = try await connection.send([RedisCommand("NONSENSE"), RedisCommand("PING")])
@@ -45,7 +49,7 @@ import Testing
                 var endpoint = redis.endpoint
                 (endpoint.username, endpoint.password, endpoint.database) = (user, password, database)
                 do throws(RedisError) {
-                    try await RedisConnection.connect(to: endpoint).close()
+                    try await RedisConnection.connect(to: endpoint, configuration: .patient).close()
                     return nil
                 } catch {
                     return error
@@ -63,7 +67,7 @@ import Testing
     @Test func `a script is sent again when the server has forgotten it`() async throws {
         try await withRedis { redis in
             let script = RedisScript(name: "echo", source: "return {KEYS[1], ARGV[1]}")
-            let connection = try await RedisConnection.connect(to: redis.endpoint)
+            let connection = try await RedisConnection.connect(to: redis.endpoint, configuration: .patient)
             #expect(try await connection.send(RedisCommand("SCRIPT", "LOAD", script.source)).text == script.digest)
             for _ in 0..<2 {
                 let reply = try await connection.evaluate(script, keys: ["k"], arguments: ["a"])
@@ -76,7 +80,7 @@ import Testing
 
     @Test func `a command that times out closes the connection and its outcome is unknown`() async throws {
         try await withRedis { redis in
-            let connection = try await RedisConnection.connect(to: redis.endpoint)
+            let connection = try await RedisConnection.connect(to: redis.endpoint, configuration: .patient)
             let error = await #expect(throws: RedisError.self) {
                 try await connection.send(RedisCommand("BLPOP", "list", "0"), timeout: .milliseconds(30))
             }
@@ -114,8 +118,8 @@ import Testing
 
     @Test func `a cancelled task gets an error at once and leaves the connection to the others`() async throws {
         try await withRedis { redis in
-            let connection = try await RedisConnection.connect(to: redis.endpoint)
-            try await redis.command("CLIENT", "PAUSE", "10000", "WRITE")
+            let connection = try await RedisConnection.connect(to: redis.endpoint, configuration: .patient)
+            try await redis.command("CLIENT", "PAUSE", "60000", "WRITE")
             let error = try await cancelled("SET", "k", "v", on: connection, of: redis)
             #expect(error?.code == .cancelled && error?.isOutcomeUnknown == true)
             async let other = connection.send(RedisCommand("GET", "k"))
@@ -129,7 +133,7 @@ import Testing
         async throws
     {
         try await withRedis { redis in
-            let connection = try await RedisConnection.connect(to: redis.endpoint)
+            let connection = try await RedisConnection.connect(to: redis.endpoint, configuration: .patient)
             let error = try await cancelled("BLPOP", "list", "0", timeout: .unlimited, on: connection, of: redis)
             #expect(error?.code == .cancelled && error?.isOutcomeUnknown == true)
             #expect(await connection.waitUntilClosed().code == .cancelled)
@@ -139,11 +143,11 @@ import Testing
     @Test func `messages and invalidations are pushed, a list of keys and a flush`() async throws {
         try await withRedis { redis in
             let (pushes, sink) = AsyncStream.makeStream(of: RedisPush.self)
-            let subscriber = try await RedisConnection.connect(to: redis.endpoint)
+            let subscriber = try await RedisConnection.connect(to: redis.endpoint, configuration: .patient)
             try await subscriber.subscribe(["news", "__redis__:invalidate"]) { sink.yield($0) }
             try await subscriber.ping()
 
-            let commands = try await RedisConnection.connect(to: redis.endpoint)
+            let commands = try await RedisConnection.connect(to: redis.endpoint, configuration: .patient)
             let target = try #require(subscriber.clientID)
             try await commands.send(RedisCommand("CLIENT", "TRACKING", "ON", "REDIRECT", .number(target)))
             try await commands.send(RedisCommand("GET", "flag"))

@@ -4,9 +4,10 @@ import Synchronization
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct `A fault proxy` {
-    private let short = RedisConnectionConfiguration(
-        connectTimeout: .milliseconds(300),
-        commandTimeout: .milliseconds(300),
+    /// Says nothing by itself.
+    private let quiet = RedisConnectionConfiguration(
+        connectTimeout: .seconds(20),
+        commandTimeout: .seconds(20),
         pingInterval: nil
     )
 
@@ -18,7 +19,7 @@ import Testing
     ) async throws {
         try await withRedis { redis in
             try await withFaultProxy(to: redis.endpoint, listensOnTCP: listensOnTCP, seed: seed) { proxy in
-                let connection = try await RedisConnection.connect(to: proxy.endpoint, configuration: short)
+                let connection = try await RedisConnection.connect(to: proxy.endpoint, configuration: quiet)
                 defer { connection.close() }
                 try await body(proxy, connection)
             }
@@ -43,7 +44,7 @@ import Testing
     func `is not noticed as long as nothing is wrong`(listensOnTCP: Bool) async throws {
         try await connected(listensOnTCP: listensOnTCP) { proxy, connection in
             let big = [UInt8](repeating: 7, count: 3_000_000)
-            #expect(try await connection.send(RedisCommand("ECHO", .bytes(big)), timeout: .seconds(10)) == .bulk(big))
+            #expect(try await connection.send(RedisCommand("ECHO", .bytes(big)), timeout: .seconds(20)) == .bulk(big))
             #expect(try await proxy.connectionCount == 1)
             connection.close()
             try await eventually("both halves are gone") { try await proxy.connectionCount == 0 }
@@ -56,7 +57,7 @@ import Testing
             try await withFaultProxy(to: redis.endpoint) { proxy in
                 // The greeting's answer, ":12\r\n", is five bytes or a few more: the next reply ends early.
                 proxy.rules = FaultRules(toClient: .cut(after: 9))
-                let connection = try await RedisConnection.connect(to: proxy.endpoint, configuration: short)
+                let connection = try await RedisConnection.connect(to: proxy.endpoint, configuration: quiet)
                 let error = await #expect(throws: RedisError.self) {
                     try await connection.send(RedisCommand("INCR", "n"))
                     try await connection.send(RedisCommand("INCR", "n"))
@@ -75,7 +76,7 @@ import Testing
             let value = String(repeating: "x", count: 100)
             await #expect(throws: RedisError.self) { try await connection.send(RedisCommand("SET", "k", .text(value))) }
             proxy.rules = FaultRules()
-            let other = try await RedisConnection.connect(to: proxy.endpoint)
+            let other = try await RedisConnection.connect(to: proxy.endpoint, configuration: quiet)
             defer { other.close() }
             #expect(try await other.send(RedisCommand("EXISTS", "k")) == .integer(0))
         }
@@ -110,7 +111,7 @@ import Testing
         try await connected(listensOnTCP: true) { proxy, connection in
             proxy.cut(.reset)
             #expect(await connection.waitUntilClosed().message.contains("reset"))
-            let other = try await RedisConnection.connect(to: proxy.endpoint, configuration: short)
+            let other = try await RedisConnection.connect(to: proxy.endpoint, configuration: quiet)
             proxy.cut()
             #expect(await other.waitUntilClosed().message == "the server closed the connection")
         }
@@ -118,12 +119,14 @@ import Testing
 
     @Test(arguments: [FaultRules.halfOpen, FaultRules(toServer: .silent), FaultRules(toClient: .silent)])
     func `keeps a half-open connection, whose command is carried out when it heals`(rules: FaultRules) async throws {
+        var short = quiet
+        short.commandTimeout = .milliseconds(300)
         try await withRedis { redis in
             try await withFaultProxy(to: redis.endpoint) { proxy in
                 let connection = try await RedisConnection.connect(to: proxy.endpoint, configuration: short)
                 proxy.rules = rules
                 #expect(await failure(of: connection)?.code == .timedOut)
-                let late = try await RedisConnection.connect(to: redis.endpoint)
+                let late = try await RedisConnection.connect(to: redis.endpoint, configuration: quiet)
                 defer { late.close() }
                 // Its client has gone, of which the server hears nothing unless that way is open.
                 if rules.toServer.isSilent { #expect(try await clients(late) == 2) }
@@ -140,12 +143,12 @@ import Testing
             try await proxy.refuseConnections()
             try await connection.ping()
             let error = await #expect(throws: RedisError.self) {
-                try await RedisConnection.connect(to: proxy.endpoint, configuration: short)
+                try await RedisConnection.connect(to: proxy.endpoint, configuration: quiet)
             }
             #expect(error?.code == .cannotConnect, "\(error?.message ?? "")")
             try await proxy.acceptConnections()
             try await proxy.acceptConnections()
-            try await RedisConnection.connect(to: proxy.endpoint, configuration: short).close()
+            try await RedisConnection.connect(to: proxy.endpoint, configuration: quiet).close()
         }
     }
 
@@ -154,7 +157,7 @@ import Testing
             proxy.rules.duplicatesPushes = true
             let (texts, sink) = AsyncStream.makeStream(of: String.self)
             try await connection.subscribe(["c"]) { sink.yield($0.payload.text ?? "") }
-            let other = try await RedisConnection.connect(to: proxy.endpoint)
+            let other = try await RedisConnection.connect(to: proxy.endpoint, configuration: quiet)
             defer { other.close() }
             for text in ["a", "b"] { try await other.send(RedisCommand("PUBLISH", "c", .text(text))) }
             try await connection.ping()
@@ -166,10 +169,10 @@ import Testing
     @Test func `ends its client's connection when the server is gone`() async throws {
         try await withRedis { redis in
             try await withFaultProxy(to: redis.endpoint) { proxy in
-                let connection = try await RedisConnection.connect(to: proxy.endpoint, configuration: short)
+                let connection = try await RedisConnection.connect(to: proxy.endpoint, configuration: quiet)
                 try await redis.restart()
                 #expect(await connection.waitUntilClosed().code == .connectionLost)
-                try await RedisConnection.connect(to: proxy.endpoint, configuration: short).close()
+                try await RedisConnection.connect(to: proxy.endpoint, configuration: quiet).close()
             }
         }
     }

@@ -19,7 +19,7 @@ struct Scene: Sendable {
 
     init(redis: TestRedis, endpoint: RedisEndpoint, namespace: String = RedisKeys.defaultNamespace) async throws {
         self.redis = redis
-        connection = try await RedisConnection.connect(to: endpoint)
+        connection = try await RedisConnection.connect(to: endpoint, configuration: .patient)
         keys = try RedisKeys(namespace: namespace)
         client = InterruptClient(commands: connection, keys: keys)
     }
@@ -206,7 +206,7 @@ struct Heard: Sendable {
     private let connection: RedisConnection
 
     init(_ scene: Scene, _ channels: [String]) async throws {
-        connection = try await RedisConnection.connect(to: scene.redis.endpoint)
+        connection = try await RedisConnection.connect(to: scene.redis.endpoint, configuration: .patient)
         try await connection.subscribe(channels) { [messages] push in messages.list.withLock { $0.append(push) } }
     }
 

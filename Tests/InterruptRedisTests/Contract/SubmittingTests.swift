@@ -82,7 +82,7 @@ import Testing
             let results = try await withThrowingTaskGroup(of: [SubmissionResult].self) { group in
                 for _ in 0..<connections {
                     let client = InterruptClient(
-                        commands: try await RedisConnection.connect(to: scene.redis.endpoint),
+                        commands: try await RedisConnection.connect(to: scene.redis.endpoint, configuration: .patient),
                         keys: scene.keys
                     )
                     group.addTask {

@@ -95,8 +95,7 @@ import Testing
     func `by the poll alone, as a flag or a request`(target: String) async throws {
         try await withWatching(ways: [.poll], pollInterval: .milliseconds(30)) { watching in
             let (run, deliveries) = try await watching.run("j", groups: ["g"])
-            // The batch that reads a new run's keys is over; from now on only the poll reads them.
-            try await watching.scene.until { try await watching.scene.polls() > 6 }
+            try await watching.isOnlyPolling()
             if target.isEmpty {
                 _ = try await watching.scene.interrupt(run, plain)
             } else {
@@ -131,6 +130,7 @@ import Testing
             try await watching.isReady()
             let (_, deliveries) = try await watching.run("j")
             try await watching.isReady(tracking: 5)
+            let reads = try await watching.scene.polls()
             try await watching.kill(connection)
             try await watching.scene.until {
                 let list = try await watching.scene.command("CLIENT", "LIST").text ?? ""
@@ -140,14 +140,15 @@ import Testing
                 let id = push?.split(separator: " ")[0].dropFirst("id=".count)
                 return isBack && tracking?.contains("redir=\(id ?? "none")") == true
             }
-            try await watching.isReady(tracking: 5)
+            // The reading after the reconnect, which arms the keys again.
+            try await watching.scene.until { try await watching.scene.polls() > reads }
             try await watching.scene.command("SET", "interrupt:j", "1")
             #expect(await deliveries.first()?.way == .tracked)
         }
     }
 
     @Test func `50 times of 50 within a poll interval when the subscription dies at that moment`() async throws {
-        let found = try await withThrowingTaskGroup(of: [(time: Duration, way: DeliveryWay)].self) { group in
+        let found = try await withThrowingTaskGroup(of: [LateDelivery].self) { group in
             // Each with a server of its own: most of the time is spent waiting for the poll.
             for _ in 0..<5 { group.addTask { try await deliveriesWithoutPush(10) } }
             return try await group.reduce(into: []) { $0 += $1 }
@@ -155,13 +156,15 @@ import Testing
         let ways = Dictionary(grouping: found, by: \.way).map { "\($0.key) \($0.value.count)" }
         let slowest = found.map(\.time).max() ?? .zero
         print("subscription killed: \(found.count) of 50, slowest \(slowest), by \(ways)")
-        // A lost push costs a poll interval with its jitter; the rest is room for a busy machine.
-        #expect(found.count == 50 && slowest < .milliseconds(1_600))
+        // A lost push costs the reading after the reconnect, or a poll. More come while the test has no processor.
+        #expect(found.count == 50 && found.allSatisfy { $0.reads <= 5 } && slowest < .seconds(20))
     }
 
-    /// How long requests take, and by which way they come, whose subscription is killed just before.
-    private func deliveriesWithoutPush(_ count: Int) async throws -> [(time: Duration, way: DeliveryWay)] {
-        var found: [(time: Duration, way: DeliveryWay)] = []
+    private typealias LateDelivery = (time: Duration, reads: Int, way: DeliveryWay)
+
+    /// How long requests take whose subscription is killed just before, and after how many readings and how they come.
+    private func deliveriesWithoutPush(_ count: Int) async throws -> [LateDelivery] {
+        var found: [LateDelivery] = []
         try await withWatching(pollInterval: .seconds(1), probeInterval: .seconds(3)) { watching in
             try await watching.isReady()
             for index in 0..<count {
@@ -169,47 +172,18 @@ import Testing
                 let (run, deliveries) = try await watching.run("j\(index)")
                 // The reading of a new run's keys is over, so the message is lost or a later reading finds it.
                 try await watching.scene.until { try await watching.scene.polls() > reads }
+                let before = try await watching.scene.polls()
                 try await watching.kill("interrupt-push:w1")
                 let start = ContinuousClock.now
                 _ = try await watching.scene.interrupt(run, InterruptSignal())
                 let delivery = try #require(await deliveries.first())
-                found.append((start.duration(to: delivery.at), delivery.way))
+                let time = start.duration(to: delivery.at)
+                found.append((time, try await watching.scene.polls() - before, delivery.way))
                 watching.transport.unwatch(run)
                 try await watching.transport.end(run, as: RunEnding(state: .interrupted))
             }
         }
         return found
-    }
-
-    @Test func `1,000 times of 1,000 when it is asked around the moment the run is first watched`() async throws {
-        try await withWatching { watching in
-            try await watching.isReady()
-            let other = try await watching.scene.another()
-            var lost = 0
-            var ways: [DeliveryWay: Int] = [:]
-            for index in 0..<1_000 {
-                let (order, _) = try await watching.start("j\(index)")
-                let deliveries = Deliveries()
-                async let receipt = other.interrupt(order.run, InterruptSignal())
-                let until = ContinuousClock.now + .microseconds(index % 300)
-                while ContinuousClock.now < until {}
-                watching.transport.watch(order) { deliveries.add($0, $1) }
-                _ = try await receipt
-                let delivery = await withTaskGroup(of: Deliveries.Delivery?.self) { group in
-                    group.addTask { await deliveries.first() }
-                    group.addTask {
-                        try? await Task.sleep(for: .seconds(5))  // cancelled: the delivery came
-                        return nil
-                    }
-                    defer { group.cancelAll() }
-                    return await group.next() ?? nil
-                }
-                if let delivery { ways[delivery.way, default: 0] += 1 } else { lost += 1 }
-                watching.transport.unwatch(order.run)
-            }
-            print("asked 0-300 us around watch(): lost \(lost) of 1,000, by \(ways.map { "\($0.key) \($0.value)" })")
-            #expect(lost == 0)
-        }
     }
 
     @Test func `once by a bare message that only names its target`() async throws {
@@ -231,6 +205,7 @@ import Testing
     @Test func `again when the same flag is set at once, before it was seen that it had gone`() async throws {
         try await withWatching(ways: [.poll], pollInterval: .milliseconds(400)) { watching in
             let (_, deliveries) = try await watching.run("nightly")
+            try await watching.isOnlyPolling()
             for value in ["{\"stage\":1}", "{\"stage\":1}", "1"] {
                 try await watching.scene.command("SET", "interrupt:nightly", value)
                 try await watching.scene.until { try await !watching.scene.exists("interrupt:nightly") }
@@ -243,12 +218,46 @@ import Testing
         try await withWatching(ways: [.poll], pollInterval: .milliseconds(200)) { watching in
             for round in 0..<4 {
                 let (run, deliveries) = try await watching.run("j\(round)")
+                try await watching.isOnlyPolling()
                 try await watching.scene.command("SET", "interrupt:queue:default", "1")
                 #expect(await deliveries.first() != nil, "round \(round)")
                 try await watching.scene.until { try await !watching.scene.exists("interrupt:queue:default") }
                 watching.transport.unwatch(run)
                 try await watching.transport.end(run, as: RunEnding(state: .interrupted))
             }
+        }
+    }
+}
+
+@Suite(.timeLimit(.minutes(5))) struct `An interrupt at the first moment arrives` {
+    @Test func `1,000 times of 1,000 when it is asked around the moment the run is first watched`() async throws {
+        try await withWatching { watching in
+            try await watching.isReady()
+            let other = try await watching.scene.another()
+            var lost = 0
+            var ways: [DeliveryWay: Int] = [:]
+            for index in 0..<1_000 {
+                let (order, _) = try await watching.start("j\(index)")
+                let deliveries = Deliveries()
+                async let receipt = other.interrupt(order.run, InterruptSignal())
+                let until = ContinuousClock.now + .microseconds(index % 300)
+                while ContinuousClock.now < until {}
+                watching.transport.watch(order) { deliveries.add($0, $1) }
+                _ = try await receipt
+                let delivery = await withTaskGroup(of: Deliveries.Delivery?.self) { group in
+                    group.addTask { await deliveries.first() }
+                    group.addTask {
+                        try? await Task.sleep(for: .seconds(20))  // cancelled: the delivery came
+                        return nil
+                    }
+                    defer { group.cancelAll() }
+                    return await group.next() ?? nil
+                }
+                if let delivery { ways[delivery.way, default: 0] += 1 } else { lost += 1 }
+                watching.transport.unwatch(order.run)
+            }
+            print("asked 0-300 us around watch(): lost \(lost) of 1,000, by \(ways.map { "\($0.key) \($0.value)" })")
+            #expect(lost == 0)
         }
     }
 }
@@ -301,9 +310,14 @@ extension Scene {
     }
 
     /// How many reads of flags the server has answered.
-    func polls() async throws -> Int {
+    func polls() async throws -> Int { try await calls()["mget"] ?? 0 }
+
+    /// How often the server has carried out each command.
+    func calls() async throws -> [Substring: Int] {
         let text = try await command("INFO", "commandstats").text ?? ""
-        let line = text.split(separator: "\r\n").first { $0.hasPrefix("cmdstat_mget:calls=") }
-        return line.flatMap { Int($0.dropFirst("cmdstat_mget:calls=".count).prefix { $0 != "," }) } ?? 0
+        return text.split(separator: "\r\n").filter { $0.hasPrefix("cmdstat_") }.reduce(into: [:]) { calls, line in
+            let parts = line.dropFirst("cmdstat_".count).split(separator: ":calls=")
+            calls[parts[0]] = parts.dropFirst().first.flatMap { Int($0.prefix { $0 != "," }) }
+        }
     }
 }

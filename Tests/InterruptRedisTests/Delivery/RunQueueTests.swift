@@ -76,7 +76,7 @@ import Testing
     @Test func `claims nothing that had to wait for a connection, because the worker may be told to stop meanwhile`()
         async throws
     {
-        var connection = RedisConnectionConfiguration()
+        var connection = RedisConnectionConfiguration.patient
         connection.commandTimeout = .seconds(3_600)
         try await withWatching(connection: connection) { watching in
             try await watching.scene.submit("j")
@@ -168,14 +168,19 @@ import Testing
             await watching.transport.leave()
             #expect(try await scene.client.workers().map(\.name) == ["w1"], "others take back what it was offered")
             try await scene.command("ACL", "SETUSER", "default", "+xrange")
-            await watching.transport.leave()
-            #expect(try await scene.client.workers().isEmpty)
+            try await scene.until {
+                await watching.transport.leave()
+                return try await scene.client.workers().isEmpty
+            }
             #expect(try await ScriptWorker(scene, "w2", instance: "i2").startAll() == [run])
         }
     }
 
     @Test func `gives back on leaving what was offered and not started`() async throws {
-        try await withWatching { watching in
+        // Less than the wait for offers may take: given up, that closes its connection, as in a worker.
+        var connection = RedisConnectionConfiguration.patient
+        connection.commandTimeout = .seconds(6)
+        try await withWatching(connection: connection) { watching in
             let run = try await watching.scene.submit("j")
             let waiting = Task { try await watching.transport.offers(limit: 1) }
             #expect(try await waiting.value.map(\.run) == [run])

@@ -79,6 +79,7 @@ private struct Stage: Sendable {
                                 worker: try Name("w1"),
                                 instance: instance,
                                 queues: [try Name("default")],
+                                connection: .patient,
                                 logger: watching.lines.logger
                             )
                             try await withThrowingTaskGroup(of: Void.self) { group in

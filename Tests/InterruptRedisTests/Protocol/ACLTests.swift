@@ -175,6 +175,7 @@ enum Documents {
                 worker: try Name("w1"),
                 instance: "i1",
                 queues: [try Name("default"), try Name("other")],
+                connection: .patient,
                 logger: lines.logger
             )
             try await withThrowingTaskGroup(of: Void.self) { group in
