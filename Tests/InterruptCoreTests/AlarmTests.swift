@@ -28,20 +28,25 @@ import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct `Alarm clock` {
     @Test func `rings in the order of the instants, and not what was cancelled`() async {
-        let (rings, ring) = AsyncStream.makeStream(of: Int.self)
-        let now = ContinuousClock.now
-        let clock = AlarmClock.ofProcess
-        let alarms = [3, 1, 2].map { number in
-            clock.setAlarm(at: now + .milliseconds(100 * number)) {
-                ring.yield(number)
-                if number == 3 { ring.finish() }
+        var isLate = true
+        while isLate {
+            let (rings, ring) = AsyncStream.makeStream(of: Int.self)
+            let now = ContinuousClock.now
+            let clock = AlarmClock.ofProcess
+            let alarms = [3, 1, 2].map { number in
+                clock.setAlarm(at: now + .milliseconds(100 * number)) {
+                    ring.yield(number)
+                    if number == 3 { ring.finish() }
+                }
             }
+            alarms[2].cancel()
+            // Others were due before all was set and cancelled: once more.
+            isLate = now.duration(to: .now) >= .milliseconds(100)
+            var rung: [Int] = []
+            for await number in rings { rung.append(number) }
+            #expect(isLate || rung == [1, 3])
+            #expect(ContinuousClock.now >= now + .milliseconds(300))
         }
-        alarms[2].cancel()
-        var rung: [Int] = []
-        for await number in rings { rung.append(number) }
-        #expect(rung == [1, 3])
-        #expect(ContinuousClock.now >= now + .milliseconds(300))
     }
 
     @Test func `rings at once what is due already`() async {

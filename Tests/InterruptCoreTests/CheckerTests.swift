@@ -44,7 +44,9 @@ import Testing
     @Test(arguments: 0..<forms.count) func `each of the six forms is asked, and a failure is no interrupt`(
         index: Int
     ) async {
-        let (form, checker, message) = Self.forms[index]
+        let (form, original, message) = Self.forms[index]
+        var checker = original
+        checker.limit = .longestAccepted
         await withInterruptScope { scope in
             scope.setChecker(checker)
             do throws(InterruptedError) {
@@ -84,7 +86,7 @@ import Testing
         await withInterruptScope { scope in
             let events = scope.events
             scope.setChecker(
-                InterruptChecker("database", every: .zero) { () throws -> Bool in
+                InterruptChecker("database", every: .zero, limit: .longestAccepted) { () throws -> Bool in
                     guard let answer = answers.withLock({ $0.count > 1 ? $0.removeFirst() : $0[0] }) else {
                         throw Broken()
                     }
@@ -124,6 +126,8 @@ import Testing
                 #expect(source == "slow" && why == "no answer within 5 ms")
                 break
             }
+            // The limit counts from when it is to be asked.
+            while asked.load(ordering: .relaxed) == 0 { await Task.yield() }
             scope.setChecker(InterruptChecker("quick") { Self.found })
             for await _ in scope.signals { break }
             #expect(scope.cause?.message == "found" && asked.load(ordering: .relaxed) == 1)

@@ -104,16 +104,14 @@ import Testing
     }
 
     @Test func `stage 2 ends those that run, keeps what came, and says what is missing and why`() async throws {
-        let mayGoOn = Atomic<Bool>(false)
         let events = Mutex<AsyncStream<ScopeEvent>?>(nil)
         let results = try await withInterruptScope { scope in
             events.withLock { $0 = scope.events }
-            return try await ParallelRunner(workers: 4, limit: .seconds(1)).run(Array(0..<10)) { item in
+            return try await ParallelRunner(workers: 3, limit: .seconds(50)).run(Array(0..<10)) { item in
                 switch item {
                 case 0, 1: return item
                 case 2: try await Interrupt.sleep(for: .longestAccepted)
                 case 3: try await Task.sleep(for: .longestAccepted, clock: .continuous)
-                case 4: while !mayGoOn.load(ordering: .relaxed) { await Task.yield() }
                 default:
                     scope.interrupt(message: "enough")
                     // Finished after it was asked: not thrown away.
@@ -122,17 +120,30 @@ import Testing
                 return -1
             }
         }
-        mayGoOn.store(true, ordering: .relaxed)
-        let expected = ["0", "1", "terminated", "terminated", "running", "5"]
-        #expect(words(results) == expected + Array(repeating: "cancelled", count: 4))
+        let expected = ["0", "1", "terminated", "terminated", "4"]
+        #expect(words(results) == expected + Array(repeating: "cancelled", count: 5))
         if case .cancelled(let signal) = results.outcomes[9] { #expect(signal.message == "enough") }
         #expect(results.counts.waiting == 0 && !results.isWhole)
         var notices: [String] = []
         for await case .notice(let text) in try #require(events.withLock { $0 }) { notices.append(text) }
-        #expect(notices.contains("Stopping task submission at task 7/10"))
+        #expect(notices.contains("Stopping task submission at task 6/10"))
         #expect(notices.contains("Stopping result collection due to urgent cancellation"))
         #expect(notices.contains("Terminated: task 3 [3/10]"))
         #expect(notices.last == "Returning partial results: 3/10 tasks completed (30.0%)")
+    }
+
+    @Test func `stage 2 leaves an item that is deaf running after its limit, and keeps what came`() async throws {
+        let mayGoOn = Atomic<Bool>(false)
+        let results = try await withInterruptScope { scope in
+            try await ParallelRunner(workers: 1, limit: .milliseconds(5)).run([0, 1, 2]) { item in
+                if item == 0 { return item }
+                scope.interrupt()
+                while !mayGoOn.load(ordering: .relaxed) { await Task.yield() }
+                return item
+            }
+        }
+        mayGoOn.store(true, ordering: .relaxed)
+        #expect(words(results) == ["0", "running", "cancelled"])
     }
 
     @Test func `stage 3 throws`() async {
@@ -159,7 +170,7 @@ import Testing
     @Test func `cancelling the surrounding task returns what there is`() async throws {
         let (begun, begin) = AsyncStream.makeStream(of: Void.self)
         let task = Task {
-            try await ParallelRunner(workers: 1).run([0, 1, 2]) { item in
+            try await ParallelRunner(workers: 1, limit: .seconds(50)).run([0, 1, 2]) { item in
                 if item == 0 { return item }
                 begin.finish()
                 try await Task.sleep(for: .longestAccepted, clock: .continuous)
@@ -200,7 +211,7 @@ import Testing
     @Test func `an item that is cancelled with its scope is told why, not only that`() async throws {
         let causes = Mutex<[String?]>([])
         await withInterruptScope { scope in
-            _ = try? await ParallelRunner(workers: 4).run(Array(0..<4)) { item in
+            _ = try? await ParallelRunner(workers: 4, limit: .seconds(50)).run(Array(0..<4)) { item in
                 do {
                     if item == 3 { scope.interrupt(message: "enough") }
                     try await Interrupt.sleep(for: .longestAccepted)

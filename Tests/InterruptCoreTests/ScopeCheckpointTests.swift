@@ -17,7 +17,7 @@ import Testing
         var events: AsyncStream<ScopeEvent>?
         try? await withInterruptScope { scope in  // only the scope's own view counts here
             events = scope.events
-            scope.savesCheckpoint(in: store, as: name) { Array("state".utf8) }
+            scope.savesCheckpoint(in: store, as: name, limit: .seconds(50)) { Array("state".utf8) }
             try await body(scope)
         }
         var last: ScopeEvent?

@@ -50,17 +50,24 @@ private func coveringHandler(_ number: Int32) {
     }
 
     @Test func `a press of Ctrl-C is stage 1, key repeat adds nothing, and it is said once`() async throws {
-        let lines = Lines()
-        try await ignoring {
-            try await withUnixSignalHandling(feedback: lines.feedback()) { scope in
-                for _ in 0..<3 { kill(getpid(), SIGINT) }
-                let signal = await scope.signals.first { _ in true }
-                #expect(signal?.stage == .drain && signal?.reason == .userCancelled && signal?.source == .unixSignal)
-                #expect(signal?.triggeredBy == "SIGINT")
-                kill(getpid(), SIGTERM)
-                let second = await scope.signals.first { $0.stage == .terminate }
-                #expect(second?.reason == .systemShutdown && second?.triggeredBy == "SIGTERM")
-                #expect(throws: InterruptedError.self) { try scope.checkpoint() }
+        var lines = Lines()
+        var isLate = true
+        while isLate {
+            lines = Lines()
+            try await ignoring {
+                try await withUnixSignalHandling(feedback: lines.feedback()) { scope in
+                    let began = ContinuousClock.now
+                    for _ in 0..<3 { kill(getpid(), SIGINT) }
+                    let signal = await scope.signals.first { _ in true }
+                    #expect(signal?.stage == .drain && signal?.reason == .userCancelled)
+                    #expect(signal?.source == .unixSignal && signal?.triggeredBy == "SIGINT")
+                    kill(getpid(), SIGTERM)
+                    let second = await scope.signals.first { $0.stage == .terminate }
+                    isLate = began.duration(to: .now) >= Presses<ContinuousClock.Instant>.repetition
+                    if isLate { return }  // they may have arrived as presses of their own: once more
+                    #expect(second?.reason == .systemShutdown && second?.triggeredBy == "SIGTERM")
+                    #expect(throws: InterruptedError.self) { try scope.checkpoint() }
+                }
             }
         }
         while lines.all.count < 3 { await Task.yield() }
@@ -167,7 +174,10 @@ private func coveringHandler(_ number: Int32) {
 
     @Test func `a handler that is put over ours meanwhile stays, and both may call each other`() async throws {
         plainCalls.store(0, ordering: .relaxed)
-        defer { for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) } }
+        defer {
+            signal(SIGINT, SIG_IGN)  // passes over one that is still to come
+            for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
+        }
         for _ in 0..<2 {
             try await withUnixSignalHandling(feedback: nil) { scope in
                 earlier.store(unsafeBitCast(signal(SIGINT, coveringHandler), to: UInt.self), ordering: .releasing)

@@ -47,7 +47,9 @@ import Testing
         let directory = directory
         try await withInterruptScope { scope in
             var events = scope.events.makeAsyncIterator()
-            scope.setChecker(.file(try Name("nightly"), in: directory.path, every: .milliseconds(1)))
+            var checker = InterruptChecker.file(try Name("nightly"), in: directory.path, every: .milliseconds(1))
+            checker.limit = .longestAccepted
+            scope.setChecker(checker)
             try directory.write("{\"message\": \"make", to: "nightly.signal")
             while let event = await events.next() {
                 guard case .degraded(let source, let why) = event else { continue }

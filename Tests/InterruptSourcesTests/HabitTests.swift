@@ -64,7 +64,8 @@ import Testing
 
     @Test func `that is good: a checker that asks at its interval; bad: a question for each item`() async throws {
         let asked = Atomic<Int>(0)
-        let checker = InterruptChecker("database", every: .longestAccepted) { () async -> Bool in
+        let never = Duration.longestAccepted
+        let checker = InterruptChecker("database", every: never, limit: never) { () async -> Bool in
             asked.add(1, ordering: .relaxed)
             return false
         }
