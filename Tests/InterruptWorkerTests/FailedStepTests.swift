@@ -33,7 +33,7 @@ final class SeenLog: Sendable {
 /// A step of a run's end that can fail, and the one line that is said of it.
 private enum Step: String, CaseIterable, CustomTestStringConvertible {
     case `an on-interrupt hook that fails` = "the on-interrupt hook failed with exit code 7 "
-    case `an on-interrupt hook that hangs` = "the on-interrupt hook was killed after its limit of 500 ms "
+    case `an on-interrupt hook that hangs` = "the on-interrupt hook was killed after its limit of 5.0s "
     case `an on-interrupt hook that cannot start` =
         "the on-interrupt hook could not be started: '/no/hook' cannot be run: No such file or directory "
     case `an on-end hook that fails` = "the on-end hook failed with exit code 7 "
@@ -51,15 +51,19 @@ private enum Step: String, CaseIterable, CustomTestStringConvertible {
     var testDescription: String { "\(self)" }
 
     var hooks: RunHooks {
-        var hooks = RunHooks(onEnd: "echo cleaned", limit: .milliseconds(500))
+        var hooks = RunHooks(onEnd: "echo cleaned", limit: .seconds(20))
         switch self {
         case .`an on-interrupt hook that fails`: hooks.onInterrupt = "exit 7"
-        case .`an on-interrupt hook that hangs`: hooks.onInterrupt = "setsid sleep 1000 & trap '' TERM; sleep 1000"
+        case .`an on-interrupt hook that hangs`:
+            hooks.onInterrupt = "setsid sleep 1000 & trap '' TERM; sleep 1000"
+            hooks.limit = .seconds(5)  // of the other hook as well, which is to end
         case .`an on-interrupt hook that cannot start`: hooks.onInterrupt = .program([Array("/no/hook".utf8)])
         case .`an on-end hook that fails`: hooks.onEnd = "exit 7"
-        case .`an on-end hook that hangs`: hooks.onEnd = "setsid sleep 1000 & trap '' TERM; sleep 1000"
+        case .`an on-end hook that hangs`:
+            hooks.onEnd = "setsid sleep 1000 & trap '' TERM; sleep 1000"
+            hooks.limit = .milliseconds(500)
         case .`an on-end hook that cannot start`: hooks.onEnd = .program([Array("/no/hook".utf8)])
-        default: hooks.limit = .seconds(20)
+        default: break
         }
         return hooks
     }

@@ -95,7 +95,7 @@ import Testing
         )
         try #require(result.terminationStatus == .exited(0))
         try await eventually("it is in there") { !TreeMembers.leaf(directory: leaf).alive().isEmpty }
-        #expect(await LeftTree(run: run, leader: nil).end(within: .seconds(5)).isEmpty)
+        #expect(await LeftTree(run: run, leader: nil).end(within: .seconds(30)).isEmpty)
         #expect(access(leaf, F_OK) != 0)
     }
 

@@ -28,12 +28,27 @@ import Testing
     }
 
     /// Starts a job that writes `ready`, and pauses it.
-    private func paused(_ test: WorkerUnderTest, _ script: String, timeout: Duration? = nil) async throws -> RunID {
-        let run = try test.submit("bash", "-c", script, timeout: timeout)
+    private func paused(_ test: WorkerUnderTest, _ script: String) async throws -> RunID {
+        let run = try test.submit("bash", "-c", script)
         try await eventually("the job is ready") { try text(test, run).contains("ready") }
         #expect(test.transport.base.pause(run) == .recorded)
         try await eventually("the run is paused") { try test.record(run).state == .paused }
         return run
+    }
+
+    /// A run that is paused before its timeout, which is longer each time that it came first.
+    private func pausedInTime(_ test: WorkerUnderTest) async throws -> (run: RunID, timeout: Duration) {
+        var timeout = Duration.seconds(1)
+        while true {
+            let run = try test.submit("sleep", "1000", timeout: timeout)
+            try await eventually("the run is claimed") { try test.record(run).state != .queued }
+            _ = test.transport.base.pause(run)
+            try await eventually("the run is paused or ends") {
+                try [.paused, .interrupted].contains(test.record(run).state)
+            }
+            if try test.record(run).state == .paused { return (run, timeout) }
+            timeout *= 2
+        }
     }
 
     @Test func `freezes the whole tree, and resuming continues it`() async throws {
@@ -178,8 +193,8 @@ import Testing
     @Test func `stops the clock of its timeout`() async throws {
         let test = try WorkerUnderTest()
         try await test.run {
-            let run = try await paused(test, "echo ready; exec sleep 1000", timeout: .seconds(1))
-            await outlast(.milliseconds(1_500))
+            let (run, timeout) = try await pausedInTime(test)
+            await outlast(timeout * 1.5)
             #expect(try test.record(run).state == .paused)
             #expect(test.transport.base.resume(run) == .recorded)
             try await eventually("the end is written") { try test.record(run).ending != nil }
@@ -191,7 +206,7 @@ import Testing
         let test = try WorkerUnderTest()
         let run = try test.submit("sleep", "1000", timeout: .milliseconds(500), chargesPausedTime: true)
         try await test.run {
-            await test.events.waitForStarts(1)
+            await test.events.wait { !$0.pids.isEmpty || !$0.endings.isEmpty }
             _ = test.transport.base.pause(run)
             await test.events.waitForEnds(1)
         }

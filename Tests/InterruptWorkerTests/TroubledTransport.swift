@@ -186,6 +186,9 @@ final class TroubledTransport: InterruptTransport {
 
     func record(_ outcome: WaitingOutcome) async throws(TransportError) -> Bool {
         try check("record")
+        // What has waited for a second comes by this way: it is no less refused.
+        if !outcome.receipts.isEmpty { try check("acknowledge") }
+        if outcome.ending != nil { try check("end") }
         guard try await base.record(outcome) else { return false }
         for receipt in outcome.receipts { note(.receipt(outcome.run, receipt.signal.id)) }
         if let ending = outcome.ending { note(.end(outcome.run, ending.bare)) }

@@ -81,10 +81,8 @@ import Testing
             test.worker.interrupt(.drain, reason: .userCancelled)
             test.worker.interrupt(.terminate, reason: .userCancelled)
             test.worker.interrupt(.drain, reason: .userCancelled)
-            let start = ContinuousClock.now
             test.worker.interrupt(.kill, reason: .userCancelled)
             await test.events.waitForEnds(2)
-            #expect(.now - start < .seconds(10))
         }
         for run in runs {
             #expect(try test.record(run).ending?.bare == RunEnding(state: .interrupted, termSignal: SIGKILL))

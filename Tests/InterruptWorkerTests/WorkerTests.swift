@@ -149,14 +149,15 @@ import Testing
     }
 
     @Test func `a timeout ends a run and is on record; one that comes second is recorded as late`() async throws {
-        let test = try WorkerUnderTest(grace: .milliseconds(1_500))
-        let first = try test.submit("sleep", "1000", timeout: .milliseconds(20))
+        let timeout = Duration.seconds(4)  // so that both are up by then
+        let test = try WorkerUnderTest(grace: timeout + .seconds(1))
+        let first = try test.submit("sleep", "1000", timeout: timeout)
         // Deaf, so that it outlives the first cause until its timeout.
         let second = try test.submit(
             "bash",
             "-c",
             "trap '' TERM; echo; while :; do sleep 0.1; done",
-            timeout: .seconds(1)
+            timeout: timeout
         )
         try await test.run {
             try await eventually("the second job is up") { try !test.record(second).output.isEmpty }

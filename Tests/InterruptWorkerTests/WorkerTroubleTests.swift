@@ -42,10 +42,11 @@ import Testing
     {
         let test = try WorkerUnderTest(gated: true)
         // At the time of the claim none was heard, so that it has no fence.
-        test.transport.faults.withLock { $0.unavailable = ["heartbeat": 1] }
+        test.transport.faults.withLock { $0.unavailable = ["heartbeat": .max] }
         let run = try test.submit("true", retries: 1)
         try await test.run {
             await test.transport.gateReached.wait()
+            test.transport.faults.withLock { $0.unavailable = [:] }
             try await test.transport.base.end(run, as: RunEnding(state: .lost))
             test.transport.gate?.signal()
             await test.transport.gateReached.wait()  // it is claimed again
@@ -57,12 +58,14 @@ import Testing
     }
 
     @Test func `a leased run whose claim was answered late begins with a new fence`() async throws {
-        let test = try WorkerUnderTest(lease: .seconds(5), gated: true)
+        let test = try WorkerUnderTest(lease: .seconds(30), gated: true)
+        test.transport.faults.withLock { $0.unavailable = ["heartbeat": .max] }
+        // The last one that was heard is so old that the fence is near.
+        test.worker.state.withLock { $0.lease.renewed(at: BootTime.now.advanced(by: .seconds(-15))) }
+        _ = try test.submit("true", retries: 1)
         try await test.run {
-            try await eventually("a heartbeat was heard") { test.worker.state.withLock { $0.lease.fence } != nil }
-            _ = try test.submit("true", retries: 1)
             await test.transport.gateReached.wait()
-            try await Task.sleep(for: .seconds(2.5))  // not to wait for something: the fence is to be near
+            test.transport.faults.withLock { $0.unavailable = [:] }
             test.transport.gate?.signal()
             await test.transport.gateReached.wait()  // it is claimed again
             test.transport.gate?.signal()
@@ -75,11 +78,11 @@ import Testing
     @Test(arguments: ["heartbeat", "start"])
     func `a leased run begins when it can be asked again whether it is still this worker's`(call: String) async throws {
         let test = try WorkerUnderTest(gated: true)
-        test.transport.faults.withLock { $0.unavailable = ["heartbeat": 1] }  // it is claimed without a fence
+        test.transport.faults.withLock { $0.unavailable = ["heartbeat": .max] }  // it is claimed without a fence
         let run = try test.submit("true", retries: 1)
         try await test.run {
             await test.transport.gateReached.wait()
-            test.transport.faults.withLock { $0.unavailable[call] = 3 }
+            test.transport.faults.withLock { $0.unavailable = [call: 3] }
             test.transport.gate?.signal()
             await test.transport.gateReached.wait()
             test.transport.gate?.signal()
@@ -95,6 +98,8 @@ import Testing
         test.transport.faults.withLock { $0.unavailable = ["heartbeat": .max] }
         let run = try test.submit("true", retries: 1)
         try await test.run {
+            try await eventually("it waits") { !log.lines.isEmpty }
+            test.transport.faults.withLock { $0.unavailable = ["heartbeat": .max] }  // counted anew
             try await eventually("it has waited twice") {
                 test.transport.faults.withLock { .max - $0.unavailable["heartbeat"]! } > 3
             }

@@ -9,9 +9,20 @@ import Testing
 @Suite(.timeLimit(.minutes(2)), .serialized) struct `interruptd starts` {
     /// Runs a daemon that is to end by itself; returns how, and what it said.
     private func outcome(_ arguments: [String], in directory: String) async throws -> (TerminationStatus, [String]) {
-        try await withDaemon(arguments, in: directory, waitsUntilReady: false) { daemon in
-            try await eventually("it ends by itself") { !isRunning(daemon.pid) }
-        }
+        var outcome: (status: TerminationStatus, lines: [String])
+        var attempts = 0
+        let isLate: @Sendable ([String]) -> Bool = { $0.contains { $0.contains("Redis cannot be reached yet") } }
+        // A Redis that has not answered in time is waited for, which says nothing about these settings.
+        repeat {
+            attempts += 1
+            outcome = try await withDaemon(arguments, in: directory, waitsUntilReady: false) { daemon in
+                try await eventually("it ends by itself") {
+                    if isLate(daemon.lines.all) { daemon.send(SIGKILL) }
+                    return !isRunning(daemon.pid)
+                }
+            }
+        } while isLate(outcome.lines) && attempts < 3
+        return outcome
     }
 
     @Test func `wrong usage is an error and a hint, a line each`() async throws {
@@ -115,14 +126,14 @@ import Testing
 
     @Test func `a Redis that is not there yet is waited for, and said once, not once a connection`() async throws {
         try await withTemporaryDirectory { directory in
+            let start = ContinuousClock.now
             let (status, lines) = try await withDaemon(
                 ["--redis", "redis+unix://\(directory)/none.sock"],
                 in: directory,
                 waitsUntilReady: false
             ) { daemon in
-                await daemon.lines.wait(for: "no connection to Redis")
-                #expect(daemon.lines.all.count { $0.contains("no connection to Redis") } == 1)
                 await daemon.lines.wait(for: "no connection to Redis", count: 4)
+                #expect(ContinuousClock.now - start >= .seconds(3), "one line a second, however many connections")
                 daemon.send(SIGTERM)
             }
             #expect(status == .exited(0))

@@ -16,9 +16,11 @@ import Testing
         try await withTemporaryDirectory { directory in
             let pids = Mutex<[Int32]>([])
             let (status, lines) = try await withDaemon(["--grace", "1h"], in: directory) { daemon in
-                let deafJob = try await daemon.start(deaf, as: "deaf")
+                let trap = "trap '' TERM INT HUP; : > '\(directory)/deaf'; while :; do sleep 1000; done"
+                let deafJob = try await daemon.start(trap, as: "deaf")
                 let kindJob = try await daemon.start("while :; do sleep 1000; done", as: "kind")
                 pids.withLock { $0 = [deafJob.pid, kindJob.pid] }
+                try await eventually("it is deaf") { access("\(directory)/deaf", F_OK) == 0 }
                 #expect(getsid(deafJob.pid) == deafJob.pid)  // the terminal's Ctrl-C does not reach it
                 #expect(getsid(deafJob.pid) != getsid(daemon.pid))
                 daemon.send(SIGINT)
@@ -45,26 +47,38 @@ import Testing
     }
 
     @Test func `three presses at once are one, and SIGTERM ends a deaf job within the grace period`() async throws {
+        var (lines, presses, escalations): ([String], Int, Int) = ([], 0, 0)
+        // Where the daemon waits for a processor, a press may come long after the one before, and the job's end after
+        // more than the tenth of the grace period that is left for it.
+        for seconds in [3, 6, 12] where (presses, escalations) != (1, 2) {
+            lines = try await endDeafJob(grace: seconds)
+            presses = lines.count { $0.contains(" interrupted by=\"SIGINT\"") }
+            escalations = lines.count { $0.contains("Interrupt escalation") }
+        }
+        #expect(presses == 1 && escalations == 2, "\(lines)")
+        #expect(lines.contains { $0.contains("reason=\"system_shutdown\"") })
+    }
+
+    /// Presses Ctrl-C three times and sends SIGTERM; returns what the daemon has said.
+    private func endDeafJob(grace seconds: Int) async throws -> [String] {
         try await withTemporaryDirectory { directory in
             let clock = ContinuousClock()
             let asked = Mutex<ContinuousClock.Instant?>(nil)
-            let (status, lines) = try await withDaemon(["--grace", "3s"], in: directory) { daemon in
+            let (status, lines) = try await withDaemon(["--grace", "\(seconds)s"], in: directory) { daemon in
                 // Its own grace period must not outlast the daemon's.
                 let job = try await daemon.start(deaf, as: "deaf", grace: .seconds(3_600))
                 for _ in 0..<3 { daemon.send(SIGINT) }
                 await daemon.lines.wait(for: "Graceful Cancellation")
-                for _ in 0..<2 { daemon.send(SIGINT) }
                 asked.withLock { $0 = clock.now }
                 daemon.send(SIGTERM)
                 await daemon.lines.wait(for: "ended job=\"deaf\"")
                 #expect(!isRunning(job.pid))
             }
             let taken = try #require(asked.withLock { $0 }).duration(to: clock.now)
-            print("SIGTERM with a deaf job, grace 3 s: gone after \(taken)")
+            print("SIGTERM with a deaf job, grace \(seconds) s: gone after \(taken)")
             #expect(status == .exited(0))
-            #expect(lines.filter { $0.contains("Interrupt escalation") }.count == 2)
-            #expect(lines.contains { $0.contains("reason=\"system_shutdown\"") })
             expectNothingLeft(in: directory)
+            return lines
         }
     }
 

@@ -97,6 +97,7 @@ func withDaemon(
     let lines = Lines()
     let redis = RedisClient(
         endpoint: RedisEndpoint(address: .unix(path: "\(directory)/interrupt/interrupt.sock")),
+        configuration: .patient,
         logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     )
     let client = InterruptClient(commands: redis, keys: try RedisKeys(namespace: "interrupt"))

@@ -40,8 +40,9 @@ private final class ManagerSocket: Sendable {
     @Test func `says when it can be used, that it is well, and that it stops`() async throws {
         try await withTemporaryDirectory { directory in
             let manager = try ManagerSocket(path: "\(directory)/notify")
+            // Every second: the socket holds ten messages, and what comes then while nobody reads is dropped.
             let environment: [Environment.Key: String] = [
-                "NOTIFY_SOCKET": "\(directory)/notify", "WATCHDOG_USEC": "200000",
+                "NOTIFY_SOCKET": "\(directory)/notify", "WATCHDOG_USEC": "2000000",
             ]
             let (status, _) = try await withDaemon(in: directory, environment: environment) { daemon in
                 var told = manager.lines()

@@ -87,11 +87,11 @@ import Testing
                 try await eventually("both are on record") {
                     try test.record(interrupted).state.isEnd && test.record(failed).state.isEnd
                 }
+                try await eventually("the files are gone") { files.isEmpty }
                 #expect(test.transport.writes.filter { $0 == .receipt(interrupted, signal.id) }.count == 1)
                 for run in [interrupted, failed] {
                     #expect(test.transport.writes.count { if case .end(run, _) = $0 { true } else { false } } == 1)
                 }
-                try await eventually("the files are gone") { files.isEmpty }
             }
         }
         #expect(log.lines.isEmpty)
@@ -102,10 +102,8 @@ import Testing
         var runs: [RunID] = []
         let running = Task { try await test.worker.run() }
         try await withTwoEnded(test) { interrupted, failed, signal in
-            let start = ContinuousClock.now
             test.worker.interrupt(.kill, reason: .systemShutdown)
-            try await running.value
-            #expect(ContinuousClock.now - start < .seconds(1))
+            try await running.value  // never, if it waited for the transport
             #expect(try test.record(interrupted).state == .running && test.record(failed).state == .running)
             runs = [interrupted, failed]
         }

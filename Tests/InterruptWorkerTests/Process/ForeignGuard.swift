@@ -65,20 +65,20 @@ final class ForeignGuard: Sendable {
     }
 
     /// A runner that starts it.
-    func runner(in directory: TemporaryDirectory) -> ProcessRunner {
+    func runner(in directory: TemporaryDirectory, giveUpAfter: Duration = .seconds(30)) -> ProcessRunner {
         ProcessRunner(
             outputDirectory: directory.path,
             defaultGracePeriod: .seconds(5),
             baseEnvironment: ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"],
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-            giveUpAfter: .milliseconds(500),
+            giveUpAfter: giveUpAfter,
             launchProgram: program
         )
     }
 
     /// Waits until the guard has gone and nothing is left below its cgroup, and removes that.
     func end() async throws {
-        try await eventually("the guard has gone, with all cgroups of its runs", within: .seconds(10)) {
+        try await eventually("the guard has gone, with all cgroups of its runs") {
             rmdir(base)
             rmdir(own + "/worker")
             return rmdir(own) == 0

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import InterruptCore
 import InterruptTesting
+import Synchronization
 import Testing
 
 @testable import InterruptWorker
@@ -25,8 +26,8 @@ import Testing
 
     /// The supervisor is free for the next run then, and has no descriptor for what comes with it.
     @Test func `keeps its supervisor from no more than the next run, which is said`() async throws {
-        // Where the guard has not heard yet that it is free, the next run gets another one.
-        for _ in 0..<20 {
+        // Where the guard has not heard yet that it is free, the next run gets another one: it has longer each time.
+        for attempt in 0..<20 {
             var job = try JobUnderTest(bash: "prlimit --pid $PPID --nofile=5:5")
             job.usesCgroups = false
             let runner = job.runner
@@ -34,6 +35,7 @@ import Testing
             var endings: [RunEnding?] = []
             for order in orders {
                 endings.append(await withInterruptScope(run: order.run) { await runner.run(order, scope: $0) { _ in } })
+                try await Task.sleep(for: .milliseconds(20 * attempt))
             }
             if endings[1]?.state == .completed { continue }
             #expect(endings.map(\.?.state) == [.completed, .failed, .completed])
@@ -67,12 +69,14 @@ import Testing
 
 @Suite(.timeLimit(.minutes(1)), .enabled(if: ForeignGuard.isPossible))
 struct `A job of the same user as its guard` {
-    private func withGuard(_ body: (ProcessRunner, ForeignGuard, TemporaryDirectory) async throws -> Void) async throws
-    {
+    private func withGuard(
+        giveUpAfter: Duration = .seconds(30),
+        _ body: (ProcessRunner, ForeignGuard, TemporaryDirectory) async throws -> Void
+    ) async throws {
         let directory = try TemporaryDirectory()
         let guardian = try ForeignGuard(in: directory)
         do {
-            let runner = guardian.runner(in: directory)
+            let runner = guardian.runner(in: directory, giveUpAfter: giveUpAfter)
             guard case .cgroup = try await runner.prepare() else {
                 Issue.record("no cgroups")
                 return
@@ -83,9 +87,13 @@ struct `A job of the same user as its guard` {
     }
 
     /// Runs it until it has said something, and then interrupts it.
-    private func runInterrupted(_ order: RunOrder, _ runner: ProcessRunner) async -> RunEnding? {
+    private func runInterrupted(
+        _ order: RunOrder,
+        _ runner: ProcessRunner,
+        started: @escaping @Sendable (Int32) async -> Void = { _ in }
+    ) async -> RunEnding? {
         await withInterruptScope(run: order.run) { scope in
-            await runner.run(order, scope: scope) { _ in scope.interrupt(stage: .kill) }?.bare
+            await runner.run(order, scope: scope, started: started) { _ in scope.interrupt(stage: .kill) }?.bare
         }
     }
 
@@ -144,7 +152,7 @@ struct `A job of the same user as its guard` {
     }
 
     @Test func `holds up no later run by leaving a process behind that its user may not end`() async throws {
-        try await withGuard { runner, guardian, directory in
+        try await withGuard(giveUpAfter: .milliseconds(500)) { runner, guardian, directory in
             let change = "\(directory.path)/change"
             try FileManager.default.copyItem(atPath: "/usr/bin/setpriv", toPath: change)
             try #require(chmod(change, 0o4755) == 0)
@@ -158,8 +166,12 @@ struct `A job of the same user as its guard` {
                     wait
                     """
             )
-            let first = await runInterrupted(order, runner)
+            let leader = Mutex<Int32>(0)
+            let first = await runInterrupted(order, runner) { pid in leader.withLock { $0 = pid } }
             #expect(first == nil, "it cannot be said to have ended")
+            // Whoever reaps it looks at what is left of it before it hears of another run.
+            let pid = leader.withLock { $0 }
+            try await eventually("its leader is reaped") { ProcessStatus(of: pid) == nil }
             let later = try RunOrder(bash: "exit 4")
             let ending = await withInterruptScope(run: later.run) { scope in
                 await runner.run(later, scope: scope) { _ in }

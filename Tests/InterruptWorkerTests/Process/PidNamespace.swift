@@ -56,6 +56,7 @@ final class PidNamespace: Sendable {
             defaultGracePeriod: .seconds(60),
             baseEnvironment: ["PATH": "/usr/bin:/bin"],
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            giveUpAfter: .seconds(30),
             usesCgroups: hold == .cgroup,
             launchProgram: program
         )
@@ -70,7 +71,7 @@ final class PidNamespace: Sendable {
     private func ask(_ question: String) async -> String {
         let line = question + "\n"
         guard write(questions, line, line.utf8.count) == line.utf8.count else { return "not asked" }
-        await DescriptorWatch(answers).readable(before: .now + .seconds(20))  // else it has ended itself
+        await DescriptorWatch(answers).readable(before: .now + .seconds(90))  // else it has ended itself
         var buffer = [UInt8](repeating: 0, count: 1_024)
         let count = read(answers, &buffer, buffer.count)
         return String(decoding: buffer.prefix(max(0, count)).dropLast(), as: UTF8.self)
@@ -78,13 +79,14 @@ final class PidNamespace: Sendable {
 
     /// The first process of the namespace.
     private static let first = """
-        import os, signal, subprocess, sys
+        import os, signal, subprocess, sys, time
         questions, answers = open(sys.argv[1] + "/questions"), open(sys.argv[1] + "/answers", "w")
         subprocess.run(sys.argv[2:], stdin=0, check=True)
         os.close(0)
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # all of it is kept, and can be seen
         def make(pid):
-            for attempt in range(2000):
+            limit = time.monotonic() + 60
+            while time.monotonic() < limit:
                 with open("/proc/sys/kernel/ns_last_pid", "w") as last: last.write(str(pid - 1))
                 child = os.fork()
                 if child == 0:
@@ -95,6 +97,7 @@ final class PidNamespace: Sendable {
                     return "made"
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
+                time.sleep(0.001)  # for whoever still has it, and is to end
             return "not free"
         def end(pid):
             done, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)

@@ -14,6 +14,7 @@ import Testing
             defaultGracePeriod: .seconds(5),
             baseEnvironment: ["PATH": "/usr/bin:/bin"],
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            giveUpAfter: .seconds(30),
             usesCgroups: hold == .cgroup
         )
     }
@@ -44,7 +45,7 @@ import Testing
             // A bomb of bounded width: each of 30 chains forks a successor and ends, for ever.
             let order = try RunOrder(
                 bash:
-                    "hop() { hop & }; trap '' TERM; for i in {1..30}; do hop & done; echo ready; wait; sleep 9"
+                    "hop() { hop & }; trap '' TERM; for i in {1..30}; do hop & done; echo ready; wait; sleep 100"
             )
             let ending = await withInterruptScope(run: order.run) { scope in
                 await runner.run(order, scope: scope) { _ in scope.interrupt(stage: .kill) }
@@ -56,17 +57,18 @@ import Testing
 
     /// As another user, because root is not bound by a limit of processes.
     @Test(.enabled(if: getuid() == 0, "only root can become another user"), arguments: Hold.allCases)
-    func `of a fork bomb at its limit are gone in a second, and the next run starts`(hold: Hold) async throws {
+    func `of a fork bomb at its limit are gone soon after the kill, and the next run starts`(hold: Hold) async throws {
         let directory = try TemporaryDirectory()
         let runner = runner(hold, in: directory)
         // The limit is one for all processes of a user: this one has no others.
         let user = UInt32.random(in: 100_000..<1_000_000_000)
         for _ in 0..<3 {
+            // Its leader forks no more: a shell that cannot do so for long gives up.
             let order = try RunOrder(
                 bash: """
                     ulimit -u 300; exec 2>/dev/null
                     exec setpriv --reuid \(user) --regid \(user) --clear-groups bash -c \
-                        'bomb() { bomb | bomb & }; echo ready; while :; do bomb; sleep 0.01; done'
+                        'bomb() { bomb | bomb & }; (while :; do bomb; sleep 0.01; done) & exec sleep 100'
                     """
             )
             let ending = try await withInterruptScope(run: order.run) { scope in
@@ -75,7 +77,9 @@ import Testing
                 let asked = ContinuousClock.now
                 scope.interrupt(stage: .kill)
                 let ended = await ending
-                #expect(.now - asked < .seconds(1))
+                let time = ContinuousClock.now - asked
+                print("a fork bomb at its limit, \(hold): gone in \(time)")
+                #expect(time < .seconds(20))
                 return ended
             }
             #expect(ending?.state == .interrupted)
@@ -95,14 +99,12 @@ import Testing
         // The end of a pipe that all of them read lets all go at once.
         let writer = open(gate, O_RDWR | O_CLOEXEC)
         let seen = SeenOutput()
-        let results = await withTaskGroup(of: (Int32, Int32?).self) { group in
+        let (results, holders) = await withTaskGroup(of: (Int32, Int32?).self) { group in
             for number in 0..<500 {
                 group.addTask {
                     let code = Int32(number % 256)
-                    guard let order = try? RunOrder(bash: "exec 3<'\(gate)'; echo up; read -u 3 line; exit \(code)")
-                    else {
-                        return (code, nil)
-                    }
+                    let script = "exec 3<'\(gate)'; echo up=$PPID; read -u 3 line; exit \(code)"
+                    guard let order = try? RunOrder(bash: script) else { return (code, nil) }
                     let ending = await withInterruptScope(run: order.run) { scope in
                         await runner.run(order, scope: scope) { seen.take($0) }
                     }
@@ -111,17 +113,21 @@ import Testing
             }
             // By their own word: others on this machine may wait in the same way. Who comes when it has closed waits for ever.
             try? await eventually("all are at the gate", within: .seconds(200)) { seen.chunks.count >= 500 }
+            // Its own guard, or its supervisors and theirs: others may have something to reap at any time.
+            let parents = Set(numbers(after: "up", in: seen.text()))
+            let above = parents.compactMap { ProcessStatus(of: $0)?.parent }
+            let guards = above.filter { ProcessStatus(of: $0)?.name == "interrupt-guard" }
             close(writer)
             var results: [(Int32, Int32?)] = []
             for await result in group { results.append(result) }
-            return results
+            return (results, parents.union(guards))
         }
         #expect(results.count == 500)
         #expect(results.allSatisfy { $0.0 == $0.1 })
+        try #require(!holders.isEmpty)
         try await eventually("what has ended is reaped") {
             let all = ProcessStatus.allProcesses().compactMap(ProcessStatus.init(of:))
-            let guards = Set(all.filter { $0.name == "interrupt-guard" }.map(\.pid))
-            return !all.contains { guards.contains($0.parent) && $0.state == "Z" }
+            return !all.contains { holders.contains($0.parent) && $0.state == "Z" }
         }
     }
 

@@ -135,8 +135,8 @@ import Testing
             let job = try JobUnderTest(round % 10 == 0 ? "no-such-program" : "true", in: directory)
             _ = await job.run()
         }
-        // Other suites run beside this one, so a few may be open just now; a leak would show as hundreds.
-        #expect(openDescriptors() < before + 60)
+        // Other suites run beside this one, so many may be open just now; a leak would show as hundreds, for ever.
+        try await eventually("hardly more are open than before") { openDescriptors() < before + 60 }
     }
 
     @Test func `started is not cancelled because the job was short`() async throws {

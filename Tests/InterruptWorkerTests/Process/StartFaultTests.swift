@@ -54,6 +54,7 @@ private final class Count: Sendable {
             defaultGracePeriod: .seconds(5),
             baseEnvironment: ["PATH": "/usr/bin:/bin"],
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            giveUpAfter: .seconds(30),
             usesCgroups: usesCgroups
         )
     }

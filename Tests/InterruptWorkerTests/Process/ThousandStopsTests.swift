@@ -28,6 +28,7 @@ private let kinds = [
             defaultGracePeriod: Self.gracePeriod,
             baseEnvironment: ["PATH": "/usr/bin:/bin"],
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            giveUpAfter: .seconds(30),
             usesCgroups: hold == .cgroup
         )
         let times = try await withThrowingTaskGroup(of: [Duration].self) { group in
