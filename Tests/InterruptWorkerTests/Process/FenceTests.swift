@@ -49,7 +49,7 @@ import Testing
             let (ending, _) = try await run(fence, hold: hold) { scope in
                 for _ in 0..<18 {
                     fence.move(to: .now.advanced(by: margin))
-                    try? await Task.sleep(for: margin / 10)
+                    try? await Task.sleep(for: margin / 10)  // the distance of renewals; cancelled: there is none
                 }
                 fence.move(to: .now.advanced(by: .seconds(60)))
                 scope.interrupt(stage: .kill)

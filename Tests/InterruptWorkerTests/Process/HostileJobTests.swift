@@ -35,7 +35,7 @@ import Testing
             var endings: [RunEnding?] = []
             for order in orders {
                 endings.append(await withInterruptScope(run: order.run) { await runner.run(order, scope: $0) { _ in } })
-                try await Task.sleep(for: .milliseconds(20 * attempt))
+                try await Task.sleep(for: .milliseconds(20 * attempt))  // nothing tells that the guard has heard
             }
             if endings[1]?.state == .completed { continue }
             #expect(endings.map(\.?.state) == [.completed, .failed, .completed])
