@@ -47,6 +47,11 @@ struct AttachedRun {
     /// Whether a terminal gets the output as it is.
     let isRaw: Bool
 
+    /// What a person was told of how far the job is.
+    private enum Said {
+        case nothing, queued, running
+    }
+
     private enum Finish: Sendable {
         /// The last run of the job.
         case ended(RunID, OutputGaps)
@@ -112,11 +117,12 @@ struct AttachedRun {
         return record
     }
 
-    /// Turns presses into interrupts of the run that the job has now, and says once that the first one has started.
+    /// Turns presses into interrupts of the run that the job has now, and says once that the first one has started, and
+    /// before that why not when it takes long.
     private func attend(_ occurrences: AsyncStream<Occurrence>, on screen: Screen, isTalking: Bool) async -> Finish {
         var run = run
         var presses = AttachedPresses<ContinuousClock.Instant>()
-        var hasSaidRunning = !isTalking
+        var said = isTalking ? Said.nothing : .running
         var asked: AttachedRequest?
         var isListening = false
         for await occurrence in occurrences {
@@ -132,7 +138,7 @@ struct AttachedRun {
             case .listening, .deaf, .event, .gap, .tick:
                 if occurrence.isDeaf, isListening { asked?.reassertion.connectionWasLost() }
                 isListening = occurrence.isListening(after: isListening)
-                if hasSaidRunning, asked == nil { break }
+                if said == .running, asked == nil { break }
                 // Not being able to look now is no trouble: the next look is soon.
                 guard let record = try? await session.client.record(of: run) else {
                     asked?.reassertion.connectionWasLost()
@@ -143,8 +149,12 @@ struct AttachedRun {
                     break
                 }
                 asked = await assertAgain(asked, record)
-                if hasSaidRunning || record.startedAt == nil { break }
-                hasSaidRunning = true
+                if said == .nothing, record.state == .queued, case .tick = occurrence {
+                    said = .queued
+                    StandardStreams.error(await queuedText(record).line(on: screen))
+                }
+                if said == .running || record.startedAt == nil { break }
+                said = .running
                 if !record.state.isEnd {
                     let worker = record.worker.map { ", worker \(screen.shown($0))" } ?? ""
                     StandardStreams.error("Running... (job \(screen.shown(record.job))\(worker))")
@@ -152,6 +162,18 @@ struct AttachedRun {
             }
         }
         return .still
+    }
+
+    /// Asks what keeps it from starting. Where that is not answered, or may not be asked, no reason is given.
+    private func queuedText(_ record: RunRecord) async -> QueuedText {
+        let client = session.client
+        do {
+            let holder = try await client.pausedTarget(holding: record)
+            let (workers, now) = (try await client.workers(), try await client.serverTime())
+            return QueuedText(record: record, holder: holder, workers: workers, now: now)
+        } catch {
+            return QueuedText(record: record, holder: nil, workers: nil, now: .now)
+        }
     }
 
     private func say(_ action: AttachedPresses<ContinuousClock.Instant>.Action, on screen: Screen) {

@@ -159,6 +159,23 @@ import Testing
         }
     }
 
+    @Test func `run says on a terminal why its job has not started`() async throws {
+        try await withRedis { redis async throws in
+            let control = Control(redis: redis)
+            _ = try await control("pause", "queue:night", "--yes")
+            let held = "queue:night is paused; 'interruptctl resume queue:night' lets it start"
+            let terminal = try Terminal()
+            for (queue, reason) in [("default", "no worker takes jobs from it; 'interruptd' does"), ("night", held)] {
+                let words = ["run", "--id", "j", "--queue", queue, "--", "x"]
+                let status = try await terminal.run(control, words) { terminal in
+                    try await terminal.wait(for: "Queued... (job j, queue \(queue)): \(reason)\r\n")
+                    try terminal.type("\u{3}")
+                }
+                #expect(status == .exited(130))
+            }
+        }
+    }
+
     @Test func `why a run was interrupted is said where no person watches, too`() async throws {
         try await withWorker { control, _, worker async throws in
             async let attached = control("run", "--id", "nightly", "--", "x")

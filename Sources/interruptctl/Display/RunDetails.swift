@@ -31,7 +31,7 @@ struct RunDetails {
             ("Groups", record.groups.isEmpty ? nil : shown(record.groups.joined(separator: ", "))),
             ("Worker", workerText(on: screen)),
             ("Process", record.pid.map { "pid \($0)" }),
-            ("Held", holder.map { "\($0) is paused; 'interruptctl resume \($0)' lets it start" }),
+            ("Held", holder.map(QueuedText.held)),
             ("Submitted", record.submittedAt?.rfc3339),
             ("Started", record.startedAt?.rfc3339),
             ("Elapsed", times.elapsed?.displayText),
