@@ -28,11 +28,9 @@ import Testing
         #expect(line(handler, []).hasSuffix(nobody), "which program has the handler is not known")
     }
 
-    @Test func `is how much its workers run`() {
-        var busy = makeWorker(seenAt: 60_000)
-        busy.running = 4
-        let line = line(makeRecord(state: .queued), [busy, makeWorker(seenAt: 60_000), makeWorker(seenAt: 1)])
-        #expect(line.hasSuffix("queue default): its workers are at 5 of 8 runs; 'interruptctl workers' shows them"))
+    @Test func `is its turn where a worker is there`() {
+        let text = line(makeRecord(state: .queued), [makeWorker(seenAt: 1), makeWorker(seenAt: 60_000)])
+        #expect(text.hasSuffix(": its turn has not come; 'interruptctl list --state running' shows what runs"))
     }
 
     @Test func `is left out when nobody may say`() {

@@ -23,16 +23,13 @@ struct QueuedText {
     private func reason(on screen: Screen) -> String? {
         if let holder { return Self.held(by: holder) }
         guard let workers else { return nil }
-        let serving = workers.filter { worker in
+        let isServed = workers.contains { worker in
             worker.queues.split(separator: " ").contains { $0 == record.queue }
                 && !WorkerTable.isSilent(worker, now: now)
         }
-        if serving.isEmpty {
-            let options = record.queue == "default" ? "" : " --queue \(screen.shown(record.queue))"
-            return "no worker takes jobs from it" + (record.handler == nil ? "; 'interruptd\(options)' does" : "")
-        }
-        let running = serving.reduce(0) { $0 + $1.running }
-        let slots = serving.reduce(0) { $0 + $1.slots }
-        return "its workers are at \(running) of \(slots) runs; 'interruptctl workers' shows them"
+        // How much a worker runs is on record only with its next sign of life.
+        if isServed { return "its turn has not come; 'interruptctl list --state running' shows what runs" }
+        let options = record.queue == "default" ? "" : " --queue \(screen.shown(record.queue))"
+        return "no worker takes jobs from it" + (record.handler == nil ? "; 'interruptd\(options)' does" : "")
     }
 }
