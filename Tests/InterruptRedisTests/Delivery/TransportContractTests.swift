@@ -1,101 +1,12 @@
 import InterruptCore
-import InterruptTesting
 import Testing
 
 @testable import InterruptRedis
 
-/// What a transport promises, whichever it is.
-private struct Stage: Sendable {
-    let transport: any InterruptTransport
-    let submit: @Sendable (RunOrder) async throws -> Void
-    let pause: @Sendable (RunID, PauseRequest.Action) async throws -> PauseOutcome
-    let interrupt: @Sendable (RunID, InterruptSignal) async throws -> Void
-    let state: @Sendable (RunID) async throws -> RunState?
-    let told: @Sendable (RunID) async throws -> (progress: WorkProgress?, holdout: Holdout?)
-    /// Runs a body with the transport of another instance of the worker.
-    let another: @Sendable (String, (any InterruptTransport) async throws -> Void) async throws -> Void
-
-    func order(_ job: String, _ work: RunOrder.Work = .command([Array("sleep".utf8)])) throws -> RunOrder {
-        RunOrder(run: .random(), job: try Name(job), queue: try Name("default"), work: work)
-    }
-
-    func started(_ job: String, _ work: RunOrder.Work = .command([Array("sleep".utf8)])) async throws -> RunOrder {
-        let order = try order(job, work)
-        try await submit(order)
-        let offer = try #require(try await transport.offers(limit: 1).first)
-        guard case .started(let started, _) = try await transport.start(offer, gracePeriod: .seconds(10)) else {
-            throw Failure(description: "\(job) was not started")
-        }
-        return started
-    }
-}
-
+/// What a transport promises of runs and of its name, whichever it is.
 @Suite(.serialized, .timeLimit(.minutes(1))) struct `Every transport` {
-    enum Kind: String, CaseIterable, Sendable { case memory, redis }
-
-    private func withStage(_ kind: Kind, _ body: (Stage) async throws -> Void) async throws {
-        switch kind {
-        case .memory:
-            let transport = InMemoryTransport()
-            try await body(
-                Stage(
-                    transport: transport,
-                    submit: { transport.submit($0) },
-                    pause: { $1 == .pause ? transport.pause($0) : transport.resume($0) },
-                    interrupt: { transport.interrupt($0, $1) },
-                    state: { transport.run($0)?.state },
-                    told: { (transport.run($0)?.progress, transport.run($0)?.holdout) },
-                    another: { _, body in try await body(transport) }
-                )
-            )
-        case .redis:
-            try await withWatching(pollInterval: .milliseconds(200)) { watching in
-                let scene = watching.scene
-                try await body(
-                    Stage(
-                        transport: watching.transport,
-                        submit: { order in
-                            var submission = Submission(job: order.job, queue: order.queue, command: [])
-                            submission.work = order.work
-                            submission.run = order.run
-                            submission.limits = order.limits
-                            submission.hooks = order.hooks
-                            submission.chargesPausedTime = order.chargesPausedTime
-                            submission.environment = order.environment
-                            _ = try await scene.client.submit(submission)
-                        },
-                        pause: { try await scene.ask($1, $0) },
-                        interrupt: { _ = try await scene.client.interrupt([.run($0)], $1) },
-                        state: { try await scene.state($0) },
-                        told: { run in
-                            let record = try await scene.client.record(of: run)
-                            let now = try await scene.client.serverTime()
-                            return (record?.progress, record?.holdout(at: now))
-                        },
-                        another: { instance, body in
-                            let transport = RedisTransport(
-                                endpoint: scene.redis.endpoint,
-                                keys: scene.keys,
-                                worker: try Name("w1"),
-                                instance: instance,
-                                queues: [try Name("default")],
-                                connection: .patient,
-                                logger: watching.lines.logger
-                            )
-                            try await withThrowingTaskGroup(of: Void.self) { group in
-                                group.addTask { await transport.run() }
-                                defer { group.cancelAll() }
-                                try await body(transport)
-                            }
-                        }
-                    )
-                )
-            }
-        }
-    }
-
-    @Test(arguments: Kind.allCases)
-    func `offers what was submitted, in order, and no more than was asked for`(kind: Kind) async throws {
+    @Test(arguments: TransportKind.allCases)
+    func `offers what was submitted, in order, and no more than was asked for`(kind: TransportKind) async throws {
         try await withStage(kind) { stage in
             let orders = [try stage.order("a"), try stage.order("b"), try stage.order("c")]
             for order in orders { try await stage.submit(order) }
@@ -106,8 +17,8 @@ private struct Stage: Sendable {
         }
     }
 
-    @Test(arguments: Kind.allCases)
-    func `lets an offer that was given back claim nothing`(kind: Kind) async throws {
+    @Test(arguments: TransportKind.allCases)
+    func `lets an offer that was given back claim nothing`(kind: TransportKind) async throws {
         try await withStage(kind) { stage in
             let order = try stage.order("a")
             try await stage.submit(order)
@@ -128,8 +39,8 @@ private struct Stage: Sendable {
         }
     }
 
-    @Test(arguments: Kind.allCases)
-    func `starts a run with what was submitted`(kind: Kind) async throws {
+    @Test(arguments: TransportKind.allCases)
+    func `starts a run with what was submitted`(kind: TransportKind) async throws {
         try await withStage(kind) { stage in
             let order = try await stage.started("a")
             #expect(order.job == (try Name("a")) && order.work == .command([Array("sleep".utf8)]))
@@ -137,8 +48,10 @@ private struct Stage: Sendable {
         }
     }
 
-    @Test(arguments: Kind.allCases)
-    func `hands on the limits, the hooks and how paused time counts, beside the environment`(kind: Kind) async throws {
+    @Test(arguments: TransportKind.allCases)
+    func `hands on the limits, the hooks and how paused time counts, beside the environment`(kind: TransportKind)
+        async throws
+    {
         try await withStage(kind) { stage in
             let hooks = RunHooks(onInterrupt: "echo 'a b'\n", onEnd: "true; \u{1}", limit: .seconds(3))
             for isFull in [true, false] {
@@ -161,16 +74,16 @@ private struct Stage: Sendable {
         }
     }
 
-    @Test(arguments: Kind.allCases)
-    func `starts a run of a handler with its input`(kind: Kind) async throws {
+    @Test(arguments: TransportKind.allCases)
+    func `starts a run of a handler with its input`(kind: TransportKind) async throws {
         try await withStage(kind) { stage in
             let work = RunOrder.Work.handler(try Name("resize"), input: "{\"width\": 1}\n")
             #expect(try await stage.started("a", work).work == work)
         }
     }
 
-    @Test(arguments: Kind.allCases)
-    func `takes an outcome that has waited, and says whether it knows the run`(kind: Kind) async throws {
+    @Test(arguments: TransportKind.allCases)
+    func `takes an outcome that has waited, and says whether it knows the run`(kind: TransportKind) async throws {
         try await withStage(kind) { stage in
             let order = try await stage.started("a")
             let receipt = WaitingOutcome.Receipt(signal: InterruptSignal(), way: .local)
@@ -190,8 +103,8 @@ private struct Stage: Sendable {
         }
     }
 
-    @Test(arguments: Kind.allCases)
-    func `keeps what a run tells, and nothing once it has ended`(kind: Kind) async throws {
+    @Test(arguments: TransportKind.allCases)
+    func `keeps what a run tells, and nothing once it has ended`(kind: TransportKind) async throws {
         try await withStage(kind) { stage in
             let order = try await stage.started("a", .handler(try Name("resize"), input: ""))
             for part in [0.25, 0.5] { try await stage.transport.publish(try WorkProgress(part, "m"), of: order.run) }
@@ -207,20 +120,8 @@ private struct Stage: Sendable {
         }
     }
 
-    @Test(arguments: Kind.allCases)
-    func `never starts a queued run that was interrupted`(kind: Kind) async throws {
-        try await withStage(kind) { stage in
-            let order = try stage.order("a")
-            try await stage.submit(order)
-            let offer = try #require(try await stage.transport.offers(limit: 1).first)
-            try await stage.interrupt(order.run, InterruptSignal())
-            #expect(try await stage.transport.start(offer, gracePeriod: .seconds(10)) == .gone)
-            #expect(try await stage.state(order.run) == .interrupted)
-        }
-    }
-
-    @Test(arguments: Kind.allCases)
-    func `offers again what is given back`(kind: Kind) async throws {
+    @Test(arguments: TransportKind.allCases)
+    func `offers again what is given back`(kind: TransportKind) async throws {
         try await withStage(kind) { stage in
             let order = try stage.order("a")
             try await stage.submit(order)
@@ -229,86 +130,8 @@ private struct Stage: Sendable {
         }
     }
 
-    @Test(arguments: Kind.allCases)
-    func `delivers an interrupt that came before the watch, and one that comes after`(kind: Kind) async throws {
-        try await withStage(kind) { stage in
-            for isEarly in [true, false] {
-                let order = try await stage.started("early-\(isEarly)")
-                let deliveries = Deliveries()
-                let signal = InterruptSignal(reason: .timeout, message: "m")
-                if isEarly { try await stage.interrupt(order.run, signal) }
-                stage.transport.watch(order) { deliveries.add($0, $1) }
-                if !isEarly { try await stage.interrupt(order.run, signal) }
-                let delivery = try #require(await deliveries.first())
-                #expect(delivery.signal.id == signal.id && delivery.signal.reason == .timeout)
-                stage.transport.unwatch(order.run)
-            }
-        }
-    }
-
-    @Test(arguments: Kind.allCases)
-    func `makes a run cancelling with the receipt of stage 2 and not of stage 1`(kind: Kind) async throws {
-        try await withStage(kind) { stage in
-            let order = try await stage.started("a")
-            let drain = InterruptSignal(stage: .drain)
-            try await stage.interrupt(order.run, drain)
-            try await stage.transport.acknowledge(drain, way: .push, for: order.run)
-            #expect(try await stage.state(order.run) == .running)
-            let harder = InterruptSignal(stage: .terminate)
-            try await stage.interrupt(order.run, harder)
-            #expect(try await stage.state(order.run) == .running)
-            try await stage.transport.acknowledge(harder, way: .push, for: order.run)
-            #expect(try await stage.state(order.run) == .cancelling)
-        }
-    }
-
-    @Test(arguments: Kind.allCases)
-    func `tells of a pause and of its end, and keeps what became of them`(kind: Kind) async throws {
-        try await withStage(kind) { stage in
-            let order = try await stage.started("a")
-            let pausings = Pausings()
-            #expect(try await stage.pause(order.run, .resume) == .already)
-            stage.transport.watch(order, pausing: pausings.add) { _, _ in }
-            for (count, action) in [PauseRequest.Action.pause, .resume].enumerated() {
-                let isPause = action == .pause
-                #expect(try await stage.pause(order.run, action) == .recorded)
-                #expect(try await stage.pause(order.run, action) == .already)
-                await pausings.told(count + 1)
-                #expect(try await stage.state(order.run) == (isPause ? .running : .paused))
-                try await stage.transport.record(isPaused: isPause, of: order.run)
-                #expect(try await stage.state(order.run) == (isPause ? .paused : .running))
-            }
-            #expect(pausings.all == [true, false])
-            #expect(try await stage.pause(order.run, .pause) == .recorded)
-            #expect(try await stage.pause(order.run, .resume) == .withdrawn)
-            try await stage.transport.record(isPaused: true, of: order.run)
-            #expect(try await stage.state(order.run) == .running)
-            _ = try await stage.pause(order.run, .pause)
-            try await stage.transport.record(isPaused: true, of: order.run)
-            try await stage.transport.acknowledge(InterruptSignal(), way: .push, for: order.run)
-            #expect(try await stage.state(order.run) == .cancelling)
-            #expect(try await stage.pause(order.run, .pause) == .cancelling)
-            try await stage.transport.record(isPaused: false, of: order.run)
-            #expect(try await stage.state(order.run) == .cancelling)
-            try await stage.transport.end(order.run, as: RunEnding(state: .interrupted))
-            #expect(try await stage.pause(order.run, .resume) == .ended)
-        }
-    }
-
-    @Test(arguments: Kind.allCases)
-    func `pauses neither what is queued nor a function`(kind: Kind) async throws {
-        try await withStage(kind) { stage in
-            let function = try await stage.started("a", .handler(try Name("resize"), input: ""))
-            #expect(try await stage.pause(function.run, .pause) == .handler)
-            let queued = try stage.order("b")
-            try await stage.submit(queued)
-            #expect(try await stage.pause(queued.run, .pause) == .queued)
-            #expect(try await stage.pause(.random(), .pause) == .missing)
-        }
-    }
-
-    @Test(arguments: Kind.allCases)
-    func `keeps the first end, and ignores what comes after it`(kind: Kind) async throws {
+    @Test(arguments: TransportKind.allCases)
+    func `keeps the first end, and ignores what comes after it`(kind: TransportKind) async throws {
         try await withStage(kind) { stage in
             let order = try await stage.started("a")
             try await stage.transport.end(order.run, as: RunEnding(state: .completed, exitCode: 0))
@@ -318,8 +141,8 @@ private struct Stage: Sendable {
         }
     }
 
-    @Test(arguments: Kind.allCases)
-    func `gives its name to one instance, until that is proven dead`(kind: Kind) async throws {
+    @Test(arguments: TransportKind.allCases)
+    func `gives its name to one instance, until that is proven dead`(kind: TransportKind) async throws {
         try await withStage(kind) { stage in
             func worker(_ instance: String) throws -> WorkerDescription {
                 WorkerDescription(
